@@ -1,0 +1,141 @@
+"""Kinds and parts: a kind promises, a part keeps, and a recipe chooses parts by name.
+
+A *kind* is an abstract class that opens a registry. A *part* is a subclass that gives itself a name and thereby
+registers:
+
+    class Geometry(Part, nn.Module, kind="geometry"): ...
+    class DensityField(Geometry): ...                            # no name: abstract, a narrower promise within the kind
+
+    class HashGridField(DensityField, name="hash-grid"):
+        '''A multi-resolution hash grid.'''                      # shown by --list and --describe
+
+        @dataclass(frozen=True)
+        class Config:
+            n_levels: int = 16
+            '''Number of resolutions.'''                         # shown by --describe
+
+        def __init__(self, config: Config, n_channels: int) -> None: ...
+
+A Config may hold parts: `geometry: Choice[DensityField]`. In a recipe that is a mapping whose `type` is the part's name
+and whose other keys are its settings; after reading, it is the part's class with its checked Config, not built yet:
+
+    geometry: {type: hash-grid, n_levels: 8}      ->      config.geometry.build(n_channels)
+
+What `build` takes beside the Config is said by the kind (core/kinds.py).
+"""
+
+import dataclasses
+import inspect
+import re
+from abc import ABC
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, TypeVar
+
+from core.errors import UserError, did_you_mean
+
+KEBAB_CASE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+
+
+class Part(ABC):
+    """Anything that a recipe can name. Subclass a kind (core/kinds.py) rather than this class."""
+
+    kind: ClassVar[str]
+    """The registry that this class belongs to, such as "geometry"."""
+    part_name: ClassVar[str]
+    """The name that recipes call this part by, such as "hash-grid"."""
+    Config: ClassVar[type]
+    """The part's settings: a nested frozen dataclass."""
+    _registry: ClassVar[dict[str, dict[str, type["Part"]]]] = {}
+
+    def __init_subclass__(cls, *, kind: str | None = None, name: str | None = None, **rest: Any) -> None:
+        super().__init_subclass__(**rest)
+        if kind is not None:
+            cls.kind = kind
+            Part._registry.setdefault(kind, {})
+        if name is not None:
+            cls._register(name)
+
+    @classmethod
+    def _register(cls, name: str) -> None:
+        here = f"{cls.__qualname__} ({_place(cls)})"
+        parts = Part._registry.get(getattr(cls, "kind", ""))
+        if parts is None:
+            raise TypeError(f"{here}: a part subclasses a kind of core/kinds.py, this class does not")
+        if not KEBAB_CASE.fullmatch(name):
+            raise TypeError(f"{here}: the name '{name}' is not kebab-case (words of a-z and 0-9 joined by '-')")
+        if name in parts:
+            there = parts[name]
+            raise TypeError(
+                f"{here}: the name '{name}' of kind '{cls.kind}' is taken by {there.__qualname__} ({_place(there)})"
+            )
+        config = getattr(cls, "Config", None)
+        params = getattr(config, "__dataclass_params__", None)
+        if params is None or not params.frozen:
+            raise TypeError(f"{here}: a part needs a nested class Config decorated with @dataclass(frozen=True)")
+        cls.part_name = name
+        parts[name] = cls
+
+
+PartT = TypeVar("PartT", bound=Part)
+
+
+@dataclass(frozen=True)
+class Choice(Generic[PartT]):
+    """A part that a recipe has chosen: its class and its checked settings, not built yet."""
+
+    part: type[PartT]
+    config: Any
+
+    @classmethod
+    def of(cls, part: type[PartT], **settings: Any) -> "Choice[PartT]":
+        """Choose a part in code, for defaults and tests; its Config checks the settings."""
+        return cls(part, part.Config(**settings))
+
+    def build(self, *context: Any) -> PartT:
+        """Make the part. `context` is what its kind promises to every constructor, see core/kinds.py."""
+        return self.part(self.config, *context)  # pyright: ignore[reportCallIssue]
+
+
+def kinds() -> list[str]:
+    """The names of all kinds."""
+    return sorted(Part._registry)
+
+
+def names(kind: str, narrowed_to: type[Part] = Part) -> list[str]:
+    """The names of a kind's parts, where asked only of those that keep a narrower promise.
+
+    Raises:
+        UserError: no such kind.
+    """
+    return sorted(name for name, part in _parts(kind).items() if issubclass(part, narrowed_to))
+
+
+def find(kind: str, name: str) -> type[Part]:
+    """The part of a kind by its name.
+
+    Raises:
+        UserError: no such kind, or no such part; names the nearest one.
+    """
+    parts = _parts(kind)
+    if name not in parts:
+        raise UserError(f"no {kind} is called '{name}'. {did_you_mean(name, parts)}")
+    return parts[name]
+
+
+def settings(part: type[Part]) -> list[dataclasses.Field[Any]]:
+    """The fields of a part's Config."""
+    return list(dataclasses.fields(part.Config))
+
+
+def _parts(kind: str) -> dict[str, type[Part]]:
+    if kind not in Part._registry:
+        raise UserError(f"'{kind}': no such kind of part. {did_you_mean(kind, Part._registry)}")
+    return Part._registry[kind]
+
+
+def _place(cls: type) -> str:
+    """file:line of a class, or its module where Python cannot tell."""
+    try:
+        return f"{inspect.getsourcefile(cls)}:{inspect.getsourcelines(cls)[1]}"
+    except (OSError, TypeError):
+        return cls.__module__

@@ -1,0 +1,110 @@
+"""Numbers that change over training, as values without state: asked by step, they always give the same answer.
+
+Positions are fractions of the training, from 0 (first step) to 1 (end), so that a recipe keeps its meaning at any
+length. In a recipe, a schedule is one of
+
+    0.5                                                    always 0.5
+    {start: 0.98, end: 0.5, from: 0.0, to: 0.7}            a ramp, constant before `from` and after `to`
+    {points: [[0.25, 0.0], [0.5, 1.0]], shape: cosine}     pieces between points
+"""
+
+import itertools
+import math
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from core.errors import did_you_mean, require
+
+Shape = Literal["linear", "cosine"]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A number over the steps of a training."""
+
+    points: tuple[tuple[float, float], ...]
+    """(fraction of the training, value), fractions increasing; before the first and after the last it is constant."""
+    shape: Shape = "linear"
+    """How it moves from one point to the next: `linear`, or `cosine` (flat at both ends)."""
+
+    def __post_init__(self) -> None:
+        fractions = [fraction for fraction, _ in self.points]
+        require(len(fractions) > 0, "a schedule needs at least one point")
+        require(
+            all(0.0 <= fraction <= 1.0 for fraction in fractions),
+            f"positions are fractions of the training, from 0 to 1, got {fractions}",
+        )
+        ordered = all(before < after for before, after in itertools.pairwise(fractions))
+        require(ordered, f"positions must increase, got {fractions}")
+        require(all(math.isfinite(value) for _, value in self.points), "values must be finite")
+        require(self.shape in get_args(Shape), f"shape: '{self.shape}' is neither 'linear' nor 'cosine'")
+
+    @classmethod
+    def constant(cls, value: float) -> "Schedule":
+        """The same number at every step."""
+        return cls(((0.0, float(value)),))
+
+    @classmethod
+    def ramp(
+        cls, start: float, end: float, begin: float = 0.0, until: float = 1.0, shape: Shape = "linear"
+    ) -> "Schedule":
+        """From `start`, held until the fraction `begin`, to `end`, reached at the fraction `until`."""
+        return cls(((begin, start), (until, end)), shape)
+
+    def at(self, step: int, total_steps: int) -> float:
+        """The value at an optimiser step, counted from 0, of a training of `total_steps`."""
+        here = step / max(total_steps, 1)
+        left, value = self.points[0]
+        if here <= left:
+            return value
+        for right, target in self.points[1:]:
+            if here < right:
+                share = (here - left) / (right - left)
+                if self.shape == "cosine":
+                    share = 0.5 - 0.5 * math.cos(math.pi * share)
+                return value + (target - value) * share
+            left, value = right, target
+        return value
+
+    @classmethod
+    def from_setting(cls, setting: Any) -> "Schedule":
+        """Read what a recipe says; see the top of this module.
+
+        Raises:
+            UserError: the setting is none of the three forms.
+        """
+        if _is_number(setting):
+            return cls.constant(setting)
+        require(
+            isinstance(setting, dict),
+            f"expected a number or a schedule such as {{start: 1, end: 0, from: 0.0, to: 0.7}}, got {setting!r}",
+        )
+        if "points" in setting:
+            _check_keys(setting, {"points", "shape"}, needed={"points"})
+            pairs = setting["points"]
+            well_formed = isinstance(pairs, list) and all(isinstance(pair, list) and len(pair) == 2 for pair in pairs)
+            require(well_formed, f"points: expected [fraction, value] pairs, got {pairs!r}")
+        else:
+            _check_keys(setting, {"start", "end", "from", "to", "shape"}, needed={"start", "end"})
+            pairs = [[setting.get("from", 0.0), setting["start"]], [setting.get("to", 1.0), setting["end"]]]
+        numbers = [number for pair in pairs for number in pair]
+        require(all(_is_number(number) for number in numbers), f"expected numbers, got {numbers!r}")
+        points = tuple((float(fraction), float(value)) for fraction, value in pairs)
+        return cls(points, setting.get("shape", "linear"))
+
+    def to_setting(self) -> Any:
+        """What a recipe would say; reading it again gives an equal schedule."""
+        if len(self.points) == 1 and self.points[0][0] == 0.0:
+            return self.points[0][1]
+        return {"points": [list(point) for point in self.points], "shape": self.shape}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _check_keys(setting: dict[Any, Any], valid: set[str], needed: set[str]) -> None:
+    for key in setting:
+        require(key in valid, f"'{key}': no such word of a schedule. {did_you_mean(str(key), valid)}")
+    for key in sorted(needed):
+        require(key in setting, f"a schedule needs '{key}', got {setting!r}")

@@ -1,0 +1,130 @@
+"""What crosses the borders between parts: frozen records of tensors, their shapes checked together in the tests.
+
+Words: `views` cameras of a batch, `samples` points along rays (only real ones, there is no padding), `channels` of a
+latent or RGB picture, always last. World units throughout; angles carry their unit in the name.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+RecordT = TypeVar("RecordT", bound="TensorRecord")
+
+
+@dataclass(frozen=True)
+class TensorRecord:
+    """A frozen record whose tensors move together."""
+
+    def to(self: RecordT, device: torch.device | str) -> RecordT:
+        """The same record with every tensor on `device`; records within records move too."""
+        return dataclasses.replace(
+            self, **{f.name: _to(getattr(self, f.name), device) for f in dataclasses.fields(self)}
+        )
+
+
+def _to(value: Any, device: torch.device | str) -> Any:
+    if isinstance(value, Tensor | TensorRecord):
+        return value.to(device)
+    if isinstance(value, dict):
+        return {key: _to(item, device) for key, item in value.items()}
+    return value
+
+
+@dataclass(frozen=True)
+class Cameras(TensorRecord):
+    """Pinhole cameras that share one picture size; conventions in core/cameras.py."""
+
+    c2w: Float[Tensor, "views 4 4"]
+    """Camera to world; columns are right, up, backward, position (OpenGL)."""
+    fovy_deg: Float[Tensor, "views"]
+    """Vertical field of view."""
+    elevation_deg: Float[Tensor, "views"]
+    """Height above the horizon, from -90 to 90."""
+    azimuth_deg: Float[Tensor, "views"]
+    """0 sees the object's front from +z; grows toward +x."""
+    height: int
+    """Rows of the picture, in pixels (or latents)."""
+    width: int
+    """Columns of the picture."""
+
+    def __len__(self) -> int:
+        return self.c2w.shape[0]
+
+    def __getitem__(self, views: slice) -> "Cameras":
+        return Cameras(
+            self.c2w[views],
+            self.fovy_deg[views],
+            self.elevation_deg[views],
+            self.azimuth_deg[views],
+            self.height,
+            self.width,
+        )
+
+    def resized(self, height: int, width: int) -> "Cameras":
+        """The same cameras with other picture sizes (the vertical field of view stays)."""
+        return dataclasses.replace(self, height=height, width=width)
+
+
+@dataclass(frozen=True)
+class Rays(TensorRecord):
+    """Half-lines in world space."""
+
+    origins: Float[Tensor, "*batch 3"]
+    directions: Float[Tensor, "*batch 3"]
+    """Of unit length."""
+
+
+@dataclass(frozen=True)
+class FieldOutput(TensorRecord):
+    """What a density field says of points."""
+
+    density: Float[Tensor, "points"]
+    """Per unit of world length, at least 0."""
+    features: Float[Tensor, "points channels"]
+    """Latents (or RGB), without activation."""
+
+
+@dataclass(frozen=True)
+class RaySamples(TensorRecord):
+    """The samples of a volume rendering, ray after ray."""
+
+    positions: Float[Tensor, "samples 3"]
+    widths: Float[Tensor, "samples"]
+    """Length of each sample's interval along its ray."""
+    ray_index: Int[Tensor, "samples"]
+    """Which ray of the flattened (views height width) each sample lies on."""
+    density: Float[Tensor, "samples"]
+    weights: Float[Tensor, "samples"]
+    """Share of the ray's colour that each sample gives."""
+
+
+@dataclass(frozen=True)
+class RenderOutput(TensorRecord):
+    """Pictures of a scene."""
+
+    latents: Float[Tensor, "views height width channels"]
+    """Foreground over background."""
+    opacity: Float[Tensor, "views height width"]
+    """Accumulated alpha, from 0 to 1."""
+    depth: Float[Tensor, "views height width"]
+    """Expected distance along the ray, over the opaque share; 0 where nothing is hit."""
+    normals: Float[Tensor, "views height width 3"] | None
+    """Outward, in world space, premultiplied by opacity; None unless asked for."""
+    foreground: Float[Tensor, "views height width channels"]
+    """Premultiplied by opacity, without background."""
+    samples: RaySamples | None
+    """Of a volume rendering; None where the renderer has none."""
+
+
+@dataclass(frozen=True)
+class GuidanceOutput(TensorRecord):
+    """What guidance thinks of rendered views."""
+
+    loss: Float[Tensor, ""]
+    """Mean over views and pixels; its gradient is the guidance."""
+    metrics: dict[str, Float[Tensor, ""]]
+    """Numbers for the log, detached."""

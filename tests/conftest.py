@@ -1,0 +1,18 @@
+"""Shape and type checks are on in every test: jaxtyping's hook must be in place before our packages are imported."""
+
+import copy
+
+import pytest
+from jaxtyping import install_import_hook
+
+install_import_hook(
+    ["core", "geometry", "guidance", "renderers", "systems", "exporters", "app", "toybox"], "beartype.beartype"
+)
+
+
+@pytest.fixture
+def registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts that a test defines are forgotten after it."""
+    from core.part import Part
+
+    monkeypatch.setattr(Part, "_registry", copy.deepcopy(Part._registry))
