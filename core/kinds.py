@@ -14,6 +14,7 @@ from torch import Generator, Tensor, nn
 
 from core.part import Part
 from core.types import Cameras, FieldOutput, GuidanceOutput, RenderOutput
+from core.world import World
 
 
 class Geometry(Part, nn.Module, kind="geometry"):
@@ -89,6 +90,11 @@ class Renderer(Part, nn.Module, kind="renderer"):
 class Guidance(Part, nn.Module, kind="guidance"):
     """Says how rendered latents should change. Constructor: `(config)`. Its own parameters are frozen."""
 
+    world: World | None = None
+    """What the model was trained to see, where it says so."""
+    known_cameras: Cameras | None = None
+    """The only cameras that it has an opinion on, where these are few; training views are then drawn from them."""
+
     @abstractmethod
     def prepare(self, prompt: str) -> None:
         """Take the prompt, once, before training: embeddings are computed here."""
@@ -113,6 +119,11 @@ class Guidance(Part, nn.Module, kind="guidance"):
     @abstractmethod
     def latent_size(self) -> int:
         """Height and width at which the model works, in latents."""
+
+    @property
+    @abstractmethod
+    def picture_size(self) -> int:
+        """Height and width of the pictures that such latents decode to, in pixels."""
 
     @abstractmethod
     def decode(self, latents: Float[Tensor, "views height width channels"]) -> Float[Tensor, "views rows columns 3"]:

@@ -1,0 +1,78 @@
+"""The autoencoder of a latent diffusion model: pictures to normalised latents and back.
+
+Pictures and latents are channels last outside of this module and channels first only inside. Latents are the
+*normalised* ones that the denoiser works on:
+
+    z = scaling_factor (E(x) - shift_factor)                     or, where the VAE has latents_mean and latents_std,
+    z = scaling_factor (E(x) - latents_mean) / latents_std
+"""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from guidance.frozen import FrozenNetworks
+from guidance.model_source import ModelSource
+
+#: Pictures that go through the VAE at once: bounds its memory at 512 x 512.
+BATCH = 8
+
+
+class Autoencoder(FrozenNetworks):
+    """A frozen VAE; factors, channels and sizes are read from its config.
+
+    Attributes:
+        n_channels: channels of a latent picture.
+        pixel_factor: pixels per latent, along each side.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, source: ModelSource) -> None:
+        network = source.load("vae")
+        super().__init__(network)
+        config = network.config
+        self.n_channels = int(config.latent_channels)
+        self.pixel_factor = 2 ** (len(config.get("encoder_block_out_channels") or config.block_out_channels) - 1)
+        mean, std = _latent_statistics(config, self.n_channels)
+        self.register_buffer("mean", mean, persistent=False)
+        self.register_buffer("std", std, persistent=False)
+        self.use_weights(torch.float32)
+
+    def use_weights(self, dtype: torch.dtype) -> None:
+        """Hold the weights in a dtype; a VAE that overflows in half precision (SD XL) stays in float32."""
+        network = self._networks[0]
+        network.to(torch.float32 if network.config.get("force_upcast", False) else dtype)
+
+    def encode(self, rgb: Float[Tensor, "views rows columns 3"]) -> Float[Tensor, "views height width channels"]:
+        """Pictures in [0, 1] to normalised latents: the mean of the encoder's distribution, with gradient."""
+        return torch.cat([self._encode(batch) for batch in rgb.split(BATCH)])
+
+    def decode(self, latents: Float[Tensor, "views height width channels"]) -> Float[Tensor, "views rows columns 3"]:
+        """Normalised latents to pictures, clamped to [0, 1]."""
+        return torch.cat([self._decode(batch) for batch in latents.split(BATCH)])
+
+    def _encode(self, rgb: Tensor) -> Tensor:
+        network: Any = self._networks[0]
+        with torch.autocast(rgb.device.type, enabled=False):
+            encoded = network.encode((2 * rgb - 1).movedim(-1, 1).to(network.dtype))
+        # AutoencoderTiny gives latents, AutoencoderKL their distribution.
+        latents = encoded.latents if "latents" in encoded else encoded.latent_dist.mode()
+        return (latents.float().movedim(1, -1) - self.mean) / self.std
+
+    def _decode(self, latents: Tensor) -> Tensor:
+        network: Any = self._networks[0]
+        with torch.autocast(latents.device.type, enabled=False):
+            raw = latents.float() * self.std + self.mean
+            decoded = network.decode(raw.movedim(-1, 1).to(network.dtype), return_dict=False)[0]
+        return ((decoded.float().movedim(1, -1) + 1) / 2).clamp(0, 1)
+
+
+def _latent_statistics(config: Any, channels: int) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation with z = (E(x) - mean) / std, both of shape (channels)."""
+    mean = config.get("latents_mean") or [config.get("shift_factor") or 0.0] * channels
+    std = config.get("latents_std") or [1.0] * channels
+    return torch.tensor(mean).float(), torch.tensor(std).float() / float(config.get("scaling_factor") or 1.0)

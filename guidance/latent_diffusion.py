@@ -1,0 +1,141 @@
+"""A frozen latent diffusion model behind four methods: embed text, predict noise, encode, decode.
+
+Sizes, channels, noise schedule and prediction type are read from the model's own files. Latents are channels last
+outside of this module and channels first only inside.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from core.errors import UserError
+from guidance.autoencoder import Autoencoder
+from guidance.frozen import FrozenNetworks
+from guidance.model_source import ModelSource
+from guidance.noise_schedule import noise_from_output, read_noise_schedule
+from guidance.text_encoding import TextEmbedding, TextEncoder
+
+
+class LatentDiffusion(FrozenNetworks):
+    """A Stable-Diffusion-like model: SD 1.x and 2.x, XL and 3, told apart by the parts that its folder lists.
+
+    Attributes:
+        autoencoder: pictures to latents and back.
+        latent_size: height and width that the denoiser was trained with, in latents.
+        n_timesteps: length of the noise schedule.
+        alpha, sigma: the noise schedule, least noise first.
+    """
+
+    alpha: Tensor
+    sigma: Tensor
+    network_time: Tensor
+
+    def __init__(self, source: ModelSource) -> None:
+        """Read the model's parts.
+
+        Raises:
+            UserError: a part is missing or the parts do not fit each other.
+        """
+        layout = denoiser_part(source)
+        denoiser = source.load(layout)
+        text_encoder = TextEncoder(source, denoiser.config.joint_attention_dim if layout == "transformer" else None)
+        super().__init__(denoiser, *text_encoder.networks)
+        self.autoencoder = Autoencoder(source)
+        self.latent_size = latent_size(source)
+        self._text_encoder = text_encoder
+        self._call = _denoiser_call(layout, denoiser.config, self.latent_size * self.autoencoder.pixel_factor)
+        _check_fit(denoiser.config, self.autoencoder.n_channels, source)
+
+        schedule = read_noise_schedule(source.config("scheduler", "scheduler_config.json"))
+        self.family, self.n_timesteps = schedule.family, len(schedule)
+        for name in ("alpha", "sigma", "network_time"):
+            self.register_buffer(name, getattr(schedule, name), persistent=False)
+        # Weights are often stored in float16, which the CPU computes slowly or not at all.
+        self.use_weights(torch.float32)
+
+    def use_weights(self, dtype: torch.dtype) -> None:
+        """Hold the networks' weights in a dtype."""
+        for network in self._networks:
+            network.to(dtype)
+        self.autoencoder.use_weights(dtype)
+
+    def fits(self, text: str) -> bool:
+        """Whether the text encoder reads a text to its end."""
+        return self._text_encoder.fits(text)
+
+    def embed_text(self, texts: list[str]) -> TextEmbedding:
+        """Embeddings of texts in float32; the empty text is the unconditional one."""
+        return self._text_encoder.embed(texts)
+
+    @torch.no_grad()
+    def predict_noise(
+        self,
+        noisy: Float[Tensor, "views height width channels"],
+        timestep: Int[Tensor, "views"],
+        text: TextEmbedding,
+    ) -> Float[Tensor, "views height width channels"]:
+        """eps_hat, the noise that the model sees in x_t, in float32.
+
+        Args:
+            timestep: index into the noise schedule, 0 is the least noise.
+            text: one embedding per view.
+        """
+        denoiser: Any = self._networks[0]
+        dtype = denoiser.dtype
+        output = self._call(denoiser, noisy.movedim(-1, 1).to(dtype), self.network_time[timestep], text.as_type(dtype))
+        alpha, sigma = self.alpha[timestep], self.sigma[timestep]
+        return noise_from_output(self.family, output.movedim(1, -1), noisy, alpha, sigma)
+
+
+def denoiser_part(source: ModelSource) -> str:
+    """The folder of the denoiser: `transformer` for SD 3, `unet` for its elders."""
+    return "transformer" if source.has("transformer") else "unet"
+
+
+def latent_size(source: ModelSource) -> int:
+    """Height and width that a model's denoiser was trained with, in latents.
+
+    Raises:
+        UserError: where its config does not say, or says no square.
+    """
+    size = source.config(denoiser_part(source), "config.json").get("sample_size")
+    if isinstance(size, list) and len(set(size)) == 1:
+        size = size[0]
+    if not isinstance(size, int):
+        raise UserError(f"model '{source.name}': its denoiser's config gives no square sample_size (got {size})")
+    return size
+
+
+def _denoiser_call(layout: str, config: Any, pixels: int) -> Callable[..., Tensor]:
+    """How this family's network is called: (network, x_t channels first, time, text) -> output."""
+    if layout == "transformer":
+        return _call_transformer
+    if config.get("addition_embed_type") == "text_time":
+        return lambda network, noisy, time, text: _call_xl(network, noisy, time, text, pixels)
+    return _call_unet
+
+
+def _call_unet(network: nn.Module, noisy: Tensor, time: Tensor, text: TextEmbedding) -> Tensor:
+    return network(noisy, time, encoder_hidden_states=text.tokens, return_dict=False)[0]
+
+
+def _call_xl(network: nn.Module, noisy: Tensor, time: Tensor, text: TextEmbedding, pixels: int) -> Tensor:
+    # SD XL is told the picture's size, its crop and its target size in pixels: ours is whole and at the model's own size.
+    size = noisy.new_tensor([pixels, pixels, 0, 0, pixels, pixels]).expand(len(noisy), 6)
+    told = {"text_embeds": text.pooled, "time_ids": size}
+    return network(noisy, time, encoder_hidden_states=text.tokens, added_cond_kwargs=told, return_dict=False)[0]
+
+
+def _call_transformer(network: nn.Module, noisy: Tensor, time: Tensor, text: TextEmbedding) -> Tensor:
+    return network(noisy, text.tokens, text.pooled, time, return_dict=False)[0]
+
+
+def _check_fit(config: Any, channels: int, source: ModelSource) -> None:
+    if config.in_channels != channels:
+        raise UserError(
+            f"model '{source.name}': its denoiser takes {config.in_channels} channels and its VAE gives {channels}. "
+            "Inpainting and depth models do not fit; a text-to-image model does"
+        )

@@ -1,0 +1,144 @@
+"""`latent-sds`: score distillation from a latent diffusion model, directly on rendered latents."""
+
+import logging
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Generator, Tensor
+
+from core.cameras import ViewBins, view_name
+from core.errors import require
+from core.kinds import Guidance, device_of
+from core.schedule import Schedule
+from core.types import Cameras, GuidanceOutput
+from guidance.latent_diffusion import LatentDiffusion
+from guidance.model_source import find_model
+from guidance.prompts import VIEW_WORDS, view_prompts, vocabulary_warning
+from guidance.sds import WEIGHTINGS, Weighting, add_noise, draw_timesteps, guided_noise, sds_gradient, sds_loss
+from guidance.text_encoding import TextEmbedding
+from guidance.world import read_world
+
+log = logging.getLogger(__name__)
+
+Weights = Literal["auto", "float32", "float16", "bfloat16"]
+
+
+class LatentSDS(Guidance, name="latent-sds"):
+    """Score distillation on latents: no picture is encoded or decoded while training."""
+
+    @dataclass(frozen=True)
+    class Config:
+        model: str
+        """`toybox`, a folder in the diffusers layout, or a hub id."""
+        guidance_scale: float = 10.0
+        """s of classifier-free guidance, eps_uncond + s (eps_text - eps_uncond); 1 means the text alone."""
+        weighting: Weighting = "sigma2"
+        """w(t): `sigma2`, `sqrt-alpha-sigma2` (the paper's code) or `uniform`."""
+        min_noise: Schedule = field(default_factory=lambda: Schedule.constant(0.02))
+        """Least noise, as a share of the model's timesteps."""
+        max_noise: Schedule = field(default_factory=lambda: Schedule.ramp(0.98, 0.5, until=0.7))
+        """Most noise, likewise: high noise shapes the whole, low noise the details."""
+        negative_prompt: str = ""
+        """What not to show; the unconditional text."""
+        view_dependent: bool = True
+        """Whether ", front view" (side, back, overhead, bottom) is appended to the prompt."""
+        weights: Weights = "auto"
+        """Precision of the frozen networks; auto: float16 on a GPU, float32 on the CPU."""
+
+        def __post_init__(self) -> None:
+            require(self.guidance_scale >= 0, f"guidance_scale: at least 0, got {self.guidance_scale:g}")
+            for name in ("min_noise", "max_noise"):
+                values = [value for _, value in getattr(self, name).points]
+                require(all(0 <= value <= 1 for value in values), f"{name}: a share from 0 to 1, got {values}")
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        source = find_model(config.model)
+        self.world = read_world(source.folder)
+        self.view_bins = self.world.view_bins if self.world else ViewBins()
+        self.model = LatentDiffusion(source)
+        self._texts: TextEmbedding | None = None
+
+    @property
+    def latent_channels(self) -> int:
+        """Channels of a latent picture."""
+        return self.model.autoencoder.n_channels
+
+    @property
+    def latent_size(self) -> int:
+        """Height and width at which the denoiser works."""
+        return self.model.latent_size
+
+    @property
+    def picture_size(self) -> int:
+        """Height and width of the pictures that such latents decode to, in pixels."""
+        return self.model.latent_size * self.model.autoencoder.pixel_factor
+
+    def prepare(self, prompt: str) -> None:
+        """Embed the prompt's five views and the negative prompt, once, on the device where the model is by now."""
+        if self.world and (warning := vocabulary_warning(prompt, self.world.vocabulary, self.config.model)):
+            log.warning("%s", warning)
+        device = device_of(self)
+        self.model.use_weights(_dtype(self.config.weights, device))
+        if self.config.view_dependent:
+            texts = list(view_prompts(prompt, self.model.fits).values())
+        else:
+            texts = [prompt] * len(VIEW_WORDS)
+        self._texts = self.model.embed_text([*texts, self.config.negative_prompt])
+
+    def forward(
+        self,
+        latents: Float[Tensor, "views height width channels"],
+        cameras: Cameras,
+        step: int,
+        total_steps: int,
+        rng: Generator,
+    ) -> GuidanceOutput:
+        """The SDS loss of rendered latents; sds.py has the formulas.
+
+        Raises:
+            RuntimeError: before `prepare`.
+        """
+        if self._texts is None:
+            raise RuntimeError("call prepare(prompt) before the first step")
+        floor = self.config.min_noise.at(step, total_steps)
+        ceiling = max(floor, self.config.max_noise.at(step, total_steps))
+        timestep = draw_timesteps(len(latents), floor, ceiling, self.model.n_timesteps, rng).to(latents.device)
+        alpha, sigma = self.model.alpha[timestep], self.model.sigma[timestep]
+
+        z = latents.detach().float()
+        noise = torch.randn(z.shape, generator=rng, device=rng.device).to(z.device)
+        predicted = self._predict(add_noise(z, noise, alpha, sigma), timestep, self._view_index(cameras))
+        gradient = sds_gradient(predicted, noise, WEIGHTINGS[self.config.weighting](alpha, sigma))
+        metrics = {"gradient_rms": gradient.square().mean().sqrt(), "sigma": sigma.mean()}
+        return GuidanceOutput(sds_loss(latents, gradient), metrics)
+
+    def decode(self, latents: Float[Tensor, "views height width channels"]) -> Float[Tensor, "views rows columns 3"]:
+        """Latents to pictures, RGB in [0, 1]."""
+        return self.model.autoencoder.decode(latents)
+
+    def encode(self, rgb: Float[Tensor, "views rows columns 3"]) -> Float[Tensor, "views height width channels"]:
+        """Pictures, RGB in [0, 1], to latents."""
+        return self.model.autoencoder.encode(rgb)
+
+    def _predict(self, noisy: Tensor, timestep: Tensor, views: Int[Tensor, "views"]) -> Tensor:
+        """eps_hat with classifier-free guidance, both halves in one batch."""
+        assert self._texts is not None
+        unconditional = torch.full_like(views, len(VIEW_WORDS))
+        text = self._texts.select(torch.cat([unconditional, views]))
+        both = self.model.predict_noise(noisy.repeat(2, 1, 1, 1), timestep.repeat(2), text)
+        return guided_noise(*both.chunk(2), self.config.guidance_scale)
+
+    def _view_index(self, cameras: Cameras) -> Int[Tensor, "views"]:
+        angles = torch.stack([cameras.elevation_deg, cameras.azimuth_deg], dim=-1).tolist()
+        words = [view_name(elevation, azimuth, self.view_bins) for elevation, azimuth in angles]
+        return torch.tensor([VIEW_WORDS.index(word) for word in words], device=cameras.c2w.device)
+
+
+def _dtype(weights: Weights, device: torch.device) -> torch.dtype:
+    if weights == "auto":
+        return torch.float16 if device.type == "cuda" else torch.float32
+    return getattr(torch, weights)

@@ -1,0 +1,147 @@
+"""Where a diffusion model comes from: a folder, a hub id or an alias; read part by part, without pipelines.
+
+A pipeline folder in the diffusers layout names its parts in `model_index.json`. Only the parts that are asked for are
+read, so that a safety checker or a third text encoder is neither downloaded nor held in memory.
+"""
+
+import importlib
+import json
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from core.errors import UserError
+
+log = logging.getLogger(__name__)
+
+#: Short names that recipes may use. The only place where a model is known by name.
+MODEL_ALIASES = {"toybox": Path(__file__).parents[1] / "toybox" / "model"}
+
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """A pipeline's address and its table of contents.
+
+    Attributes:
+        name: as the recipe says it, for messages.
+        address: what `from_pretrained` is given: a folder or a hub id.
+        index: the parsed `model_index.json`: part name -> [library, class].
+    """
+
+    name: str
+    address: str
+    index: Mapping[str, Any]
+
+    @property
+    def folder(self) -> Path | None:
+        """The model's folder on this disk; None for a hub id."""
+        path = Path(self.address)
+        return path if path.is_dir() else None
+
+    def has(self, part: str) -> bool:
+        """Whether the pipeline holds this part (a part may be listed and empty)."""
+        entry = self.index.get(part)
+        return isinstance(entry, list) and len(entry) == 2 and all(entry)
+
+    def load(self, part: str, **options: Any) -> Any:
+        """One part, by its class's `from_pretrained`; frozen, in evaluation mode where it is a network.
+
+        Raises:
+            UserError: if the part is missing, of a foreign library, or its files cannot be read.
+        """
+        if not self.has(part):
+            raise UserError(f"model '{self.name}': has no '{part}', which latent guidance needs; {_FITTING}")
+        library, class_name = self.index[part]
+        if library not in ("diffusers", "transformers"):
+            raise UserError(f"model '{self.name}': its '{part}' is code of '{library}'; {_FITTING}")
+        part_class = getattr(importlib.import_module(library), class_name, None)
+        if part_class is None:
+            raise UserError(f"model '{self.name}': {library} has no class '{class_name}' for its '{part}'")
+        try:
+            loaded = part_class.from_pretrained(self.address, subfolder=part, **self._local(), **options)
+        except Exception as error:  # the libraries raise a dozen kinds; each becomes one line with its cause
+            raise UserError(f"model '{self.name}': cannot read its '{part}': {_first_line(error)}") from error
+        if isinstance(loaded, torch.nn.Module):
+            loaded.requires_grad_(False).eval()
+        return loaded
+
+    def config(self, part: str, file_name: str) -> dict[str, Any]:
+        """A part's JSON config.
+
+        Raises:
+            UserError: if it is missing or is no JSON.
+        """
+        return _read_json(self.name, self.address, f"{part}/{file_name}")
+
+    def _local(self) -> dict[str, bool]:
+        return {"local_files_only": True} if self.folder else {}
+
+
+_FITTING = "a Stable-Diffusion-like pipeline in the diffusers layout fits (SD 1.x, 2.x, XL, 3)"
+
+
+def find_model(name: str) -> ModelSource:
+    """The source behind `model:` of a recipe: an alias, a folder in the diffusers layout, or a hub id.
+
+    Raises:
+        UserError: unknown folder, no network, or a folder that holds no pipeline.
+    """
+    path = MODEL_ALIASES.get(name, Path(name).expanduser())
+    if path.is_dir():
+        if not (path / "model_index.json").is_file():
+            raise UserError(f"model '{name}': {path} has no model_index.json; {_FITTING}")
+        address = str(path)
+    elif name in MODEL_ALIASES or not _HUB_ID.fullmatch(name) or name.startswith("."):
+        known = ", ".join(MODEL_ALIASES)
+        raise UserError(f"model '{name}': no folder {path}. Give {known}, a folder, or a hub id like 'owner/name'")
+    else:
+        address = name
+    return ModelSource(name, address, _read_json(name, address, "model_index.json"))
+
+
+def _read_json(name: str, address: str, file_name: str) -> dict[str, Any]:
+    path = Path(address) / file_name
+    if not Path(address).is_dir():
+        path = _download(name, address, file_name)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"model '{name}': {path} is missing") from error
+    except (OSError, ValueError) as error:
+        raise UserError(f"model '{name}': {path} cannot be read as JSON: {_first_line(error)}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"model '{name}': {path} holds no JSON object")
+    return content
+
+
+def _download(name: str, hub_id: str, file_name: str) -> Path:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+
+    log.info("model '%s': reading %s from huggingface.co or its local cache", name, file_name)
+    try:
+        return Path(hf_hub_download(hub_id, file_name))
+    except RepositoryNotFoundError as error:
+        raise UserError(
+            f"model '{name}': no such folder here and no such public model on huggingface.co (a gated one needs "
+            "`hf auth login`)"
+        ) from error
+    except LocalEntryNotFoundError as error:
+        raise UserError(
+            f"model '{name}': no such folder here, not in the local cache, and huggingface.co cannot be reached. "
+            "Use `system.guidance.model=toybox`, a folder, or download it where there is a network"
+        ) from error
+    except (HfHubHTTPError, OSError) as error:
+        raise UserError(f"model '{name}': huggingface.co: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

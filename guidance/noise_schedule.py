@@ -1,0 +1,96 @@
+"""The noise schedule of a diffusion model, and the one meaning we give to what its network puts out.
+
+Three families are read from a diffusers scheduler's config:
+
+    epsilon       alpha = sqrt(abar), sigma = sqrt(1 - abar)    eps = output
+    v-prediction  alpha = sqrt(abar), sigma = sqrt(1 - abar)    eps = alpha v + sigma x_t
+    flow          alpha = 1 - s,      sigma = s                 eps = x_t + (1 - s) v
+
+Sources: DDPM (arXiv:2006.11239), eq. 4; progressive distillation (arXiv:2202.00512), appendix D, for v;
+rectified flow as in Stable Diffusion 3 (arXiv:2403.03206), eq. 12; zero terminal SNR (arXiv:2305.08891), algorithm 1.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from core.errors import UserError
+from guidance.sds import per_pixel
+
+FAMILIES = ("epsilon", "v_prediction", "flow")
+
+
+@dataclass(frozen=True)
+class NoiseSchedule:
+    """alpha and sigma over the timesteps, least noise first.
+
+    Attributes:
+        network_time: what the network is told at each timestep (its own unit).
+        family: one of `FAMILIES`: what the network's output means.
+    """
+
+    alpha: Float[Tensor, "timesteps"]
+    sigma: Float[Tensor, "timesteps"]
+    network_time: Float[Tensor, "timesteps"]
+    family: str
+
+    def __len__(self) -> int:
+        return len(self.alpha)
+
+
+def read_noise_schedule(config: Mapping[str, Any]) -> NoiseSchedule:
+    """The schedule that a model was trained with, from its `scheduler_config.json`.
+
+    Which sampler the folder names does not matter: samplers of one family share the training schedule.
+
+    Raises:
+        UserError: for a prediction type that is none of the three families.
+    """
+    if "FlowMatch" in str(config.get("_class_name", "")):
+        return _flow_schedule(config)
+    family = str(config.get("prediction_type", "epsilon"))
+    if family not in ("epsilon", "v_prediction"):
+        raise UserError(
+            f"scheduler/scheduler_config.json: prediction_type '{family}' is not supported; "
+            "epsilon, v_prediction and flow matching are"
+        )
+    return _ddpm_schedule(config, family)
+
+
+def _ddpm_schedule(config: Mapping[str, Any], family: str) -> NoiseSchedule:
+    from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
+
+    scheduler = DDPMScheduler.from_config(dict(config))
+    abar = scheduler.alphas_cumprod.double().clamp(0, 1)
+    alpha, sigma = abar.sqrt(), (1 - abar).sqrt()
+    return NoiseSchedule(alpha.float(), sigma.float(), torch.arange(len(abar)).float(), family)
+
+
+def _flow_schedule(config: Mapping[str, Any]) -> NoiseSchedule:
+    from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchEulerDiscreteScheduler
+
+    n_timesteps = int(config.get("num_train_timesteps", 1000))
+    # Dynamic shifting depends on the picture's size and is left to samplers; the model itself was trained on all s.
+    scheduler = FlowMatchEulerDiscreteScheduler(n_timesteps, shift=float(config.get("shift", 1.0)))
+    sigma = scheduler.sigmas.flip(0).float()
+    return NoiseSchedule(1 - sigma, sigma, scheduler.timesteps.flip(0).float(), "flow")
+
+
+def noise_from_output(
+    family: str,
+    output: Float[Tensor, "views height width channels"],
+    noisy: Float[Tensor, "views height width channels"],
+    alpha: Float[Tensor, "views"],
+    sigma: Float[Tensor, "views"],
+) -> Float[Tensor, "views height width channels"]:
+    """eps_hat from the network's raw output, in float32; without a division, so that alpha = 0 (zero terminal SNR) is safe."""
+    output, noisy = output.float(), noisy.float()
+    if family == "epsilon":
+        return output
+    if family == "v_prediction":
+        return per_pixel(alpha) * output + per_pixel(sigma) * noisy
+    return noisy + per_pixel(alpha) * output

@@ -1,0 +1,133 @@
+"""`target-image`: the exact score of known pictures.
+
+For a "model" that believes in a single picture z* per camera, the best denoiser is known in closed form:
+
+    eps_hat = (x_t - alpha z*) / sigma      so that      g = w(t) (eps_hat - eps) = w(t) alpha / sigma (z - z*)
+
+and the drawn noise cancels. Trained with it, field and renderer are on trial without a network: what they reach is the
+ceiling for any guidance.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor
+
+from core.errors import UserError, require
+from core.kinds import Guidance, device_of
+from core.schedule import Schedule
+from core.types import Cameras, GuidanceOutput
+from guidance.autoencoder import Autoencoder
+from guidance.known_views import KnownViews, read_views
+from guidance.latent_diffusion import latent_size
+from guidance.model_source import find_model
+from guidance.sds import WEIGHTINGS, Weighting, sds_gradient, sds_loss
+from guidance.world import read_world
+
+#: Latents that should be seen from the given cameras: (views height width channels), in the cameras' picture size.
+Target = Callable[[Cameras], Tensor]
+
+
+class TargetImage(Guidance, name="target-image"):
+    """Pulls every view toward a known picture; for tests, and as the ceiling of benchmarks."""
+
+    @dataclass(frozen=True)
+    class Config:
+        folder: Path | None = None
+        """Pictures and their cameras (known_views.py); training views are drawn from these. Code may give a function to
+        `set_target` instead."""
+        model: str | None = None
+        """Whose autoencoder makes the latents; null: latents are RGB itself, scaled to [-1, 1]."""
+        size: int = 32
+        """Height and width of the latents, where no model says it."""
+        weighting: Weighting = "sigma2"
+        """w(t), as of `latent-sds`."""
+        noise: Schedule = field(default_factory=lambda: Schedule.constant(0.5))
+        """sigma at which the score is taken; with alpha^2 + sigma^2 = 1. Less noise than 1 and more than 0."""
+
+        def __post_init__(self) -> None:
+            require(self.size >= 1, f"size: at least 1, got {self.size}")
+            values = [value for _, value in self.noise.points]
+            require(all(0 < value < 1 for value in values), f"noise: between 0 and 1, got {values}")
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        source = find_model(config.model) if config.model else None
+        self.autoencoder = Autoencoder(source) if source else None
+        self.world = read_world(source.folder) if source else None
+        self._size = latent_size(source) if source else config.size
+        self._target: Target | None = None
+        self._views = read_views(config.folder) if config.folder else None
+        if self._views is not None:
+            self.known_cameras = self._views.cameras.resized(self._size, self._size)
+
+    @property
+    def latent_channels(self) -> int:
+        """Channels of a latent picture."""
+        return self.autoencoder.n_channels if self.autoencoder else 3
+
+    @property
+    def latent_size(self) -> int:
+        """Height and width of a latent picture."""
+        return self._size
+
+    @property
+    def picture_size(self) -> int:
+        """Height and width of the pictures that such latents decode to, in pixels."""
+        return self._size * (self.autoencoder.pixel_factor if self.autoencoder else 1)
+
+    def set_target(self, target: Target) -> None:
+        """Give the pictures as a function of the cameras."""
+        self._target = target
+
+    def prepare(self, prompt: str) -> None:
+        """Encode the folder's pictures, once. The prompt is not needed: the pictures are known.
+
+        Raises:
+            UserError: there is neither a folder nor a target.
+        """
+        if self._target is None and self._views is not None:
+            self._target = self._encode_views(self._views)
+        if self._target is None:
+            raise UserError("system.guidance.folder: target-image needs a folder of pictures, or set_target() in code")
+
+    def forward(
+        self,
+        latents: Float[Tensor, "views height width channels"],
+        cameras: Cameras,
+        step: int,
+        total_steps: int,
+        rng: Generator,
+    ) -> GuidanceOutput:
+        """The exact loss; `rng` is left alone, since the noise cancels.
+
+        Raises:
+            RuntimeError: before `prepare`.
+        """
+        if self._target is None:
+            raise RuntimeError("call prepare(prompt) before the first step")
+        with torch.no_grad():
+            target = self._target(cameras).to(latents.device)
+            sigma = torch.full((len(latents),), self.config.noise.at(step, total_steps), device=latents.device)
+            alpha = (1 - sigma**2).sqrt()
+            weight = WEIGHTINGS[self.config.weighting](alpha, sigma) * alpha / sigma
+            gradient = sds_gradient(latents.detach(), target, weight)
+            error = (latents.detach().float() - target).square().mean()
+        return GuidanceOutput(sds_loss(latents, gradient), {"target_mse": error})
+
+    def decode(self, latents: Float[Tensor, "views height width channels"]) -> Float[Tensor, "views rows columns 3"]:
+        """Latents to pictures, RGB in [0, 1]."""
+        return self.autoencoder.decode(latents) if self.autoencoder else ((latents + 1) / 2).clamp(0, 1)
+
+    def encode(self, rgb: Float[Tensor, "views rows columns 3"]) -> Float[Tensor, "views height width channels"]:
+        """Pictures, RGB in [0, 1], to latents."""
+        return self.autoencoder.encode(rgb) if self.autoencoder else 2 * rgb - 1
+
+    @torch.no_grad()
+    def _encode_views(self, views: KnownViews) -> Target:
+        latents = self.encode(views.pictures(self.picture_size).to(device_of(self)))
+        return lambda cameras: latents[views.index_of(cameras).to(latents.device)]
