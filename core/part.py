@@ -24,7 +24,6 @@ and whose other keys are its settings; after reading, it is the part's class wit
 What `build` takes beside the Config is said by the kind (core/kinds.py).
 """
 
-import dataclasses
 import inspect
 import re
 from abc import ABC
@@ -120,11 +119,6 @@ def find(kind: str, name: str) -> type[Part]:
     if name not in parts:
         raise UserError(f"no {kind} is called '{name}'. {did_you_mean(name, parts)}")
     return parts[name]
-
-
-def settings(part: type[Part]) -> list[dataclasses.Field[Any]]:
-    """The fields of a part's Config."""
-    return list(dataclasses.fields(part.Config))
 
 
 def _parts(kind: str) -> dict[str, type[Part]]:

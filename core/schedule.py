@@ -37,7 +37,6 @@ class Schedule:
         ordered = all(before < after for before, after in itertools.pairwise(fractions))
         require(ordered, f"positions must increase, got {fractions}")
         require(all(math.isfinite(value) for _, value in self.points), "values must be finite")
-        require(self.shape in get_args(Shape), f"shape: '{self.shape}' is neither 'linear' nor 'cosine'")
 
     @classmethod
     def constant(cls, value: float) -> "Schedule":
@@ -74,7 +73,7 @@ class Schedule:
             UserError: the setting is none of the three forms.
         """
         if _is_number(setting):
-            return cls.constant(setting)
+            return cls.constant(float(setting))
         require(
             isinstance(setting, dict),
             f"expected a number or a schedule such as {{start: 1, end: 0, from: 0.0, to: 0.7}}, got {setting!r}",
@@ -90,7 +89,9 @@ class Schedule:
         numbers = [number for pair in pairs for number in pair]
         require(all(_is_number(number) for number in numbers), f"expected numbers, got {numbers!r}")
         points = tuple((float(fraction), float(value)) for fraction, value in pairs)
-        return cls(points, setting.get("shape", "linear"))
+        shape = setting.get("shape", "linear")
+        require(shape in get_args(Shape), f"shape: '{shape}' is neither 'linear' nor 'cosine'")
+        return cls(points, shape)
 
     def to_setting(self) -> Any:
         """What a recipe would say; reading it again gives an equal schedule."""

@@ -1,0 +1,176 @@
+"""Recipes: YAML files that name parts and their settings. OmegaConf reads and interpolates; nobody else sees it.
+
+    extends: base/toybox.yaml         # or a list; relative to this file; a later file wins over an earlier one
+    system:
+      type: latent-nerf
+      geometry: {type: hash-grid, n_levels: 8}
+
+Mappings are merged key by key, lists are replaced as a whole. A part whose `type` differs from the one it is merged
+onto replaces it with all its settings. On the command line, `key.sub=value` does the same; the value is read as YAML,
+and a number as a key (`exporters.0.format=obj`) means that element of a list.
+"""
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from core.errors import UserError, require
+from core.kinds import Exporter, System
+from core.part import Choice
+from core.settings import plain, read_settings
+
+
+@dataclass(frozen=True)
+class TrainerConfig:
+    """How long to train, and what to show and keep on the way."""
+
+    max_steps: int = 1000
+    """Optimiser steps."""
+    precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed"] = "auto"
+    """Lightning's name; `auto` is 16-mixed on a GPU and 32-true on a CPU."""
+    preview_every: int = 250
+    """Steps between contact sheets; 0 for none before the end."""
+    checkpoint_every: int = 250
+    """Steps between checkpoints; 0 for none before the end."""
+    n_preview_views: int = 4
+    """Views on a contact sheet."""
+    gradient_clip: float | None = None
+    """Largest norm of the gradient, or null for no limit."""
+
+    def __post_init__(self) -> None:
+        require(self.max_steps >= 1, f"max_steps: at least 1, got {self.max_steps}")
+        require(self.preview_every >= 0, f"preview_every: at least 0, got {self.preview_every}")
+        require(self.checkpoint_every >= 0, f"checkpoint_every: at least 0, got {self.checkpoint_every}")
+        require(self.n_preview_views >= 1, f"n_preview_views: at least 1, got {self.n_preview_views}")
+        clip = self.gradient_clip
+        require(clip is None or clip > 0, f"gradient_clip: above 0, or null for no limit, got {clip}")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that a run is made of, read and checked, nothing built yet."""
+
+    system: Choice[System]
+    """The method, with its parts."""
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    """How long to train, and what to show and keep on the way."""
+    exporters: tuple[Choice[Exporter], ...] = ()
+    """What to make of the trained object."""
+    prompt: str = ""
+    """What to make, in words; --prompt wins."""
+    seed: int = 0
+    """Start of every random stream."""
+    plugins: tuple[str, ...] = ()
+    """Python files with further parts, relative to the recipe."""
+
+    def __post_init__(self) -> None:
+        require(0 <= self.seed < 2**32, f"seed: from 0 to 2^32 - 1, got {self.seed}")
+
+
+def load_recipe(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Read a recipe file with all that it extends, apply `key.sub=value` texts, and resolve interpolations.
+
+    The result is plain and not yet checked: plugins must be loaded before the names of parts can be (read_recipe).
+
+    Raises:
+        UserError: a missing or broken file, a circle of `extends`, a broken override or interpolation.
+    """
+    merged = merge(_with_parents(path, ()), _overrides(overrides))
+    try:
+        return OmegaConf.to_container(OmegaConf.create(merged), resolve=True)  # pyright: ignore[reportReturnType]
+    except OmegaConfBaseException as error:
+        raise UserError(f"{path}: {error.full_key or ''}: {_first_line(error)}") from error
+
+
+def read_recipe(mapping: Mapping[Any, Any]) -> Recipe:
+    """Check a loaded recipe strictly.
+
+    Raises:
+        UserError: one line for each fault.
+    """
+    return read_settings(Recipe, mapping, owner="a recipe")
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """The recipe as YAML with every default spelt out, without the prompt (a raw text, which YAML is no place for)."""
+    mapping = plain(recipe)
+    del mapping["prompt"]
+    return OmegaConf.to_yaml(OmegaConf.create(_escaped(mapping)))
+
+
+def merge(base: Any, over: Any) -> Any:
+    """Lay one plain tree over another; see the top of this module."""
+    if isinstance(base, list) and isinstance(over, Mapping) and over and all(str(key).isdigit() for key in over):
+        items = dict(enumerate(base))
+        for key, item in over.items():
+            require(int(key) in items, f"no element {key} in a list of {len(base)}")
+            items[int(key)] = merge(items[int(key)], item)
+        return list(items.values())
+    if not isinstance(base, Mapping) or not isinstance(over, Mapping):
+        return over
+    if "type" in over and over["type"] != base.get("type"):
+        return dict(over)
+    return {**base, **{key: merge(base.get(key), item) for key, item in over.items()}}
+
+
+def _with_parents(path: Path, children: tuple[Path, ...]) -> dict[Any, Any]:
+    path = path.resolve()
+    if path in children:
+        circle = " -> ".join(file.name for file in (*children, path))
+        raise UserError(f"{path}: `extends` goes in a circle: {circle}")
+    own = _read_file(path)
+    parents = own.pop("extends", [])
+    merged: dict[Any, Any] = {}
+    for parent in [parents] if isinstance(parents, str) else parents or []:
+        merged = merge(merged, _with_parents(path.parent / str(parent), (*children, path)))
+    if isinstance(own.get("plugins"), list):
+        own["plugins"] = [str((path.parent / str(plugin)).resolve()) for plugin in own["plugins"]]
+    return merge(merged, own)
+
+
+def _read_file(path: Path) -> dict[Any, Any]:
+    if not path.is_file():
+        near = difflib.get_close_matches(path.name, [file.name for file in path.parent.glob("*.yaml")], n=1)
+        raise UserError(f"{path}: no such recipe." + (f" Did you mean '{near[0]}'?" if near else ""))
+    try:
+        tree = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+    except (yaml.YAMLError, OmegaConfBaseException, UnicodeDecodeError, OSError) as error:
+        raise UserError(f"{path}: not a readable YAML file: {_one_line(error)}") from error
+    if not isinstance(tree, dict):
+        raise UserError(f"{path}: expected a mapping with `system`, got a {type(tree).__name__}")
+    return tree
+
+
+def _overrides(texts: Sequence[str]) -> Any:
+    for text in texts:
+        if not re.match(r"[A-Za-z_][\w.\[\]-]*=", text):
+            raise UserError(f"'{text}': expected key.sub=value. A prompt of several words goes in quotes.")
+        try:
+            OmegaConf.from_dotlist([text])
+        except (yaml.YAMLError, OmegaConfBaseException) as error:
+            raise UserError(f"'{text}': {_one_line(error)}") from error
+    return OmegaConf.to_container(OmegaConf.from_dotlist(list(texts)), resolve=False)
+
+
+def _escaped(tree: Any) -> Any:
+    """Keep OmegaConf from taking `${` in a resolved text for an interpolation when the text is read again."""
+    if isinstance(tree, str):
+        return re.sub(r"(\\*)\$\{", r"\1\1\\${", tree)
+    if isinstance(tree, dict):
+        return {key: _escaped(item) for key, item in tree.items()}
+    return [_escaped(item) for item in tree] if isinstance(tree, list) else tree
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0]
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,180 @@
+"""Plain mappings into frozen dataclasses, strictly, and back: all faults are found at once, each with its full path.
+
+What a Config's field may be annotated with: bool, int, float, str, Path, Literal["a", "b"], X | None, tuple[X, ...],
+tuple[X, Y], dict[str, X], another frozen dataclass, Choice[Kind] (core/part.py), and any class with a classmethod
+`from_setting(value)` and a method `to_setting()`, such as Schedule.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from core.errors import UserError, did_you_mean
+from core.part import Choice, Part, find, names
+
+T = TypeVar("T")
+MISSING = "???"
+_FAILED = object()
+_SCALARS = {
+    bool: ("true or false", (bool,)),
+    int: ("an integer", (int,)),
+    float: ("a number", (int, float)),
+    str: ("a text", (str,)),
+    Path: ("a path", (str,)),
+}
+
+
+def read_settings(cls: type[T], mapping: Mapping[Any, Any], path: str = "", owner: str | None = None) -> T:
+    """Make a frozen dataclass from a mapping of the same keys.
+
+    Args:
+        path: where the mapping stands in the recipe, for the errors.
+        owner: what an unknown setting is "no such setting of"; the class's name unless given.
+
+    Raises:
+        UserError: one line for each unknown key, missing value, wrong type and refused value.
+    """
+    faults: list[str] = []
+    result = _dataclass(cls, mapping, path, faults, owner or cls.__name__)
+    if faults:
+        raise UserError("\n".join(faults))
+    return result
+
+
+def plain(value: Any) -> Any:
+    """The mapping that a recipe would hold for a dataclass, with every default spelt out."""
+    if isinstance(value, Choice):
+        return {"type": value.part.part_name, **plain(value.config)}
+    if callable(getattr(value, "to_setting", None)):
+        return value.to_setting()
+    if dataclasses.is_dataclass(value):
+        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def _value(annotation: Any, value: Any, path: str, faults: list[str]) -> Any:
+    """Read one value as its annotation says; where it does not fit, add a fault and give _FAILED."""
+    origin = get_origin(annotation)
+    if isinstance(value, str) and value == MISSING:
+        return _fault(faults, f"{path}: missing. Give it in the recipe or as {path}=VALUE")
+    if origin is Choice:
+        return _choice(get_args(annotation)[0], value, path, faults)
+    if callable(getattr(annotation, "from_setting", None)):
+        return _checked(lambda: annotation.from_setting(value), f"{path}: ", faults)
+    if dataclasses.is_dataclass(annotation):
+        return _dataclass(annotation, value, path, faults, annotation.__name__)  # pyright: ignore[reportAttributeAccessIssue]
+    if origin in (Union, UnionType):
+        return _union(get_args(annotation), value, path, faults)
+    if origin is Literal:
+        return _literal(get_args(annotation), value, path, faults)
+    if origin is tuple:
+        return _tuple(get_args(annotation), value, path, faults)
+    if origin is dict:
+        return _dict(get_args(annotation)[1], value, path, faults)
+    return _scalar(annotation, value, path, faults)
+
+
+def _dataclass(cls: Any, value: Any, path: str, faults: list[str], owner: str) -> Any:
+    if not isinstance(value, Mapping):
+        return _fault(faults, f"{path}: expected a mapping with the settings of {owner}, got {value!r}")
+    annotations = get_type_hints(cls)
+    fields = {field.name: field for field in dataclasses.fields(cls)}
+    n_before = len(faults)
+    for key in value:
+        if key not in fields:
+            faults.append(f"{_join(path, key)}: no such setting of {owner}. {did_you_mean(str(key), fields)}")
+    read: dict[str, Any] = {}
+    for name, field in fields.items():
+        here = _join(path, name)
+        if name in value:
+            read[name] = _value(annotations[name], value[name], here, faults)
+        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+            faults.append(f"{here}: missing. Give it in the recipe or as {here}=VALUE")
+    if len(faults) > n_before:
+        return _FAILED
+    return _checked(lambda: cls(**read), f"{path}." if path else "", faults)
+
+
+def _choice(promise: type[Part], value: Any, path: str, faults: list[str]) -> Any:
+    kind = promise.kind
+    if not isinstance(value, Mapping) or "type" not in value:
+        given = "no type" if isinstance(value, Mapping) else repr(value)
+        valid = ", ".join(names(kind, promise))
+        return _fault(faults, f"{path}: expected a mapping with the type of a {kind}, got {given}. Valid: {valid}.")
+    part = _checked(lambda: find(kind, str(value["type"])), f"{path}.type: ", faults)
+    if part is _FAILED:
+        return _FAILED
+    if not issubclass(part, promise):
+        valid = ", ".join(names(kind, promise))
+        return _fault(faults, f"{path}.type: '{part.part_name}' is no {promise.__name__}. Valid: {valid}.")
+    rest = {key: item for key, item in value.items() if key != "type"}
+    config = _dataclass(part.Config, rest, path, faults, part.__name__)
+    return config if config is _FAILED else Choice(part, config)
+
+
+def _union(options: Sequence[Any], value: Any, path: str, faults: list[str]) -> Any:
+    if value is None and NoneType in options:
+        return None
+    options = [option for option in options if option is not NoneType]
+    for option in options[:-1]:
+        attempt: list[str] = []
+        result = _value(option, value, path, attempt)
+        if not attempt:
+            return result
+    return _value(options[-1], value, path, faults)
+
+
+def _literal(words: Sequence[Any], value: Any, path: str, faults: list[str]) -> Any:
+    if value in words and type(value) in {type(word) for word in words}:
+        return value
+    return _fault(faults, f"{path}: '{value}' is not valid. {did_you_mean(str(value), map(str, words))}")
+
+
+def _tuple(annotations: Sequence[Any], value: Any, path: str, faults: list[str]) -> Any:
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        return _fault(faults, f"{path}: expected a list, got {value!r}")
+    if annotations[-1] is Ellipsis:
+        annotations = (annotations[0],) * len(value)
+    if len(value) != len(annotations):
+        return _fault(faults, f"{path}: expected a list of {len(annotations)} values, got {len(value)}")
+    items = zip(annotations, value, strict=True)
+    return tuple(_value(annotation, item, f"{path}.{i}", faults) for i, (annotation, item) in enumerate(items))
+
+
+def _dict(annotation: Any, value: Any, path: str, faults: list[str]) -> Any:
+    if not isinstance(value, Mapping):
+        return _fault(faults, f"{path}: expected a mapping, got {value!r}")
+    return {str(key): _value(annotation, item, _join(path, key), faults) for key, item in value.items()}
+
+
+def _scalar(annotation: Any, value: Any, path: str, faults: list[str]) -> Any:
+    if annotation not in _SCALARS:
+        raise TypeError(f"{path}: core/settings.py cannot read a setting annotated with {annotation}")
+    expected, accepted = _SCALARS[annotation]
+    # True is an int for Python; a recipe that says `n_levels: true` is wrong all the same.
+    if not isinstance(value, accepted) or (isinstance(value, bool) and annotation is not bool):
+        return _fault(faults, f"{path}: expected {expected}, got {value!r}")
+    return annotation(value)
+
+
+def _checked(make: Any, prefix: str, faults: list[str]) -> Any:
+    """Call a constructor that may refuse its values, and put the path in front of what it says."""
+    try:
+        return make()
+    except (UserError, ValueError) as error:
+        return _fault(faults, f"{prefix}{error}")
+
+
+def _fault(faults: list[str], text: str) -> object:
+    faults.append(text)
+    return _FAILED
+
+
+def _join(path: str, key: object) -> str:
+    return f"{path}.{key}" if path else str(key)

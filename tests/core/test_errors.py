@@ -1,0 +1,26 @@
+"""Errors that the user can mend."""
+
+import pytest
+
+from core.errors import UserError, did_you_mean, nearest_word, require
+
+
+@pytest.mark.parametrize(
+    ("word", "nearest"),
+    [("n_levls", "n_levels"), ("N_Levels", "n_levels"), ("tablesize", "table_size"), ("colour", None)],
+)
+def test_nearest_word_finds_misspellings_and_leaves_strangers(word: str, nearest: str | None) -> None:
+    assert nearest_word(word, ["n_levels", "table_size", "bound"]) == nearest
+
+
+def test_did_you_mean_lists_everything_when_nothing_is_similar() -> None:
+    assert did_you_mean("n_levls", ["n_levels", "bound"]) == "Did you mean 'n_levels'?"
+    assert did_you_mean("colour", ["n_levels", "bound"]) == "Valid: bound, n_levels."
+    assert did_you_mean("colour", []) == "None is valid here."
+
+
+def test_require_raises_the_message_with_the_exit_code_of_bad_input() -> None:
+    require(True, "never said")
+    with pytest.raises(UserError, match=r"^bound: above 0, got -1$") as caught:
+        require(False, "bound: above 0, got -1")
+    assert caught.value.exit_code == 2

@@ -1,0 +1,138 @@
+"""Recipes: what wins over what, what a resolved recipe reads like, and what faults say."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from core.errors import UserError
+from core.kinds import System
+from core.recipe import _escaped, dump_recipe, load_recipe, merge, read_recipe
+from core.schedule import Schedule
+
+
+def write(folder: Path, name: str, text: str) -> Path:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def test_extends_overrides_and_interpolation(tmp_path: Path) -> None:
+    write(tmp_path, "base/a.yaml", "trainer: {max_steps: 100, preview_every: 7}\nsystem: {x: 1, y: [1, 2]}\n")
+    write(tmp_path, "base/b.yaml", "system: {x: 2, z: 5}\n")
+    top = write(
+        tmp_path, "top.yaml", "extends: [base/a.yaml, base/b.yaml]\nsystem: {y: [3], steps: '${trainer.max_steps}'}\n"
+    )
+    assert load_recipe(top, ["trainer.max_steps=20", "system.new.deep=[1, a]"]) == {
+        "trainer": {"max_steps": 20, "preview_every": 7},
+        "system": {"x": 2, "y": [3], "z": 5, "steps": 20, "new": {"deep": [1, "a"]}},
+    }
+
+
+def test_another_type_replaces_a_part_with_all_its_settings() -> None:
+    base = {"geometry": {"type": "hash-grid", "n_levels": 8}, "seed": 1}
+    assert merge(base, {"geometry": {"type": "voxels", "n": 3}}) == {"geometry": {"type": "voxels", "n": 3}, "seed": 1}
+    same = merge(base, {"geometry": {"type": "hash-grid", "bound": 1}})
+    assert same["geometry"] == {"type": "hash-grid", "n_levels": 8, "bound": 1}
+
+
+def test_one_element_of_a_list_can_be_overridden(tmp_path: Path) -> None:
+    top = write(tmp_path, "top.yaml", "exporters: [{type: mesh, format: glb}, {type: video}]\n")
+    loaded = load_recipe(top, ["exporters.0.format=obj", "exporters.1.seconds=3"])
+    assert loaded["exporters"] == [{"type": "mesh", "format": "obj"}, {"type": "video", "seconds": 3}]
+    with pytest.raises(UserError, match="no element 2 in a list of 2"):
+        load_recipe(top, ["exporters.2.format=obj"])
+
+
+def test_plugins_are_relative_to_the_recipe_that_names_them(tmp_path: Path) -> None:
+    write(tmp_path, "base/a.yaml", "plugins: [field.py]\n")
+    top = write(tmp_path, "top.yaml", "extends: base/a.yaml\n")
+    assert load_recipe(top)["plugins"] == [str(tmp_path / "base" / "field.py")]
+
+
+@pytest.mark.parametrize("text", ["${home}", "\\${home}", "\\\\${home}", "a ${b} ${c}", "plain $5 {x}", "C:\\d"])
+def test_texts_with_dollars_survive_writing_and_reading(tmp_path: Path, text: str) -> None:
+    path = write(tmp_path, "resolved.yaml", OmegaConf.to_yaml(OmegaConf.create(_escaped({"a": [text]}))))
+    assert load_recipe(path) == {"a": [text]}
+
+
+def test_a_circle_of_extends_is_named(tmp_path: Path) -> None:
+    write(tmp_path, "a.yaml", "extends: b.yaml\n")
+    write(tmp_path, "b.yaml", "extends: a.yaml\n")
+    with pytest.raises(UserError, match=r"`extends` goes in a circle: a\.yaml -> b\.yaml -> a\.yaml"):
+        load_recipe(tmp_path / "a.yaml")
+
+
+def test_a_missing_recipe_is_answered_with_the_nearest_file(tmp_path: Path) -> None:
+    write(tmp_path, "latent-nerf.yaml", "seed: 1\n")
+    with pytest.raises(UserError, match=r"latent-nrf\.yaml: no such recipe\. Did you mean 'latent-nerf\.yaml'\?"):
+        load_recipe(tmp_path / "latent-nrf.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: [1\n", "not a readable YAML file"),
+        ("a: 1\na: 2\n", "found duplicate key a"),
+        ("- 1\n", "expected a mapping with `system`, got a list"),
+        ("a: ${nowhere.b}\n", "Interpolation key 'nowhere.b' not found"),
+    ],
+)
+def test_broken_files_are_refused_with_a_single_line(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(UserError, match=re.escape(message)) as caught:
+        load_recipe(write(tmp_path, "broken.yaml", text))
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("override", ["mushroom", "=3", "a b=3", "a=[1"])
+def test_broken_overrides_are_refused(tmp_path: Path, override: str) -> None:
+    with pytest.raises(UserError, match=re.escape(f"'{override}': ")):
+        load_recipe(write(tmp_path, "a.yaml", "seed: 1\n"), [override])
+
+
+@pytest.mark.parametrize(
+    ("mapping", "message"),
+    [
+        ({"seed": -1, "trainer": {"max_steps": 0}}, "trainer.max_steps: at least 1, got 0"),
+        ({"sytem": {}}, "sytem: no such setting of a recipe. Did you mean 'system'?"),
+        ({"trainer": {"precision": "fp16"}}, "trainer.precision: 'fp16' is not valid."),
+        ({}, "system: missing. Give it in the recipe or as system=VALUE"),
+    ],
+)
+def test_faults_of_a_recipe(mapping: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=re.escape(message)):
+        read_recipe(mapping)
+
+
+def test_a_resolved_recipe_reads_back_as_the_same_recipe(tmp_path: Path, registry: None) -> None:
+    class Method(System, name="test-method"):
+        @dataclass(frozen=True)
+        class Config:
+            folder: str = "here"
+            weight: Schedule = Schedule.constant(1.0)
+
+    mapping = {
+        "system": {"type": "test-method", "folder": "${home}", "weight": {"start": 1, "end": 0}},
+        "trainer": {"max_steps": 12, "gradient_clip": 1e-15},
+        "seed": 4,
+    }
+    recipe = read_recipe(mapping)
+    again = read_recipe(load_recipe(write(tmp_path, "resolved.yaml", dump_recipe(recipe))))
+    assert again == recipe
+    assert again.system.part is Method
+    assert again.system.config.weight.at(3, 12) == 0.75
+
+
+def test_the_prompt_stays_out_of_the_resolved_recipe(registry: None) -> None:
+    class Method(System, name="test-method"):
+        @dataclass(frozen=True)
+        class Config:
+            pass
+
+    recipe = read_recipe({"system": {"type": "test-method"}, "prompt": "a [red: dragon"})
+    assert recipe.prompt == "a [red: dragon"
+    assert "dragon" not in dump_recipe(recipe)
