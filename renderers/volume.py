@@ -1,0 +1,251 @@
+"""`volume`: pictures of a density field by samples along rays.
+
+Rays run through the field's ball in intervals of equal length, one sample in each. Samples in empty cells of the occupancy
+grid are left out; the rest is *packed*: one list, ray after ray. The field sees that list front to back, a few samples of
+each ray at a time, and rays that have become opaque drop out of the later chunks: what is hidden costs nothing.
+
+Source: Mildenhall et al., NeRF (arXiv:2003.08934), section 4; packing and early stop as in Instant-NGP (arXiv:2201.05989).
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Generator, Tensor
+
+from core.cameras import camera_rays
+from core.errors import UserError, require
+from core.kinds import Background, DensityField, Geometry, Renderer
+from core.part import names
+from core.types import Cameras, RaySamples, RenderOutput, TensorRecord
+from renderers.compositing import over_background, ray_weights, sum_over_rays
+from renderers.normals import outward_normals
+from renderers.occupancy import OccupancyGrid
+from renderers.sampling import ball_span, stratified_intervals
+
+# A sample that gives less than this to its ray shows no surface worth a normal.
+FAINT_WEIGHT = 1e-3
+
+
+@dataclass(frozen=True)
+class Candidates(TensorRecord):
+    """The samples of a set of rays that may hold something, ray after ray."""
+
+    positions: Float[Tensor, "samples 3"]
+    distances: Float[Tensor, "samples"]
+    widths: Float[Tensor, "samples"]
+    ray_index: Int[Tensor, "samples"]
+    rank: Int[Tensor, "samples"]
+    """How many candidates of the same ray lie in front of it."""
+
+    def __getitem__(self, chosen: Int[Tensor, "chosen"]) -> "Candidates":
+        return Candidates(
+            self.positions[chosen],
+            self.distances[chosen],
+            self.widths[chosen],
+            self.ray_index[chosen],
+            self.rank[chosen],
+        )
+
+
+@dataclass(frozen=True)
+class RayColours(TensorRecord):
+    """What rays show, one row per ray, and the samples it came from."""
+
+    foreground: Float[Tensor, "rays channels"]
+    opacity: Float[Tensor, "rays"]
+    depth: Float[Tensor, "rays"]
+    normals: Float[Tensor, "rays 3"] | None
+    samples: RaySamples
+
+
+class VolumeRenderer(Renderer, name="volume"):
+    """Volume rendering of a density field, skipping empty space and what is hidden."""
+
+    @dataclass(frozen=True)
+    class Config:
+        """Settings of the volume renderer."""
+
+        samples_per_ray: int = 48
+        """Samples across the diameter of the field's ball; shorter rays take fewer, equally dense ones."""
+        samples_per_chunk: int = 12
+        """Samples of a ray that the field sees before the renderer asks whether the ray is opaque."""
+        early_stop: float = 1e-4
+        """Share of light left at which a ray counts as opaque; 0 looks at every sample."""
+        rays_per_chunk: int = 16384
+        """Rays followed at once; bounds the memory of large pictures."""
+        occupancy_resolution: int = 64
+        """Cells of the occupancy grid along each axis."""
+        occupancy_threshold: float = 0.002
+        """Optical depth across a cell below which it is skipped."""
+        occupancy_warmup_steps: int = 256
+        """Steps of training during which nothing is skipped."""
+        occupancy_refresh_every: int = 16
+        """Steps of training between two looks at the field."""
+
+        def __post_init__(self) -> None:
+            for name in (
+                "samples_per_ray",
+                "samples_per_chunk",
+                "rays_per_chunk",
+                "occupancy_resolution",
+                "occupancy_refresh_every",
+            ):
+                require(getattr(self, name) >= 1, f"{name}: at least 1, got {getattr(self, name)}")
+            require(0 <= self.early_stop < 1, f"early_stop: from 0 to below 1, got {self.early_stop}")
+            require(self.occupancy_threshold >= 0, f"occupancy_threshold: at least 0, got {self.occupancy_threshold}")
+            require(
+                self.occupancy_warmup_steps >= 0, f"occupancy_warmup_steps: at least 0, got {self.occupancy_warmup_steps}"
+            )
+
+    def __init__(self, config: Config, geometry: Geometry) -> None:
+        super().__init__()
+        self.config = config
+        self.occupancy = OccupancyGrid(
+            _density_field(geometry).bound,
+            config.occupancy_resolution,
+            config.occupancy_threshold,
+            config.occupancy_warmup_steps,
+            config.occupancy_refresh_every,
+        )
+
+    def prepare(self, geometry: Geometry, step: int, rng: Generator) -> None:
+        """Refresh the occupancy grid when its time has come."""
+        self.occupancy.refresh(_density_field(geometry), step, rng)
+
+    def forward(
+        self, geometry: Geometry, background: Background, cameras: Cameras, rng: Generator, with_normals: bool = False
+    ) -> RenderOutput:
+        """Render all views. Samples are moved by `rng` in training; in evaluation they stand in the middle of their interval.
+
+        Source: NeRF (arXiv:2003.08934), eq. 3, for the picture and the opacity; the depth is the same sum over distances.
+        """
+        field = _density_field(geometry)
+        rays = camera_rays(cameras)
+        shape = rays.directions.shape[:-1]
+        origins, directions = rays.origins.reshape(-1, 3), rays.directions.reshape(-1, 3)
+        size = self.config.rays_per_chunk
+        seen = _join(
+            [
+                self._follow(field, origins[first : first + size], directions[first : first + size], rng, with_normals)
+                for first in range(0, len(origins), size)
+            ]
+        )
+        foreground, opacity = seen.foreground.view(*shape, -1), seen.opacity.view(shape)
+        return RenderOutput(
+            latents=over_background(foreground, opacity, background(rays.directions, rng)),
+            opacity=opacity,
+            depth=seen.depth.view(shape),
+            normals=None if seen.normals is None else seen.normals.view(*shape, 3),
+            foreground=foreground,
+            samples=seen.samples,
+        )
+
+    def _follow(
+        self, field: DensityField, origins: Tensor, directions: Tensor, rng: Generator, with_normals: bool
+    ) -> RayColours:
+        """What the rays show: candidates, then the field chunk by chunk, then the sums along each ray."""
+        n_rays = len(origins)
+        candidates = self._candidates(field, origins, directions, rng if self.training else None)
+        chosen, density, features, weights = self._look(field, candidates, n_rays)
+        kept = candidates[chosen]
+        weighted = weights[:, None] * torch.cat([features, torch.ones_like(features[:, :1]), kept.distances[:, None]], 1)
+        sums = sum_over_rays(weighted, kept.ray_index, n_rays)
+        foreground, opacity, reach = sums[:, :-2], sums[:, -2], sums[:, -1]
+        normals = None
+        if with_normals:
+            visible = (weights > FAINT_WEIGHT).nonzero()[:, 0]
+            outward = outward_normals(field, kept.positions[visible], step=self._interval(field) / 2)
+            normals = sum_over_rays(weights[visible, None] * outward, kept.ray_index[visible], n_rays)
+        return RayColours(
+            foreground=foreground,
+            opacity=opacity,
+            depth=reach / opacity.clamp_min(torch.finfo(opacity.dtype).eps),
+            normals=normals,
+            samples=RaySamples(kept.positions, kept.widths, kept.ray_index, density, weights),
+        )
+
+    def _interval(self, field: DensityField) -> float:
+        return 2 * field.bound / self.config.samples_per_ray
+
+    @torch.no_grad()
+    def _candidates(
+        self, field: DensityField, origins: Tensor, directions: Tensor, rng: Generator | None
+    ) -> Candidates:
+        """Samples inside of the field's ball and in occupied cells."""
+        near, far = ball_span(origins, directions, field.bound)
+        intervals = stratified_intervals(near, far, self._interval(field), self.config.samples_per_ray, rng)
+        in_ball = intervals.widths > 0
+        ray_index, column = in_ball.nonzero(as_tuple=True)
+        distances = intervals.distances[ray_index, column]
+        positions = torch.addcmul(origins[ray_index], directions[ray_index], distances[:, None])
+        occupied = self.occupancy.contains(positions).nonzero()[:, 0]
+        ray_index = ray_index[occupied]
+        n_before = torch.searchsorted(ray_index, torch.arange(len(origins), device=ray_index.device))
+        rank = torch.arange(len(ray_index), device=ray_index.device) - n_before[ray_index]
+        widths = intervals.widths[ray_index, column[occupied]]
+        return Candidates(positions[occupied], distances[occupied], widths, ray_index, rank)
+
+    def _look(
+        self, field: DensityField, candidates: Candidates, n_rays: int
+    ) -> tuple[Int[Tensor, "samples"], Float[Tensor, "samples"], Float[Tensor, "samples channels"], Float[Tensor, "samples"]]:
+        """The field at the candidates, front to back, one call per chunk, until each ray is opaque.
+
+        Returns:
+            Which candidates were looked at, ray after ray, and their density, features and ray weights.
+        """
+        size = self.config.samples_per_chunk
+        deepest = -math.log(self.config.early_stop) if self.config.early_stop > 0 else math.inf
+        n_chunks = max(1, math.ceil((int(candidates.rank.max()) + 1) / size)) if len(candidates.rank) else 1
+        passed = candidates.positions.new_zeros(n_rays, 1)
+        looked: list[tuple[Tensor, ...]] = []
+        for chunk in range(n_chunks):
+            open_rays = passed.detach()[:, 0] < deepest
+            in_chunk = candidates.rank.div(size, rounding_mode="floor") == chunk
+            chosen = (in_chunk & open_rays[candidates.ray_index]).nonzero()[:, 0]
+            seen = candidates[chosen]
+            output = field(seen.positions)
+            place = (seen.ray_index, seen.rank - chunk * size)
+            depths = passed.new_zeros(n_rays, size).index_put(place, output.density * seen.widths)
+            looked.append((chosen, output.density, output.features, ray_weights(depths, passed)[place]))
+            passed = passed + depths.sum(dim=1, keepdim=True)
+        if n_chunks == 1:
+            return looked[0]  # pyright: ignore[reportReturnType]
+        chosen, density, features, weights = (torch.cat(parts) for parts in zip(*looked, strict=True))
+        order = chosen.argsort()
+        return chosen[order], density[order], features[order], weights[order]
+
+
+def _density_field(geometry: Geometry) -> DensityField:
+    """The geometry, if this renderer can show it."""
+    if not isinstance(geometry, DensityField):
+        raise UserError(
+            f"renderer 'volume' shows density fields ({', '.join(names('geometry', DensityField))}), "
+            f"'{geometry.part_name}' is none"
+        )
+    return geometry
+
+
+def _join(parts: list[RayColours]) -> RayColours:
+    """Consecutive sets of rays as one."""
+    if len(parts) == 1:
+        return parts[0]
+    first_rays = [0]
+    for part in parts[:-1]:
+        first_rays.append(first_rays[-1] + len(part.opacity))
+    samples = [part.samples for part in parts]
+    normals = [part.normals for part in parts if part.normals is not None]
+    return RayColours(
+        foreground=torch.cat([part.foreground for part in parts]),
+        opacity=torch.cat([part.opacity for part in parts]),
+        depth=torch.cat([part.depth for part in parts]),
+        normals=torch.cat(normals) if normals else None,
+        samples=RaySamples(
+            torch.cat([part.positions for part in samples]),
+            torch.cat([part.widths for part in samples]),
+            torch.cat([part.ray_index + first for part, first in zip(samples, first_rays, strict=True)]),
+            torch.cat([part.density for part in samples]),
+            torch.cat([part.weights for part in samples]),
+        ),
+    )
