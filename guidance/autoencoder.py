@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from guidance.frozen import FrozenNetworks
 from guidance.model_source import ModelSource
@@ -45,7 +45,8 @@ class Autoencoder(FrozenNetworks):
     def use_weights(self, dtype: torch.dtype) -> None:
         """Hold the weights in a dtype; a VAE that overflows in half precision (SD XL) stays in float32."""
         network = self._networks[0]
-        network.to(torch.float32 if network.config.get("force_upcast", False) else dtype)
+        # nn.Module's own `to`: the library's warns of layers that no VAE has.
+        nn.Module.to(network, torch.float32 if network.config.get("force_upcast", False) else dtype)
 
     def encode(self, rgb: Float[Tensor, "views rows columns 3"]) -> Float[Tensor, "views height width channels"]:
         """Pictures in [0, 1] to normalised latents: the mean of the encoder's distribution, with gradient."""

@@ -59,7 +59,7 @@ class LatentDiffusion(FrozenNetworks):
     def use_weights(self, dtype: torch.dtype) -> None:
         """Hold the networks' weights in a dtype."""
         for network in self._networks:
-            network.to(dtype)
+            nn.Module.to(network, dtype)  # the libraries' own `to` warns of layers that none of these models has
         self.autoencoder.use_weights(dtype)
 
     def fits(self, text: str) -> bool:
@@ -123,7 +123,7 @@ def _call_unet(network: nn.Module, noisy: Tensor, time: Tensor, text: TextEmbedd
 
 
 def _call_xl(network: nn.Module, noisy: Tensor, time: Tensor, text: TextEmbedding, pixels: int) -> Tensor:
-    # SD XL is told the picture's size, its crop and its target size in pixels: ours is whole and at the model's own size.
+    # SD XL is told the picture's size, its crop and its target size in pixels: ours is whole, at the model's own size.
     size = noisy.new_tensor([pixels, pixels, 0, 0, pixels, pixels]).expand(len(noisy), 6)
     told = {"text_embeds": text.pooled, "time_ids": size}
     return network(noisy, time, encoder_hidden_states=text.tokens, added_cond_kwargs=told, return_dict=False)[0]

@@ -64,6 +64,7 @@ class ModelSource:
         part_class = getattr(importlib.import_module(library), class_name, None)
         if part_class is None:
             raise UserError(f"model '{self.name}': {library} has no class '{class_name}' for its '{part}'")
+        _without_progress_bars()
         try:
             loaded = part_class.from_pretrained(self.address, subfolder=part, **self._local(), **options)
         except Exception as error:  # the libraries raise a dozen kinds; each becomes one line with its cause
@@ -140,6 +141,15 @@ def _download(name: str, hub_id: str, file_name: str) -> Path:
         ) from error
     except (HfHubHTTPError, OSError) as error:
         raise UserError(f"model '{name}': huggingface.co: {_first_line(error)}") from error
+
+
+def _without_progress_bars() -> None:
+    """The libraries draw one bar per part, a thousandth of a second long each."""
+    import diffusers.utils.logging
+    import transformers.utils.logging
+
+    diffusers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()
 
 
 def _first_line(error: Exception) -> str:

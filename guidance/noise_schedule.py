@@ -87,7 +87,7 @@ def noise_from_output(
     alpha: Float[Tensor, "views"],
     sigma: Float[Tensor, "views"],
 ) -> Float[Tensor, "views height width channels"]:
-    """eps_hat from the network's raw output, in float32; without a division, so that alpha = 0 (zero terminal SNR) is safe."""
+    """eps_hat from the network's raw output, in float32; no division, so alpha = 0 (zero terminal SNR) is safe."""
     output, noisy = output.float(), noisy.float()
     if family == "epsilon":
         return output

@@ -56,7 +56,7 @@ class TextEncoder:
     def fits(self, text: str) -> bool:
         """Whether every encoder reads the text to its end."""
         return all(
-            len(tokenizer(text).input_ids) <= limit
+            len(tokenizer(text, verbose=False).input_ids) <= limit
             for tokenizer, limit in zip(self.tokenizers, self._limits, strict=True)
         )
 

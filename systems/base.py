@@ -1,0 +1,230 @@
+"""What all methods share: parts are built and checked, losses weighed and logged, views drawn, parameters optimised.
+
+A method subclasses `LightningSystem`, declares its loss terms as a dataclass of weights, and computes the terms:
+
+    class LatentNeRF(LightningSystem, name="latent-nerf"):
+        @dataclass(frozen=True)
+        class Config(LightningSystem.Config):
+            losses: Losses = field(default_factory=Losses)
+
+        def losses(self, cameras, step, rng): ...
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from lightning import LightningModule
+from torch import Tensor, nn
+
+from core.errors import UserError, require
+from core.kinds import Background, Geometry, Guidance, Renderer, System
+from core.part import Choice
+from core.schedule import Schedule
+from core.types import Cameras, RenderOutput
+from renderers.backgrounds import FlatBackground
+from systems.random_streams import stream
+from systems.rendering import joined
+from systems.views import Views, random_views, shown_views
+
+#: Views that validation looks at.
+N_VALIDATION_VIEWS = 4
+
+
+@dataclass(frozen=True)
+class AdamSettings:
+    """Adam (arXiv:1412.6980), as instant NGP and Latent-NeRF set it; learning rates belong to the parts."""
+
+    betas: tuple[float, float] = (0.9, 0.99)
+    """Decay of the first and second moments."""
+    eps: float = 1e-15
+    """Added to the second moment's root: small, because a hash grid's gradients are."""
+    rate: Schedule = field(default_factory=lambda: Schedule.constant(1.0))
+    """Factor on all learning rates over the training."""
+
+    def __post_init__(self) -> None:
+        require(all(0 <= beta < 1 for beta in self.betas), f"betas: from 0 to below 1, got {list(self.betas)}")
+        require(self.eps > 0, f"eps: above 0, got {self.eps:g}")
+
+
+class LightningSystem(System, LightningModule):
+    """A method whose training Lightning drives."""
+
+    @dataclass(frozen=True)
+    class Config:
+        """Parts and settings that every method has."""
+
+        geometry: Choice[Geometry]
+        """What is trained."""
+        background: Choice[Background]
+        """What is behind it."""
+        renderer: Choice[Renderer]
+        """What makes pictures of it."""
+        guidance: Choice[Guidance]
+        """What says how the pictures should change."""
+        cameras: Views = field(default_factory=Views)
+        """Where training views are taken from."""
+        optimizer: AdamSettings = field(default_factory=AdamSettings)
+        """How the parameters follow the gradient."""
+
+    def __init__(self, config: Any, prompt: str, seed: int, total_steps: int) -> None:
+        """Build the parts.
+
+        Raises:
+            UserError: parts that do not fit each other, or that cannot be built.
+        """
+        super().__init__()
+        self.config, self.prompt, self.seed, self.total_steps = config, prompt, seed, total_steps
+        self.guidance = config.guidance.build()
+        channels = self.guidance.latent_channels
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)  # torch's layers take their first values from the global stream only
+            self.geometry = config.geometry.build(channels)
+            self.background = config.background.build(channels)
+        if self.geometry.n_channels != channels:
+            raise UserError(
+                f"system.geometry: '{self.geometry.part_name}' shows {self.geometry.n_channels} channels, "
+                f"'{self.guidance.part_name}' wants {channels}"
+            )
+        self.renderer = config.renderer.build(self.geometry)
+        self.views = config.cameras.settled(self.guidance.world, self.guidance.known_cameras)
+        self._is_prepared = False
+
+    # The training, step by step.
+
+    def prepare(self) -> None:
+        """Embed the prompt and encode flat backgrounds; once, when the system is on its device."""
+        if self._is_prepared:
+            return
+        self.guidance.prepare(self.prompt)
+        if isinstance(self.background, FlatBackground):
+            self.background.set_bank(self._encode_palette(self.background))
+        self._is_prepared = True
+
+    def training_step(self, batch: int, batch_idx: int) -> Tensor:
+        """One step: views, loss terms, weighted sum. The batch carries nothing; all chance comes from seed and step."""
+        step = self.global_step
+        rng = stream(self.seed, "training", step, self.device)
+        self.renderer.prepare(self.geometry, step, rng)
+        cameras = random_views(self.views, self.guidance.latent_size, rng, self.guidance.known_cameras)
+        terms, metrics = self.losses(cameras, step, rng)
+        loss = torch.stack([self.weight(name, step) * term for name, term in terms.items()]).sum()
+        shown = {f"loss/{name}": term.detach() for name, term in terms.items()} | metrics
+        self.log("loss", loss.detach(), prog_bar=True)
+        self.log_dict(shown)
+        return loss
+
+    def weight(self, term: str, step: int) -> float:
+        """The weight of a loss term at a step, as the recipe schedules it."""
+        return getattr(self.config.losses, term).at(step, self.total_steps)
+
+    def validation_step(self, batch: int, batch_idx: int) -> None:
+        """Render and decode one fixed view; log how much of it the object covers."""
+        cameras = self.validation_cameras(N_VALIDATION_VIEWS, self.guidance.latent_size)[batch_idx : batch_idx + 1]
+        output = self.render(cameras)
+        brightness = self.decode(output.latents).mean()
+        self.log_dict({"validation/opacity": output.opacity.mean(), "validation/brightness": brightness}, batch_size=1)
+
+    def test_step(self, batch: int, batch_idx: int) -> None:
+        """The same views as in validation: there is no hidden test set in text-to-3D."""
+        self.validation_step(batch, batch_idx)
+
+    # What others ask of a trained system.
+
+    def validation_cameras(self, n_views: int, size: int) -> Cameras:
+        """Fixed views around the object from its front on."""
+        return shown_views(self.views, n_views, size, self.device)
+
+    @torch.no_grad()
+    def render(self, cameras: Cameras, with_normals: bool = False) -> RenderOutput:
+        """Views for people and exporters, one at a time (memory), in evaluation mode, with a stream of their own."""
+        was_training = self.training
+        self.eval()
+        try:
+            rng = stream(self.seed, "validation", 0, self.device)
+            cameras = cameras.to(self.device)
+            outputs = [
+                self.renderer(self.geometry, self.background, cameras[i : i + 1], rng, with_normals)
+                for i in range(len(cameras))
+            ]
+        finally:
+            self.train(was_training)
+        return joined(outputs)
+
+    @torch.no_grad()
+    def decode(self, latents: Float[Tensor, "views height width channels"]) -> Float[Tensor, "views rows columns 3"]:
+        """Rendered latents to pictures, RGB in [0, 1]."""
+        return self.guidance.decode(latents)
+
+    # What Lightning asks.
+
+    def on_fit_start(self) -> None:
+        """The system is on its device now."""
+        self.prepare()
+
+    def on_validation_start(self) -> None:
+        """Likewise, where nothing is trained."""
+        self.prepare()
+
+    def on_test_start(self) -> None:
+        """Likewise."""
+        self.prepare()
+
+    def configure_optimizers(self) -> Any:
+        """Adam over the groups that the parts declare."""
+        settings: AdamSettings = self.config.optimizer
+        groups = [*self.geometry.parameter_groups(), *self.background.parameter_groups()]
+        _check_groups(self, groups)
+        adam = torch.optim.Adam(groups, betas=settings.betas, eps=settings.eps)
+        rate = torch.optim.lr_scheduler.LambdaLR(adam, lambda step: settings.rate.at(step, self.total_steps))
+        return {"optimizer": adam, "lr_scheduler": {"scheduler": rate, "interval": "step"}}
+
+    def train_dataloader(self) -> "Steps":
+        """No data: one number per step."""
+        return Steps(self.total_steps)
+
+    def val_dataloader(self) -> "Steps":
+        """One number per view."""
+        return Steps(N_VALIDATION_VIEWS)
+
+    def test_dataloader(self) -> "Steps":
+        """One number per view."""
+        return Steps(N_VALIDATION_VIEWS)
+
+    @torch.no_grad()
+    def _encode_palette(self, background: FlatBackground) -> Float[Tensor, "colours height width channels"]:
+        world = self.guidance.world
+        known = torch.tensor(list(world.backgrounds.values())) if world else None
+        colours = background.palette(known).to(self.device)
+        size = self.guidance.picture_size
+        return self.guidance.encode(colours[:, None, None].expand(-1, size, size, -1))
+
+
+class Steps:
+    """Counts from 0; Lightning's idea of data. It has a state, so that resuming in the middle is nothing special."""
+
+    def __init__(self, n_steps: int) -> None:
+        self.n_steps = n_steps
+
+    def __len__(self) -> int:
+        return self.n_steps
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.n_steps))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing: the step is Lightning's own."""
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Nothing to restore."""
+
+
+def _check_groups(system: nn.Module, groups: list[dict[str, Any]]) -> None:
+    """Every trained parameter is in exactly one group, or the part's author has made a mistake."""
+    grouped = [id(parameter) for group in groups for parameter in group["params"]]
+    for name, parameter in system.named_parameters():
+        if parameter.requires_grad and grouped.count(id(parameter)) != 1:
+            raise TypeError(f"{name} is in {grouped.count(id(parameter))} parameter groups; one is right")
