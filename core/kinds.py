@@ -145,8 +145,14 @@ class System(Part, kind="system"):
     background: Background
     renderer: Renderer
     guidance: Guidance
+    config: Any
     prompt: str
+    seed: int
     total_steps: int
+
+    @abstractmethod
+    def prepare(self) -> None:
+        """What happens once, when the system is on its device: the prompt is embedded, flat backgrounds are encoded."""
 
     @abstractmethod
     def losses(self, cameras: Cameras, step: int, rng: Generator) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -155,6 +161,10 @@ class System(Part, kind="system"):
     @abstractmethod
     def validation_cameras(self, n_views: int, size: int) -> Cameras:
         """Fixed views around the object, the same at every call, in pictures of size x size latents."""
+
+    @abstractmethod
+    def surrounding_cameras(self, n_views: int, size: int) -> Cameras:
+        """Fixed views that see the object from all sides, spread evenly."""
 
     @abstractmethod
     def render(self, cameras: Cameras, with_normals: bool = False) -> RenderOutput:

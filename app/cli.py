@@ -1,0 +1,146 @@
+"""The command line: what it accepts, and what each fault ends with. It answers --help before torch is imported."""
+
+import argparse
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from core.errors import UserError
+
+EXAMPLES = """\
+examples:
+  python launch.py --config configs/latent-nerf.yaml --prompt "a red mushroom"
+  python launch.py --config configs/latent-nerf.yaml --prompt "a blue chair" trainer.max_steps=500 seed=3
+  python launch.py --config configs/latent-nerf.yaml --prompt "a red mushroom" --resume auto
+  python launch.py --export runs/a-red-mushroom-1a2b3c
+  python launch.py --list geometry
+  python launch.py --describe hash-grid
+
+exit codes: 0 done; 1 a fault of the program; 2 bad input; 3 a plugin failed to load; 130 and 143 stopped by Ctrl-C or
+by a termination signal, with a checkpoint saved if training had begun
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}. See: python launch.py --help")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one command and give the process's exit code; faults of the input are one line each on stderr."""
+    try:
+        return _run(parse(arguments))
+    except UserError as error:
+        if error.__cause__ is not None and error.exit_code == 3:
+            traceback.print_exception(error.__cause__)
+        for line in str(error).splitlines():
+            print(f"error: {line}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("Stopped; nothing had been trained that a checkpoint could keep.", file=sys.stderr)
+        return 130
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Arguments as given, overrides apart.
+
+    Raises:
+        UserError: an unknown option, a missing value, options that exclude each other.
+    """
+    options = _parser().parse_intermixed_args(_with_raw_prompt(arguments))
+    for mode in ("validate", "test", "export"):
+        # `--export a.b=3`: the optional RUN must not swallow an override.
+        given = getattr(options, mode)
+        if isinstance(given, str) and "=" in given and not Path(given).exists():
+            options.overrides.insert(0, given)
+            setattr(options, mode, "")
+    if options.prompt is not None:
+        _check_prompt(options.prompt)
+    return options
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="launch.py",
+        description="Make a 3D object from a text: train a latent radiance field and export a mesh.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--config", metavar="RECIPE", type=Path, help="recipe to follow, see configs/")
+    parser.add_argument("--prompt", metavar="TEXT", help="what to make; raw text, taken as it is")
+    mode = parser.add_mutually_exclusive_group()
+    mode.add_argument("--train", action="store_true", help="train and export (this is the default)")
+    mode.add_argument("--validate", metavar="RUN", nargs="?", const="", help="contact sheet of a trained run")
+    mode.add_argument(
+        "--test", metavar="RUN", nargs="?", const="", help="many views of a trained run, at twice the size"
+    )
+    mode.add_argument("--export", metavar="RUN", nargs="?", const="", help="files from a trained run")
+    mode.add_argument("--dry-run", action="store_true", help="build and check everything, train nothing")
+    mode.add_argument("--show-recipe", action="store_true", help="print the recipe with every default spelt out")
+    mode.add_argument("--list", metavar="KIND", nargs="?", const="", help="parts that recipes can name")
+    mode.add_argument("--describe", metavar="NAME", help="settings of a part, with defaults and what they mean")
+    parser.add_argument(
+        "--resume",
+        metavar="auto|PATH",
+        help="go on from the last checkpoint: of this command's run, or of a run folder",
+    )
+    parser.add_argument("--out", metavar="DIR", type=Path, default=Path("runs"), help="where runs go (default: runs)")
+    parser.add_argument(
+        "--device", choices=["auto", "cpu", "cuda"], default="auto", help="default: a GPU if there is one"
+    )
+    parser.add_argument(
+        "--plugin",
+        metavar="FILE.py",
+        type=Path,
+        action="append",
+        default=[],
+        help="file with your own parts; repeatable",
+    )
+    parser.add_argument("overrides", metavar="key.sub=value", nargs="*", help="settings that win over the recipe's")
+    return parser
+
+
+def _with_raw_prompt(arguments: Sequence[str]) -> list[str]:
+    """Join `--prompt TEXT` into one word, so that a text which begins with a dash is no option."""
+    joined: list[str] = []
+    rest = iter(arguments)
+    for word in rest:
+        text = next(rest, None) if word == "--prompt" else None
+        joined.append(word if text is None else f"--prompt={text}")
+    return joined
+
+
+def _check_prompt(prompt: str) -> None:
+    if not prompt.strip():
+        raise UserError("--prompt: the text is empty. Say what to make, such as --prompt 'a red mushroom'")
+    try:
+        prompt.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise UserError("--prompt: the text is not valid UTF-8; check the terminal's encoding") from error
+
+
+def _run(options: argparse.Namespace) -> int:
+    if options.device == "cpu":
+        # Hidden before torch is imported: no part can then choose the GPU behind the user's back.
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    from app import commands, describe, parts
+
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    for floor in ("app", "core", *parts.FLOORS):
+        logging.getLogger(floor).setLevel(logging.INFO)
+
+    parts.load_house()
+    for plugin in options.plugin:
+        parts.load_plugin(plugin)
+    if options.list is not None:
+        print(describe.list_parts(options.list or None))
+        return 0
+    if options.describe is not None:
+        print(describe.describe_part(options.describe))
+        return 0
+    return commands.run(options)

@@ -1,0 +1,125 @@
+"""From the options of a command to what it works on: a checked recipe, a run and its checkpoint, a system."""
+
+import argparse
+import pickle
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from app.parts import load_plugin
+from app.run_folder import latest_checkpoint, latest_run, read_prompt, run_name
+from app.training import Device
+from core.errors import UserError, did_you_mean
+from core.recipe import Recipe, load_recipe, read_recipe
+from systems.base import LightningSystem
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to run, and the run that it goes on with, if any."""
+
+    recipe: Recipe
+    folder: Path | None
+    checkpoint: Path | None
+
+
+def find_job(options: argparse.Namespace) -> Job:
+    """The recipe that a command asks for, checked, with plugins loaded; and the run it names.
+
+    Raises:
+        UserError: no recipe, a faulty one, a run or checkpoint that is not there, or a prompt that is not the run's.
+    """
+    named = next((given for given in (options.validate, options.test, options.export) if given), options.resume)
+    looks_back = any(given is not None for given in (options.validate, options.test, options.export))
+    checkpoint = _checkpoint_of(Path(named)) if named and named != "auto" else None
+    folder = checkpoint.parent.parent if checkpoint else None
+    path = options.config or (folder / "recipe.yaml" if folder else None)
+    if path is None:
+        raise UserError("--config is missing: name a recipe, such as --config configs/latent-nerf.yaml")
+    recipe = _read(path, options)
+    if folder is not None:
+        recipe = replace(recipe, prompt=_own_prompt(folder, options.prompt))
+    if folder is None and (options.resume == "auto" or looks_back):
+        folder = latest_run(options.out, recipe)
+        checkpoint = latest_checkpoint(folder) if folder else None
+        if folder is None and looks_back:
+            raise UserError(f"{options.out / run_name(recipe)}: this command has no run with a checkpoint; train first")
+    return Job(recipe, folder, checkpoint)
+
+
+def build_system(recipe: Recipe) -> LightningSystem:
+    """The method with all its parts.
+
+    Raises:
+        UserError: parts that do not fit each other, or a system that Lightning cannot train.
+    """
+    system = recipe.system.build(recipe.prompt, recipe.seed, recipe.trainer.max_steps)
+    if not isinstance(system, LightningSystem):
+        raise UserError(f"system.type: '{recipe.system.part.part_name}' is no LightningSystem (systems/base.py)")
+    return system
+
+
+def trained_system(job: Job, device: Device) -> tuple[LightningSystem, Path]:
+    """A run's system with the weights of its last checkpoint, on the device, ready to render.
+
+    Raises:
+        UserError: the run has none, or it does not fit the recipe.
+    """
+    if job.folder is None or job.checkpoint is None:
+        raise UserError("name a run: --export RUN, --validate RUN or --test RUN, or --config with --resume auto")
+    system = build_system(job.recipe)
+    load_weights(system, job.checkpoint)
+    system.to(device)
+    system.prepare()
+    return system, job.folder
+
+
+def load_weights(system: nn.Module, checkpoint: Path) -> None:
+    """Take the parameters and buffers of a checkpoint.
+
+    Raises:
+        UserError: the file is broken, or made by another recipe.
+    """
+    try:
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
+    except (OSError, EOFError, KeyError, RuntimeError, pickle.UnpicklingError) as error:
+        raise UserError(f"{checkpoint}: not a readable checkpoint ({type(error).__name__})") from error
+    try:
+        system.load_state_dict(state)
+    except RuntimeError as error:
+        first = " ".join(str(error).splitlines()[1:2]).strip()
+        raise UserError(f"{checkpoint}: does not fit this recipe: {first}") from error
+
+
+def _read(path: Path, options: argparse.Namespace) -> Recipe:
+    """The recipe with its overrides and plugins; the prompt of the command line wins."""
+    mapping = load_recipe(path, options.overrides)
+    named = mapping.get("plugins")
+    plugins = [str(plugin) for plugin in named] if isinstance(named, list) else []
+    for plugin in plugins:
+        load_plugin(Path(plugin))
+    recipe = read_recipe(mapping)
+    own = [str(plugin.resolve()) for plugin in options.plugin]
+    prompt = recipe.prompt if options.prompt is None else options.prompt
+    return replace(recipe, plugins=tuple(dict.fromkeys([*plugins, *own])), prompt=prompt)
+
+
+def _own_prompt(folder: Path, given: str | None) -> str:
+    prompt = read_prompt(folder)
+    if given is not None and given != prompt:
+        raise UserError(f"--prompt: {folder} was made for {prompt!r}; leave --prompt out, or start a new run")
+    return prompt
+
+
+def _checkpoint_of(path: Path) -> Path:
+    if path.is_file() and path.suffix == ".ckpt":
+        return path.resolve()
+    if not path.is_dir():
+        siblings = [folder.name for folder in path.parent.glob("*") if folder.is_dir()] if path.parent.is_dir() else []
+        raise UserError(f"{path}: no such run. {did_you_mean(path.name, siblings)}")
+    checkpoint = latest_checkpoint(path)
+    if checkpoint is None:
+        raise UserError(f"{path}: this run has no checkpoint")
+    return checkpoint

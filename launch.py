@@ -1,0 +1,8 @@
+"""Text to 3D: hands the command line to app/. `python launch.py --help` says what it can do."""
+
+import sys
+
+from app.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

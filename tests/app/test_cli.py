@@ -1,0 +1,117 @@
+"""The command line: raw prompts, clear faults, and an answer to --help before torch is imported."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from app.cli import main, parse
+from core.errors import UserError
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_help_answers_at_once_and_without_torch() -> None:
+    probe = (
+        "import sys, runpy\nsys.argv = ['launch.py', '--help']\n"
+        "try:\n    runpy.run_path('launch.py', run_name='__main__')\n"
+        "except SystemExit as end:\n    assert end.code == 0\n"
+        "assert 'torch' not in sys.modules and 'numpy' not in sys.modules"
+    )
+    start = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", probe], cwd=ROOT, capture_output=True, text=True, check=False)
+    seconds = time.perf_counter() - start
+    assert done.returncode == 0, done.stderr
+    assert "--show-recipe" in done.stdout
+    assert "exit codes" in done.stdout
+    assert seconds < 3.0  # 0.1 s on an idle machine; importing torch alone takes longer than this on a busy one
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "robot: the movie",
+        "[red] dragon",
+        "50% off #1",
+        """a "quoted" 'cat'""",
+        "a 🍄 in the ☔",
+        "--train",
+        "-5 degrees",
+        "a=b.c=d",
+        "${oc.env:HOME} {x}",
+        "???",
+        "  two  spaces\nand lines\r\n",
+        "x" * 500,
+    ],
+)
+def test_a_prompt_is_raw_text(prompt: str) -> None:
+    options = parse(["--config", "r.yaml", "--prompt", prompt, "seed=3"])
+    assert options.prompt == prompt
+    assert options.overrides == ["seed=3"]
+    assert not options.train
+
+
+def test_overrides_stand_anywhere() -> None:
+    options = parse(["a=1", "--config", "r.yaml", "b.c=2", "--device", "cpu", "d=3"])
+    assert options.overrides == ["a=1", "b.c=2", "d=3"]
+
+
+def test_an_optional_run_does_not_swallow_an_override() -> None:
+    options = parse(["--export", "exporters.0.format=obj", "--config", "r.yaml", "--resume", "auto"])
+    assert (options.export, options.overrides) == ("", ["exporters.0.format=obj"])
+    assert parse(["--export", "runs/a-1"]).export == "runs/a-1"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--prompt", "   "], "--prompt: the text is empty"),
+        (["--prompt", "a\udc80b"], "--prompt: the text is not valid UTF-8"),
+        (["--device", "tpu"], "argument --device: invalid choice: 'tpu'"),
+        (["--confg", "x"], "unrecognized arguments: --confg"),
+        (["--train", "--export", "x"], "not allowed with argument --train"),
+        (["--prompt"], "argument --prompt: expected one argument"),
+    ],
+)
+def test_faults_are_refused(arguments: list[str], message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        parse(arguments)
+    assert message in str(caught.value)
+
+
+def test_a_fault_is_one_line_on_stderr_with_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--config", "configs/latent-nrf.yaml", "--prompt", "a cup"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("error: ")
+    assert "no such recipe" in err
+    assert len(err.splitlines()) == 1
+
+
+def test_a_broken_plugin_shows_its_own_traceback(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plugin = tmp_path / "broken.py"
+    plugin.write_text('"""Broken."""\n\n\ndef deep():\n    return 1 / 0\n\n\ndeep()\n')
+    assert main(["--list", "--plugin", str(plugin)]) == 3
+    err = capsys.readouterr().err
+    assert f'File "{plugin}", line 8' in err
+    assert f'File "{plugin}", line 5' in err
+    assert "importlib" not in err
+    assert err.splitlines()[-1] == f"error: {plugin}: the plugin failed to load: division by zero"
+
+
+def test_a_missing_plugin_is_a_fault(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--list", "--plugin", str(tmp_path / "none.py")]) == 2
+    assert "no such plugin" in capsys.readouterr().err
+
+
+def test_list_and_describe(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--list", "geometry"]) == 0
+    assert "hash-grid" in capsys.readouterr().out
+    assert main(["--describe", "hash-grid"]) == 0
+    assert "n_levels: an integer, default" in capsys.readouterr().out
+    assert main(["--describe", "hash-gird"]) == 2
+    assert "Did you mean 'hash-grid'?" in capsys.readouterr().err
+    assert main(["--list", "geometri"]) == 2
+    assert "Did you mean 'geometry'?" in capsys.readouterr().err

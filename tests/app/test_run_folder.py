@@ -1,0 +1,130 @@
+"""Run folders: their names, that nothing is overwritten, that prompts and recipes come back as they were."""
+
+import multiprocessing
+import os
+import re
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from app.run_folder import (
+    keep_recipe,
+    latest_checkpoint,
+    latest_run,
+    locked,
+    new_run_folder,
+    read_prompt,
+    run_name,
+    slug,
+)
+from core.errors import UserError
+from core.kinds import System
+from core.part import Choice
+from core.recipe import Recipe, load_recipe, read_recipe
+
+
+@pytest.fixture
+def recipe(registry: None) -> Recipe:
+    class Method(System, name="test-method"):
+        @dataclass(frozen=True)
+        class Config:
+            weight: float = 1.0
+
+    return Recipe(Choice.of(Method), prompt="a red mushroom", seed=3)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "expected"),
+    [
+        ("a red mushroom", "a-red-mushroom"),
+        ("robot: the movie", "robot-the-movie"),
+        ("[Red] dragon's  café #1", "red-dragons-cafe-1"),
+        ("../../etc/passwd", "etc-passwd"),
+        ("🍄", ""),
+        ("word " * 100, "word-word-word-word-word-word-word-word-word"),
+        ("x" * 500, "x" * 48),
+    ],
+)
+def test_slugs(prompt: str, expected: str) -> None:
+    assert slug(prompt) == expected
+
+
+def test_a_run_is_named_by_prompt_recipe_and_seed(recipe: Recipe) -> None:
+    name = run_name(recipe)
+    assert re.fullmatch(r"a-red-mushroom-[0-9a-f]{6}", name)
+    assert run_name(replace(recipe)) == name
+    changed = [
+        replace(recipe, seed=4),
+        replace(recipe, prompt="A red mushroom"),
+        replace(recipe, system=Choice.of(recipe.system.part, weight=2.0)),
+    ]
+    assert len({name, *map(run_name, changed)}) == 4
+    assert run_name(replace(recipe, prompt="🍄")).startswith("test-method-")
+
+
+def test_the_same_command_again_never_overwrites(tmp_path: Path, recipe: Recipe) -> None:
+    folders = [new_run_folder(tmp_path / "deep" / "runs", recipe) for _ in range(3)]
+    name = run_name(recipe)
+    assert [folder.name for folder in folders] == [name, f"{name}-2", f"{name}-3"]
+
+
+@pytest.mark.parametrize("prompt", ["a [red] ${x}: #1 'q' \"p\"", "???", "lines\r\nand 🍄\ttabs ", ""])
+def test_prompt_and_recipe_come_back_as_they_were(tmp_path: Path, recipe: Recipe, prompt: str) -> None:
+    folder = new_run_folder(tmp_path, replace(recipe, prompt=prompt))
+    assert read_prompt(folder) == prompt
+    again = read_recipe(load_recipe(folder / "recipe.yaml"))
+    assert replace(again, prompt=prompt) == replace(recipe, prompt=prompt)
+
+
+def test_a_place_that_cannot_hold_runs_is_a_clear_fault(tmp_path: Path, recipe: Recipe) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="Choose another folder with --out"):
+        new_run_folder(tmp_path / "file", recipe)
+
+
+def test_going_on_with_another_recipe_keeps_the_old_one(tmp_path: Path, recipe: Recipe) -> None:
+    folder = new_run_folder(tmp_path, recipe)
+    before = (folder / "recipe.yaml").read_text()
+    keep_recipe(folder, recipe)
+    assert not (folder / "recipe-1.yaml").exists()
+    keep_recipe(folder, replace(recipe, seed=9))
+    assert (folder / "recipe-1.yaml").read_text() == before
+    assert "seed: 9" in (folder / "recipe.yaml").read_text()
+
+
+def test_the_latest_run_is_the_one_with_the_newest_checkpoint(tmp_path: Path, recipe: Recipe) -> None:
+    assert latest_run(tmp_path, recipe) is None
+    folders = [new_run_folder(tmp_path, recipe) for _ in range(3)]
+    stranger = new_run_folder(tmp_path, replace(recipe, seed=8))
+    now = time.time()
+    for age, folder in ((20, folders[0]), (10, folders[1]), (0, stranger)):
+        (folder / "checkpoints").mkdir()
+        for older in (0, 5):
+            path = folder / "checkpoints" / f"step-{older}.ckpt"
+            path.write_bytes(b"x")
+            os.utime(path, (now - age - older, now - age - older))
+    assert latest_run(tmp_path, recipe) == folders[1]
+    assert latest_checkpoint(folders[1]) == folders[1] / "checkpoints" / "step-0.ckpt"
+    assert latest_checkpoint(folders[2]) is None
+
+
+def _hold(folder: Path, ready: object, release: object) -> None:
+    with locked(folder):
+        ready.set()  # pyright: ignore[reportAttributeAccessIssue]
+        release.wait(30)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_two_processes_cannot_work_in_one_folder(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    ready, release = context.Event(), context.Event()
+    other = context.Process(target=_hold, args=(tmp_path, ready, release))
+    other.start()
+    assert ready.wait(30)
+    with pytest.raises(UserError, match=rf"another process works here \(process {other.pid}\)"), locked(tmp_path):
+        pass
+    release.set()
+    other.join(30)
+    with locked(tmp_path):
+        assert (tmp_path / ".lock").read_text() == str(os.getpid())
