@@ -27,10 +27,12 @@ from core.types import Cameras, RenderOutput
 from renderers.backgrounds import FlatBackground
 from systems.random_streams import stream
 from systems.rendering import joined
-from systems.views import Views, random_views, shown_views
+from systems.views import Views, random_views, shown_views, spread_views
 
 #: Views that validation looks at.
 N_VALIDATION_VIEWS = 4
+#: Rays of one call of the renderer where views are rendered for people.
+RAYS_AT_ONCE = 2**14
 
 
 @dataclass(frozen=True)
@@ -137,17 +139,22 @@ class LightningSystem(System, LightningModule):
         """Fixed views around the object from its front on."""
         return shown_views(self.views, n_views, size, self.device)
 
+    def surrounding_cameras(self, n_views: int, size: int) -> Cameras:
+        """Fixed views that see the object from all sides that training saw."""
+        return spread_views(self.views, n_views, size, self.device)
+
     @torch.no_grad()
     def render(self, cameras: Cameras, with_normals: bool = False) -> RenderOutput:
-        """Views for people and exporters, one at a time (memory), in evaluation mode, with a stream of their own."""
+        """Views for people and exporters, a few at a time (memory), in evaluation mode, with a stream of their own."""
         was_training = self.training
         self.eval()
         try:
             rng = stream(self.seed, "validation", 0, self.device)
             cameras = cameras.to(self.device)
+            at_once = max(1, RAYS_AT_ONCE // (cameras.height * cameras.width))
             outputs = [
-                self.renderer(self.geometry, self.background, cameras[i : i + 1], rng, with_normals)
-                for i in range(len(cameras))
+                self.renderer(self.geometry, self.background, cameras[i : i + at_once], rng, with_normals)
+                for i in range(0, len(cameras), at_once)
             ]
         finally:
             self.train(was_training)

@@ -36,9 +36,8 @@ def view_pictures(system: System, cameras: Cameras) -> dict[str, Float[Tensor, "
     """Pictures of views by what they show (colour, opacity, depth, normal), RGB in [0, 1], all of the colours' size."""
     render = system.render(cameras, with_normals=True)
     colour = system.decode(render.latents)
-    size = colour.shape[1:3]
     maps = {"opacity": shown_opacity(render), "depth": shown_depth(render), "normal": shown_normals(render)}
-    return {"colour": colour, **{name: _enlarged(picture, size) for name, picture in maps.items()}}
+    return {"colour": colour, **{name: enlarged(picture, colour.shape[1:3]) for name, picture in maps.items()}}
 
 
 def shown_opacity(render: RenderOutput) -> Float[Tensor, "views height width 3"]:
@@ -47,7 +46,7 @@ def shown_opacity(render: RenderOutput) -> Float[Tensor, "views height width 3"]
 
 
 def shown_depth(render: RenderOutput) -> Float[Tensor, "views height width 3"]:
-    """Near is bright, far is dark, over the range of depths that all views together see; black beside the object."""
+    """Near is bright, far is dark, over the range that all views together see; black beside the object."""
     seen = render.opacity > 0.5
     if not bool(seen.any()):
         return torch.zeros(*render.depth.shape, 3, device=render.depth.device)
@@ -92,7 +91,8 @@ def save_png(path: Path, picture: NDArray[np.uint8]) -> Path:
     return path
 
 
-def _enlarged(
-    picture: Float[Tensor, "views height width 3"], size: torch.Size
+def enlarged(
+    pictures: Float[Tensor, "views height width 3"], size: tuple[int, int]
 ) -> Float[Tensor, "views rows columns 3"]:
-    return F.interpolate(picture.movedim(-1, 1), tuple(size), mode="bilinear").movedim(1, -1)
+    """Pictures in another size (rows, columns), interpolated."""
+    return F.interpolate(pictures.movedim(-1, 1), tuple(size), mode="bilinear").movedim(1, -1)

@@ -8,7 +8,7 @@ from core.types import RenderOutput
 
 
 def joined(outputs: Sequence[RenderOutput]) -> RenderOutput:
-    """Renderings of single views as one batch. The samples along rays, which only losses need, are left out."""
+    """Renderings of some views each as one batch. The samples along rays, which only losses need, are left out."""
     normals = [output.normals for output in outputs if output.normals is not None]
     return RenderOutput(
         latents=torch.cat([output.latents for output in outputs]),

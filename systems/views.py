@@ -20,6 +20,7 @@ from core.types import Cameras
 from core.world import World
 
 Range = tuple[float, float]
+GOLDEN_ANGLE_DEG = 180 * (3 - 5**0.5)
 RANGES = ("elevation_deg", "radius", "fovy_deg")
 
 
@@ -108,6 +109,24 @@ def shown_views(views: Views, n_views: int, size: int, device: torch.device | st
     return orbit_cameras(
         elevation_deg=elevation * same,
         azimuth_deg=turn,
+        radius=sum(views.radius) / 2 * same,
+        fovy_deg=sum(views.fovy_deg) / 2 * same,
+        height=size,
+        width=size,
+    )
+
+
+def spread_views(views: Views, n_views: int, size: int, device: torch.device | str = "cpu") -> Cameras:
+    """Fixed views spread evenly over the part of the sphere that training saw, along a spiral of the golden angle.
+
+    Source: Swinbank and Purser, Fibonacci grids: a novel approach to global modelling (2006).
+    """
+    order = torch.arange(n_views, device=device)
+    same = torch.ones(n_views, device=device)
+    over_the_sphere = dataclasses.replace(views, uniform_in="sphere")
+    return orbit_cameras(
+        elevation_deg=_elevations(over_the_sphere, (order + 0.5) / n_views),
+        azimuth_deg=(order * GOLDEN_ANGLE_DEG) % 360,
         radius=sum(views.radius) / 2 * same,
         fovy_deg=sum(views.fovy_deg) / 2 * same,
         height=size,

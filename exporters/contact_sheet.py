@@ -1,0 +1,29 @@
+"""`contact-sheet`: one picture of a trained object from several sides."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.errors import require
+from core.kinds import Exporter, System
+from systems.contact_sheet import contact_sheet, save_png
+
+
+class ContactSheet(Exporter, name="contact-sheet"):
+    """contact_sheet.png: decoded colour, opacity, depth and normals of views around the object."""
+
+    @dataclass(frozen=True)
+    class Config:
+        """Settings of the contact sheet."""
+
+        n_views: int = 4
+        """Views, from the front on around the object."""
+
+        def __post_init__(self) -> None:
+            require(self.n_views >= 1, f"n_views: at least 1, got {self.n_views}")
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    def export(self, system: System, run_folder: Path) -> list[Path]:
+        """Draw the sheet."""
+        return [save_png(run_folder / "contact_sheet.png", contact_sheet(system, self.config.n_views))]

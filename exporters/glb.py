@@ -1,0 +1,112 @@
+"""Writes binary glTF 2.0: one mesh, its colours at the vertices or in an embedded texture.
+
+The same arrays give the same bytes: nothing of the clock or the machine goes in.
+
+Source: Khronos, glTF 2.0 specification, sections 3.6 (binary data), 3.7 (meshes), 3.9 (materials) and 4 (GLB).
+"""
+
+import json
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+from numpy.typing import NDArray
+
+from core.files import whole_file
+
+GENERATOR = "Latent-NeRF"
+_FLOAT, _UINT16, _UINT32 = 5126, 5123, 5125
+_ARRAY, _INDICES = 34962, 34963
+
+
+@dataclass(frozen=True)
+class ColouredMesh:
+    """A triangle mesh with a colour at each vertex; +y up, front +z, as glTF and this project have it."""
+
+    vertices: Float[np.ndarray, "vertices 3"]
+    normals: Float[np.ndarray, "vertices 3"]
+    """Outward, of unit length."""
+    faces: Int[np.ndarray, "faces 3"]
+    """Counter-clockwise seen from outside."""
+    colours: Float[np.ndarray, "vertices 3"]
+    """sRGB in [0, 1], as pictures have them."""
+
+
+class _Binary:
+    """The buffer of a GLB and the JSON that describes it, growing together."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+        self.views: list[dict[str, Any]] = []
+        self.accessors: list[dict[str, Any]] = []
+
+    def add(self, array: NDArray[Any], component: int, kind: str, target: int, **more: Any) -> int:
+        """Append an array and give the index of its accessor."""
+        content = np.ascontiguousarray(array).tobytes()
+        view = {"buffer": 0, "byteOffset": len(self.data), "byteLength": len(content), "target": target}
+        self.data += content + bytes(-len(content) % 4)  # accessors begin at multiples of their component's size
+        self.views.append(view)
+        count = array.size if kind == "SCALAR" else len(array)
+        accessor = {"bufferView": len(self.views) - 1, "componentType": component, "count": count, "type": kind}
+        self.accessors.append({**accessor, **more})
+        return len(self.accessors) - 1
+
+
+def write_glb(path: Path, mesh: ColouredMesh, extras: dict[str, Any]) -> Path:
+    """Write a mesh, whole or not at all.
+
+    Args:
+        extras: what travels along in `asset.extras`: anything that JSON can hold.
+    """
+    content = glb_bytes(mesh, extras)
+    with whole_file(path) as unfinished:
+        unfinished.write_bytes(content)
+    return path
+
+
+def glb_bytes(mesh: ColouredMesh, extras: dict[str, Any]) -> bytes:
+    """The file's content."""
+    binary = _Binary()
+    vertices = mesh.vertices.astype("<f4")
+    bounds = {"min": vertices.min(axis=0).tolist(), "max": vertices.max(axis=0).tolist()}
+    attributes = {
+        "POSITION": binary.add(vertices, _FLOAT, "VEC3", _ARRAY, **bounds),
+        "NORMAL": binary.add(mesh.normals.astype("<f4"), _FLOAT, "VEC3", _ARRAY),
+        "COLOR_0": binary.add(_vertex_colours(mesh.colours), _UINT16, "VEC4", _ARRAY, normalized=True),
+    }
+    indices = binary.add(mesh.faces.astype("<u4").reshape(-1), _UINT32, "SCALAR", _INDICES)
+    matte = {"pbrMetallicRoughness": {"metallicFactor": 0.0, "roughnessFactor": 1.0}}
+    tree = {
+        "asset": {"version": "2.0", "generator": GENERATOR, "extras": extras},
+        "scene": 0,
+        "scenes": [{"nodes": [0]}],
+        "nodes": [{"mesh": 0}],
+        "meshes": [{"primitives": [{"attributes": attributes, "indices": indices, "material": 0}]}],
+        "materials": [matte],
+        "accessors": binary.accessors,
+        "bufferViews": binary.views,
+        "buffers": [{"byteLength": len(binary.data)}],
+    }
+    return _container(tree, bytes(binary.data))
+
+
+def linear_from_srgb(colours: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+    """Light intensities of sRGB values (IEC 61966-2-1)."""
+    return np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
+
+
+def _vertex_colours(colours: NDArray[Any]) -> NDArray[np.uint16]:
+    # glTF's vertex colours are linear, where pictures are sRGB; 16 bits, since 8 linear ones leave steps in the dark.
+    linear = linear_from_srgb(colours.clip(0, 1).astype(np.float64))
+    opaque = np.concatenate([linear, np.ones((len(linear), 1))], axis=1)
+    return np.rint(opaque * 65535).astype("<u2")
+
+
+def _container(tree: dict[str, Any], binary: bytes) -> bytes:
+    text = json.dumps(tree, separators=(",", ":"), ensure_ascii=True).encode()
+    text += b" " * (-len(text) % 4)
+    chunks = struct.pack("<I4s", len(text), b"JSON") + text + struct.pack("<I4s", len(binary), b"BIN\0") + binary
+    return struct.pack("<4sII", b"glTF", 2, 12 + len(chunks)) + chunks

@@ -1,0 +1,112 @@
+"""Colours of surface points from pictures whose cameras are known.
+
+Every picture says something about the points it sees; a point takes the weighted mean of what it is told. A picture's
+weight is 0 where the surface hides the point, grows with how squarely it looks at the point, and is small near the
+silhouette, where a decoded picture has mixed the object with what is behind it.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from core.types import Cameras
+
+#: Power of the cosine between the surface's normal and the direction to the camera.
+SQUARENESS = 4.0
+#: Weight left to a picture where it may show background: enough where no other picture sees the point (thin parts).
+SILHOUETTE_WEIGHT = 0.02
+#: Rays start this far off the surface, in world units, so that they do not hit the face they start from.
+CLEARANCE = 2e-3
+
+
+@dataclass(frozen=True)
+class Photographs:
+    """Pictures of one object."""
+
+    cameras: Cameras
+    colours: Float[Tensor, "views rows columns 3"]
+    """sRGB in [0, 1]."""
+    opacity: Float[Tensor, "views height width"]
+    """How much of each ray the object takes; its size may be another than the colours'."""
+
+
+def point_colours(
+    points: Float[np.ndarray, "points 3"],
+    normals: Float[np.ndarray, "points 3"],
+    photographs: Photographs,
+    vertices: Float[np.ndarray, "vertices 3"],
+    faces: Int[np.ndarray, "faces 3"],
+) -> Float[np.ndarray, "points 3"]:
+    """sRGB of points on a surface; those that no picture shows take it from the nearest ones that are seen.
+
+    Args:
+        normals: outward, of unit length.
+        vertices, faces: the surface, which hides points from cameras.
+    """
+    from scipy.spatial import cKDTree
+    from trimesh import Trimesh
+    from trimesh.ray.ray_pyembree import RayMeshIntersector
+
+    hidden_by = RayMeshIntersector(Trimesh(vertices, faces, process=False), scale_to_box=False)
+    total = np.zeros((len(points), 3))
+    weights = np.zeros(len(points))
+    certain = _certainty(photographs.opacity)
+    for i in range(len(photographs.cameras)):
+        camera = photographs.cameras[i : i + 1]
+        toward, facing = _directions(points, normals, camera)
+        weight = np.maximum(facing, 0) ** SQUARENESS
+        where = project(torch.from_numpy(points).float(), camera)
+        weight *= _sampled(certain[i, ..., None], where)[:, 0]
+        weight *= (where.abs() <= 1).all(dim=-1).numpy()
+        looked_at = np.flatnonzero(weight > 0)
+        starts = points[looked_at] + CLEARANCE * normals[looked_at]
+        weight[looked_at[hidden_by.intersects_any(starts, toward[looked_at])]] = 0
+        total += weight[:, None] * _sampled(photographs.colours[i], where)
+        weights += weight
+    seen: Bool[np.ndarray, "points"] = weights > 1e-6
+    colours = total / np.maximum(weights, 1e-12)[:, None]
+    if seen.any() and not seen.all():
+        _, nearest = cKDTree(points[seen]).query(points[~seen])
+        colours[~seen] = colours[seen][nearest]
+    return colours if seen.any() else np.full_like(colours, 0.5)
+
+
+def project(points: Float[Tensor, "points 3"], camera: Cameras) -> Float[Tensor, "points 2"]:
+    """Where one camera's picture shows points: x to the right and y downward, from -1 to 1 at the picture's borders.
+
+    Points behind the camera are sent far outside.
+    """
+    c2w = camera.c2w[0].to(points)
+    in_camera = (points - c2w[:3, 3]) @ c2w[:3, :3]
+    depth = -in_camera[:, 2]
+    half_height = torch.tan(camera.fovy_deg[0].to(points).deg2rad() / 2)
+    half_width = half_height * camera.width / camera.height
+    half_size = torch.stack([half_width, -half_height])
+    on_plane = in_camera[:, :2] / depth[:, None].clamp_min(1e-9) / half_size
+    return torch.where(depth[:, None] > 0, on_plane, torch.full_like(on_plane, 1e9))
+
+
+def _directions(points: NDArray, normals: NDArray, camera: Cameras) -> tuple[NDArray, NDArray]:
+    """Unit directions from the points to the camera, and their cosine with the normals."""
+    toward = camera.c2w[0, :3, 3].cpu().numpy() - points
+    toward /= np.linalg.norm(toward, axis=-1, keepdims=True)
+    return toward, (toward * normals).sum(axis=-1)
+
+
+def _certainty(opacity: Float[Tensor, "views height width"]) -> Float[Tensor, "views height width"]:
+    """Near 1 where a pixel and its neighbours are all opaque, `SILHOUETTE_WEIGHT` where one of them is not at all."""
+    least = -F.max_pool2d(-opacity[:, None].float(), kernel_size=3, stride=1, padding=1)[:, 0]
+    return SILHOUETTE_WEIGHT + (1 - SILHOUETTE_WEIGHT) * least.clamp(0, 1) ** 2
+
+
+def _sampled(picture: Float[Tensor, "rows columns channels"], where: Float[Tensor, "points 2"]) -> NDArray:
+    """A picture's values at points of [-1, 1]^2, interpolated."""
+    values = F.grid_sample(
+        picture.movedim(-1, 0)[None].float().cpu(), where[None, None], padding_mode="border", align_corners=False
+    )
+    return values[0, :, 0].T.double().numpy()

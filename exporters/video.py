@@ -1,0 +1,104 @@
+"""`turntable`: the object turning once, its colours, normals and depth side by side."""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from core.errors import require
+from core.files import whole_file
+from core.kinds import Exporter, System
+from systems.contact_sheet import enlarged, shown_depth, shown_normals, to_bytes
+
+log = logging.getLogger(__name__)
+
+#: Pictures of small models are enlarged to at least this many pixels: players show less as a stamp.
+SMALLEST_SIDE = 256
+
+
+class Turntable(Exporter, name="turntable"):
+    """turntable.mp4, or an animated turntable.webp where imageio-ffmpeg is not installed."""
+
+    @dataclass(frozen=True)
+    class Config:
+        """Settings of the turntable."""
+
+        n_frames: int = 48
+        """Pictures of one turn."""
+        frames_per_second: int = 16
+        """Speed of the turn."""
+
+        def __post_init__(self) -> None:
+            require(self.n_frames >= 1, f"n_frames: at least 1, got {self.n_frames}")
+            require(self.frames_per_second >= 1, f"frames_per_second: at least 1, got {self.frames_per_second}")
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    def export(self, system: System, run_folder: Path) -> list[Path]:
+        """Render one turn and write it."""
+        frames = turntable_frames(system, self.config.n_frames)
+        if find_spec("imageio_ffmpeg") is None:
+            log.info("imageio-ffmpeg is not installed: the turntable becomes an animated WebP")
+            return [write_webp(run_folder / "turntable.webp", frames, self.config.frames_per_second)]
+        return [write_mp4(run_folder / "turntable.mp4", frames, self.config.frames_per_second)]
+
+
+def turntable_frames(system: System, n_frames: int) -> Iterator[NDArray[np.uint8]]:
+    """Frames of one turn: rows x columns x RGB, even numbers of both, as video codecs want."""
+    render = system.render(system.validation_cameras(n_frames, system.guidance.latent_size), with_normals=True)
+    maps = torch.stack([shown_normals(render), shown_depth(render)], dim=1)
+    for latents, beside in zip(render.latents, maps, strict=True):
+        colour = system.decode(latents[None])
+        magnify = -(-SMALLEST_SIDE // min(colour.shape[1:3]))
+        size = (magnify * colour.shape[1] // 2 * 2, magnify * colour.shape[2] // 2 * 2)
+        pictures = [enlarged(colour, size), *(enlarged(picture[None], size) for picture in beside)]
+        yield to_bytes(torch.cat(pictures, dim=2)[0])
+
+
+def write_mp4(path: Path, frames: Iterator[NDArray[np.uint8]], frames_per_second: int) -> Path:
+    """H.264 in the colour format that every player reads."""
+    from imageio_ffmpeg import write_frames
+
+    first = next(frames)
+    with whole_file(path) as unfinished:
+        writer = write_frames(
+            unfinished,
+            (first.shape[1], first.shape[0]),
+            fps=frames_per_second,
+            codec="libx264",
+            pix_fmt_out="yuv420p",
+            quality=8,
+            macro_block_size=2,
+            ffmpeg_log_level="error",
+            output_params=["-movflags", "+faststart"],
+        )
+        writer.send(None)
+        try:
+            for frame in (first, *frames):
+                writer.send(np.ascontiguousarray(frame))
+        finally:
+            writer.close()
+    return path
+
+
+def write_webp(path: Path, frames: Iterator[NDArray[np.uint8]], frames_per_second: int) -> Path:
+    """An animated WebP that runs for ever."""
+    pictures = [Image.fromarray(frame) for frame in frames]
+    with whole_file(path) as unfinished:
+        pictures[0].save(
+            unfinished,
+            format="WEBP",
+            save_all=True,
+            append_images=pictures[1:],
+            duration=round(1000 / frames_per_second),
+            loop=0,
+            quality=85,
+        )
+    return path
