@@ -6,7 +6,8 @@ Words used here:
     dense    a level whose vertices all fit into its table; coarse levels are.
     hashed   a level whose vertices share entries, found by a spatial hash.
 
-The layout of levels and tables is that of tiny-cuda-nn, number for number, so that a table trained here can be read there.
+The layout of levels and tables is that of tiny-cuda-nn, number for number, so that a table trained here can be read
+there.
 
 Source: Mueller et al., "Instant Neural Graphics Primitives" (arXiv:2201.05989), section 3, and tiny-cuda-nn's `grid.h`.
 """
@@ -23,8 +24,9 @@ from torch import Tensor, nn
 
 from core.backends import Backend, Backends
 
-# Factors of the spatial hash (arXiv:2201.05989, eq. 4; x has the factor 1). The first is 2654435761 written as the signed
-# 32-bit number with the same bits: products then wrap as they do in uint32, and int32 is the fastest integer on a CPU.
+# Factors of the spatial hash (arXiv:2201.05989, eq. 4; x has the factor 1). The first is 2654435761 written as the
+# signed 32-bit number with the same bits: products then wrap as they do in uint32, and int32 is the fastest integer
+# on a CPU.
 HASH_Y = 2654435761 - 2**32
 HASH_Z = 805459861
 
@@ -78,8 +80,9 @@ class HashGridShape:
 def level_layout(shape: HashGridShape) -> tuple[Level, ...]:
     """The levels from coarse to fine: scale = base * 2^(l log2 b) - 1, resolution = ceil(scale) + 1.
 
-    Every step is rounded to float32 as tiny-cuda-nn's C does: a last bit decides on which side of an integer `ceil` sees the
-    scale. The logarithm and the power themselves are taken in float64, so that the layout is the same on every machine.
+    Every step is rounded to float32 as tiny-cuda-nn's C does: a last bit decides on which side of an integer `ceil`
+    sees the scale. The logarithm and the power themselves are taken in float64, so that the layout is the same on
+    every machine.
     """
     log2_growth = np.float32(math.log2(np.float32(shape.growth)))
     levels = []
@@ -97,8 +100,8 @@ def corner_entries(
 ) -> tuple[Int[Tensor, "8 points"], Float[Tensor, "8 points"]]:
     """Table rows of the 8 vertices around each point, and their trilinear weights.
 
-    Corners come first and points last, so that every operation runs over long contiguous rows: four times faster on a CPU
-    than the other way around.
+    Corners come first and points last, so that every operation runs over long contiguous rows: four times faster on a
+    CPU than the other way around.
 
     Args:
         positions: in [0, 1], coordinates first.
@@ -130,8 +133,8 @@ def corner_entries(
 class _WeightedRows(torch.autograd.Function):
     """Sum over 8 corners of weight times table row, for a table of two columns.
 
-    Two float columns are moved as one complex number: half as many gathers, and `index_add_` of a plain vector instead of
-    row by row. With plain autograd the same step takes twice as long (measured on two CPU cores).
+    Two float columns are moved as one complex number: half as many gathers, and `index_add_` of a plain vector
+    instead of row by row. With plain autograd the same step takes twice as long (measured on two CPU cores).
     """
 
     @staticmethod
@@ -147,7 +150,7 @@ class _WeightedRows(torch.autograd.Function):
         grad_table = grad_weights = None
         if ctx.needs_input_grad[0]:
             shares = (weights * torch.view_as_complex(grad.contiguous())).flatten()
-            summed = torch.zeros(len(table), dtype=shares.dtype, device=shares.device).index_add(0, rows.flatten(), shares)
+            summed = shares.new_zeros(len(table)).index_add(0, rows.flatten(), shares)
             grad_table = torch.view_as_real(summed)
         if ctx.needs_input_grad[2]:
             picked = table.index_select(0, rows.flatten()).view(*rows.shape, 2)
@@ -175,7 +178,7 @@ class HashGrid(nn.Module):
     """The encoding: features of all levels, coarse to fine, side by side."""
 
     def __init__(self, shape: HashGridShape) -> None:
-        """The first tables are uniform in [-1e-4, 1e-4] (arXiv:2201.05989, section 4), drawn as `nn.Linear` draws its own."""
+        """First tables uniform in [-1e-4, 1e-4] (arXiv:2201.05989, section 4), drawn as `nn.Linear` draws its own."""
         super().__init__()
         self.levels = level_layout(shape)
         self.n_channels = shape.n_levels * shape.n_features

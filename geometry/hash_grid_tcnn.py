@@ -1,8 +1,9 @@
 """The hash encoding on tiny-cuda-nn: the same numbers as the torch definition, faster on NVIDIA cards.
 
-tiny-cuda-nn keeps all tables in one flat vector: level after level, entry after entry, an entry's features side by side. Here
-that is turned into one table per level when a state is saved, and back when it is loaded, so that checkpoints do not know
-which backend trained them. (Adam's moments are not turned: a training resumes on the backend that it began with.)
+tiny-cuda-nn keeps all tables in one flat vector: level after level, entry after entry, an entry's features side by
+side. Here that is turned into one table per level when a state is saved, and back when it is loaded, so that
+checkpoints do not know which backend trained them. (Adam's moments are not turned: a training resumes on the backend
+that it began with.)
 """
 
 from collections.abc import Sequence
@@ -17,13 +18,13 @@ from geometry.hash_grid import HashGridShape, Level, level_layout
 
 def tables_from_flat(
     flat: Float[Tensor, "values"], levels: Sequence[Level], n_features: int
-) -> list[Float[Tensor, "entries features"]]:
+) -> list[Float[Tensor, "_ features"]]:
     """One table per level from tiny-cuda-nn's vector."""
     sizes = [level.n_entries * n_features for level in levels]
     return [part.reshape(-1, n_features) for part in flat.split(sizes)]
 
 
-def flat_from_tables(tables: Sequence[Float[Tensor, "entries features"]]) -> Float[Tensor, "values"]:
+def flat_from_tables(tables: Sequence[Float[Tensor, "_ features"]]) -> Float[Tensor, "values"]:
     """tiny-cuda-nn's vector from one table per level."""
     return torch.cat([table.flatten() for table in tables])
 
@@ -60,12 +61,12 @@ class TcnnHashGrid(nn.Module):
         if n_values != n_expected:
             raise RuntimeError(f"tinycudann made {n_values} values for {shape}, its documented layout has {n_expected}")
         self.encoding = encoding
-        self.register_state_dict_post_hook(self._tables_for_vector)
-        self.register_load_state_dict_pre_hook(self._vector_for_tables)
+        self.register_state_dict_post_hook(_tables_for_vector)
+        self.register_load_state_dict_pre_hook(_vector_for_tables)
 
     @classmethod
     def make(cls, shape: HashGridShape) -> "TcnnHashGrid":
-        """The grid with an encoding of the installed tinycudann, in float32, with the torch definition's first tables."""
+        """The grid on the installed tinycudann, in float32, its first tables drawn as the torch definition's."""
         import tinycudann  # pyright: ignore[reportMissingImports] - optional: requirements-gpu.txt
 
         encoding = tinycudann.Encoding(3, encoding_config(shape), dtype=torch.float32)
@@ -76,14 +77,16 @@ class TcnnHashGrid(nn.Module):
         """Features at positions in [0, 1]^3; `channels` = levels x features."""
         return self.encoding(positions)
 
-    def _tables_for_vector(self, _: nn.Module, state: dict[str, Any], prefix: str, *rest: Any) -> None:
-        """After saving: the tables of the torch definition in place of the vector."""
-        flat = state.pop(f"{prefix}encoding.params")
-        for index, table in enumerate(tables_from_flat(flat, self.levels, self.shape.n_features)):
-            state[f"{prefix}tables.{index}"] = table
 
-    def _vector_for_tables(self, _: nn.Module, state: dict[str, Any], prefix: str, *rest: Any) -> None:
-        """Before loading: the vector in place of the tables, if they are all there (torch reports what is missing)."""
-        keys = [f"{prefix}tables.{index}" for index in range(len(self.levels))]
-        if all(key in state for key in keys):
-            state[f"{prefix}encoding.params"] = flat_from_tables([state.pop(key) for key in keys])
+def _tables_for_vector(grid: TcnnHashGrid, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    """After saving: the tables of the torch definition in place of the vector."""
+    flat = state.pop(f"{prefix}encoding.params")
+    for index, table in enumerate(tables_from_flat(flat, grid.levels, grid.shape.n_features)):
+        state[f"{prefix}tables.{index}"] = table
+
+
+def _vector_for_tables(grid: TcnnHashGrid, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Before loading: the vector in place of the tables, if they are all there (torch reports what is missing)."""
+    keys = [f"{prefix}tables.{index}" for index in range(len(grid.levels))]
+    if all(key in state for key in keys):
+        state[f"{prefix}encoding.params"] = flat_from_tables([state.pop(key) for key in keys])

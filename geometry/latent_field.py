@@ -1,12 +1,13 @@
 """`hash-grid`: a density and C latent channels at every point, from a hash grid and a small MLP.
 
-The latents have no activation, since a diffusion model's latents have no bounds, and do not depend on the view: an object
-shows the same colours from everywhere.
+The latents have no activation, since a diffusion model's latents have no bounds, and do not depend on the view: an
+object shows the same colours from everywhere.
 
 Source: Metzer et al., Latent-NeRF (arXiv:2211.07600), section 3.1.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal
 
 import torch
@@ -18,7 +19,8 @@ from core.kinds import DensityField
 from core.types import FieldOutput
 from geometry.hash_grid import HASH_GRIDS, HashGridShape
 
-# exp(15) is opaque over a millionth of the scene: beyond it a density means nothing more, and its gradient would overflow.
+# exp(15) is opaque over a millionth of the scene: beyond it a density means nothing more, and its gradient would
+# overflow.
 LARGEST_EXPONENT = 15.0
 
 
@@ -36,14 +38,18 @@ class _TruncExp(torch.autograd.Function):
 
 
 def trunc_exp(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """exp(x) up to x = 15 and constant beyond, with the gradient exp(min(x, 15)): a density that is too high can return."""
+    """exp(x) up to x = 15 and constant beyond, with the gradient exp(min(x, 15)).
+
+    Source: Instant-NGP's code; there the value is not held back.
+    """
     return _TruncExp.apply(x)
 
 
 def density_blob(positions: Float[Tensor, "points 3"], height: float, radius: float) -> Float[Tensor, "points"]:
     """What is added to the density's exponent so that training starts with a ball: height x exp(-|x|^2 / (2 radius^2)).
 
-    Source: DreamFusion (arXiv:2209.14988), appendix A.2, and Latent-NeRF's code, with an exponent below 0 far from the ball.
+    Source: DreamFusion (arXiv:2209.14988), appendix A.2, and Latent-NeRF's code, with an exponent below 0 far from
+    the ball.
     """
     return height * torch.exp(-positions.square().sum(dim=-1) / (2 * radius**2))
 
@@ -82,14 +88,15 @@ class HashGridField(DensityField, name="hash-grid"):
         mlp_learning_rate: float = 1e-3
         """Adam's rate for the MLP."""
         backend: Literal["auto", "torch", "tcnn"] = "torch"
-        """What computes the grid: `torch` runs anywhere, `tcnn` (tiny-cuda-nn) only on NVIDIA cards, `auto` takes the faster."""
+        """`torch` runs anywhere, `tcnn` (tiny-cuda-nn) on NVIDIA cards alone, `auto` takes tcnn where it can run."""
 
         def __post_init__(self) -> None:
             require(1 <= self.n_levels <= 32, f"n_levels: from 1 to 32, got {self.n_levels}")
             require(self.base_resolution >= 2, f"base_resolution: at least 2, got {self.base_resolution}")
             require(
                 self.base_resolution <= self.finest_resolution <= 2**16,
-                f"finest_resolution: from base_resolution ({self.base_resolution}) to 65536, got {self.finest_resolution}",
+                f"finest_resolution: from base_resolution ({self.base_resolution}) to 65536, "
+                f"got {self.finest_resolution}",
             )
             require(3 <= self.log2_table_size <= 24, f"log2_table_size: from 3 to 24, got {self.log2_table_size}")
             require(self.n_features in (2, 4, 8), f"n_features: 2, 4 or 8, got {self.n_features}")
@@ -135,7 +142,7 @@ def _mlp(config: HashGridField.Config, n_outputs: int) -> nn.Sequential:
     """Linear layers with ReLU between them; biases start at 0 so that the blob alone shapes the first density."""
     widths = [config.n_levels * config.n_features, *[config.hidden_width] * config.n_hidden_layers, n_outputs]
     layers: list[nn.Module] = []
-    for n_in, n_out in zip(widths, widths[1:], strict=False):
+    for n_in, n_out in pairwise(widths):
         linear = nn.Linear(n_in, n_out)
         nn.init.zeros_(linear.bias)
         layers += [linear, nn.ReLU()]

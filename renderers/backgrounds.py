@@ -1,9 +1,11 @@
 """Backgrounds: `directional` learns one, `random-color` and `solid` show flat colours that the VAE has encoded.
 
-A flat picture's latents are not flat: a VAE answers differently at the border, where its convolutions see padding. So a flat
-colour is kept as the *whole latent map* of its picture, and the same holds for what the diffusion model expects to see.
+A flat picture's latents are not flat: a VAE answers differently at the border, where its convolutions see padding. So
+a flat colour is kept as the *whole latent map* of its picture, and the same holds for what the diffusion model
+expects to see.
 """
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,26 +88,27 @@ class FlatBackground(Background):
         super().__init__()
         self.register_buffer("bank", torch.empty(0, 0, 0, n_channels))
 
+    @abstractmethod
     def palette(self, known: Float[Tensor, "known 3"] | None = None) -> Float[Tensor, "colours 3"]:
         """The RGB colours to encode, in [0, 1].
 
         Args:
             known: those that the diffusion model was trained with, where it says so.
         """
-        raise NotImplementedError
 
     def set_bank(self, latent_maps: Float[Tensor, "colours rows columns channels"]) -> None:
         """Take the encoded pictures, one per colour; they are kept with the checkpoint."""
         if len(latent_maps) == 0 or latent_maps.shape[-1] != self.bank.shape[-1]:
-            raise ValueError(
-                f"latent maps: expected (at least 1, rows, columns, {self.bank.shape[-1]}), got {tuple(latent_maps.shape)}"
-            )
+            wanted = f"(at least 1, rows, columns, {self.bank.shape[-1]})"
+            raise ValueError(f"latent maps: expected {wanted}, got {tuple(latent_maps.shape)}")
         self.bank = latent_maps.detach().to(self.bank.device).clone()
 
     def maps_at(self, index: Tensor, height: int, width: int) -> Float[Tensor, "views height width channels"]:
         """The chosen latent maps, interpolated where pictures have another size than the bank."""
         if len(self.bank) == 0:
-            raise RuntimeError(f"background '{self.part_name}' has no colours yet: encode palette() and call set_bank()")
+            raise RuntimeError(
+                f"background '{self.part_name}' has no colours yet: encode palette() and call set_bank()"
+            )
         maps = self.bank[index.to(self.bank.device)]
         if maps.shape[1:3] == (height, width):
             return maps

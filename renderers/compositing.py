@@ -32,13 +32,13 @@ def ray_weights(
 
 
 def packed_ray_weights(
-    optical_depth: Float[Tensor, "samples"],  # noqa: F821 - a shape name of jaxtyping
-    ray_index: Int[Tensor, "samples"],  # noqa: F821
-) -> Float[Tensor, "samples"]:  # noqa: F821
+    optical_depth: Float[Tensor, "samples"],
+    ray_index: Int[Tensor, "samples"],
+) -> Float[Tensor, "samples"]:
     """The same law on packed samples.
 
-    The running sum crosses all rays and is cut at each ray's start; it is taken in float64, since what is left of a small
-    depth after the difference of two long sums would be noise in float32.
+    The running sum crosses all rays and is cut at each ray's start; it is taken in float64, since what is left of a
+    small depth after the difference of two long sums would be noise in float32.
 
     Args:
         optical_depth: tau of each sample, ray after ray, from the camera outward.
@@ -53,7 +53,7 @@ def packed_ray_weights(
 
 def sum_over_rays(
     values: Float[Tensor, "samples channels"],
-    ray_index: Int[Tensor, "samples"],  # noqa: F821
+    ray_index: Int[Tensor, "samples"],
     n_rays: int,
 ) -> Float[Tensor, "{n_rays} channels"]:
     """Sum of the packed samples' values for each ray; 0 for a ray without samples."""

@@ -15,9 +15,9 @@ def outward_normals(
 ) -> Float[Tensor, "points 3"]:
     """Unit vectors along which the density falls fastest; 0 where it does not change.
 
-    Differences rather than autograd: they need no graph in validation, are as smooth as `step` is long, and carry a gradient
-    to the field's parameters where a loss asks for one. They are taken of log(1 + density), which has the same direction but
-    neither overflows inside of an object nor sees fog outside of it.
+    Differences rather than autograd: they need no graph in validation, are as smooth as `step` is long, and carry a
+    gradient to the field's parameters where a loss asks for one. They are taken of log(1 + density), which has the
+    same direction but neither overflows inside of an object nor sees fog outside of it.
 
     Args:
         positions: in world space.

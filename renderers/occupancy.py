@@ -13,15 +13,16 @@ from core.kinds import DensityField
 
 # A visit forgets this share of what a cell held before: a single unlucky sample in a dense cell does not empty it.
 DECAY = 0.6
-# A refresh visits every fourth cell, the next one the next fourth: all are seen in four refreshes, at a quarter of the cost.
+# A refresh visits every fourth cell, the next one the next fourth: all are seen in four refreshes, at a quarter of
+# the cost.
 N_TURNS = 4
 
 
 class OccupancyGrid(nn.Module):
     """Cells of a cube around the origin, each either occupied or skipped.
 
-    A cell is skipped only if density x cell width < `threshold`. All cells count as occupied while the field still forms
-    (`warmup_steps`), and forced cells always.
+    A cell is skipped only if density x cell width < `threshold`. All cells count as occupied while the field still
+    forms (`warmup_steps`), and forced cells always.
     """
 
     density: Float[Tensor, "cells cells cells"]
@@ -76,8 +77,8 @@ class OccupancyGrid(nn.Module):
     def refresh(self, field: DensityField, step: int, rng: Generator) -> None:
         """Look at the field where a step asks for it; call once before each training step.
 
-        The first look, at the end of the warm-up, visits every cell; each later one a quarter of them, at one random point
-        in each cell.
+        The first look, at the end of the warm-up, visits every cell; each later one a quarter of them, at one random
+        point in each cell.
         """
         if step < self.warmup_steps or (step - self.warmup_steps) % self.refresh_every:
             return

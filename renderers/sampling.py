@@ -1,4 +1,4 @@
-"""Where along its ray the scene is looked at: the part inside of a ball, in intervals of equal length, one sample in each.
+"""Where along its ray the scene is looked at: inside of a ball, in intervals of equal length, one sample in each.
 
 Words used here:
     near, far   distances at which a ray enters and leaves the ball, in world units.

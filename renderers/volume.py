@@ -1,10 +1,12 @@
 """`volume`: pictures of a density field by samples along rays.
 
-Rays run through the field's ball in intervals of equal length, one sample in each. Samples in empty cells of the occupancy
-grid are left out; the rest is *packed*: one list, ray after ray. The field sees that list front to back, a few samples of
-each ray at a time, and rays that have become opaque drop out of the later chunks: what is hidden costs nothing.
+Rays run through the field's ball in intervals of equal length, one sample in each. Samples in empty cells of the
+occupancy grid are left out; the rest is *packed*: one list, ray after ray. The field sees that list front to back, a
+few samples of each ray at a time, and rays that have become opaque drop out of the later chunks: what is hidden costs
+nothing.
 
-Source: Mildenhall et al., NeRF (arXiv:2003.08934), section 4; packing and early stop as in Instant-NGP (arXiv:2201.05989).
+Source: Mildenhall et al., NeRF (arXiv:2003.08934), section 4; packing and early stop as in Instant-NGP
+(arXiv:2201.05989).
 """
 
 import math
@@ -69,7 +71,7 @@ class VolumeRenderer(Renderer, name="volume"):
 
         samples_per_ray: int = 48
         """Samples across the diameter of the field's ball; shorter rays take fewer, equally dense ones."""
-        samples_per_chunk: int = 12
+        samples_per_chunk: int = 16
         """Samples of a ray that the field sees before the renderer asks whether the ray is opaque."""
         early_stop: float = 1e-4
         """Share of light left at which a ray counts as opaque; 0 looks at every sample."""
@@ -96,7 +98,8 @@ class VolumeRenderer(Renderer, name="volume"):
             require(0 <= self.early_stop < 1, f"early_stop: from 0 to below 1, got {self.early_stop}")
             require(self.occupancy_threshold >= 0, f"occupancy_threshold: at least 0, got {self.occupancy_threshold}")
             require(
-                self.occupancy_warmup_steps >= 0, f"occupancy_warmup_steps: at least 0, got {self.occupancy_warmup_steps}"
+                self.occupancy_warmup_steps >= 0,
+                f"occupancy_warmup_steps: at least 0, got {self.occupancy_warmup_steps}",
             )
 
     def __init__(self, config: Config, geometry: Geometry) -> None:
@@ -117,9 +120,10 @@ class VolumeRenderer(Renderer, name="volume"):
     def forward(
         self, geometry: Geometry, background: Background, cameras: Cameras, rng: Generator, with_normals: bool = False
     ) -> RenderOutput:
-        """Render all views. Samples are moved by `rng` in training; in evaluation they stand in the middle of their interval.
+        """Render all views. Samples are moved by `rng` in training and stand in the middle of their interval otherwise.
 
-        Source: NeRF (arXiv:2003.08934), eq. 3, for the picture and the opacity; the depth is the same sum over distances.
+        Source: NeRF (arXiv:2003.08934), eq. 3, for the picture and the opacity; the depth is the same sum over
+        distances.
         """
         field = _density_field(geometry)
         rays = camera_rays(cameras)
@@ -150,7 +154,9 @@ class VolumeRenderer(Renderer, name="volume"):
         candidates = self._candidates(field, origins, directions, rng if self.training else None)
         chosen, density, features, weights = self._look(field, candidates, n_rays)
         kept = candidates[chosen]
-        weighted = weights[:, None] * torch.cat([features, torch.ones_like(features[:, :1]), kept.distances[:, None]], 1)
+        weighted = weights[:, None] * torch.cat(
+            [features, torch.ones_like(features[:, :1]), kept.distances[:, None]], 1
+        )
         sums = sum_over_rays(weighted, kept.ray_index, n_rays)
         foreground, opacity, reach = sums[:, :-2], sums[:, -2], sums[:, -1]
         normals = None
@@ -189,7 +195,9 @@ class VolumeRenderer(Renderer, name="volume"):
 
     def _look(
         self, field: DensityField, candidates: Candidates, n_rays: int
-    ) -> tuple[Int[Tensor, "samples"], Float[Tensor, "samples"], Float[Tensor, "samples channels"], Float[Tensor, "samples"]]:
+    ) -> tuple[
+        Int[Tensor, "samples"], Float[Tensor, "samples"], Float[Tensor, "samples channels"], Float[Tensor, "samples"]
+    ]:
         """The field at the candidates, front to back, one call per chunk, until each ray is opaque.
 
         Returns:

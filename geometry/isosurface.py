@@ -1,0 +1,182 @@
+"""From a density field to a closed mesh: where the surface is, is learned from what rays see.
+
+Words used here:
+    volume      the density at the vertices of a regular grid over the cube [-bound, bound]^3, axes x, y, z.
+    threshold   the density at which the surface lies.
+    solid       filled: everything that cannot be reached from the cube's border through empty cells.
+    floater     a piece that touches nothing else and is small against the largest one.
+
+Marching cubes works on the logarithm of the density: a field's exponent is smooth where the density itself jumps by
+orders of magnitude within a cell, which would draw every vertex to the cell's edge and leave stairs.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from scipy import ndimage
+from torch import Tensor
+from torch.nn import functional as F
+
+from core.cameras import camera_rays
+from core.errors import UserError
+from core.kinds import DensityField, device_of
+from core.types import Cameras
+
+# The surface is placed by densities within a factor of e^4 around the threshold; beyond it they only say inside or
+# outside.
+STEEPEST_LOG = 4.0
+OPAQUE = 0.5
+# Thresholds whose silhouettes agree this nearly as well as the best one's count as equally good.
+AS_GOOD = 0.998
+
+
+@dataclass(frozen=True)
+class Surface:
+    """A closed triangle mesh, faces counter-clockwise seen from outside."""
+
+    vertices: Float[np.ndarray, "vertices 3"]
+    """In world space."""
+    faces: Int[np.ndarray, "faces 3"]
+    threshold: float
+    """The density at which it was drawn."""
+    n_floaters: int
+    """Small pieces that were left out."""
+
+
+def extract_surface(
+    field: DensityField, cameras: Cameras, opacity: Float[Tensor, "views height width"], resolution: int
+) -> Surface:
+    """The mesh of a field, its threshold found from the opacity that these cameras rendered.
+
+    Args:
+        resolution: vertices of the volume along each axis.
+
+    Raises:
+        UserError: the field is empty, or holds numbers that are none.
+    """
+    volume = density_volume(field, resolution)
+    return marching_cubes(volume, field.bound, find_threshold(volume, field.bound, cameras, opacity))
+
+
+@torch.no_grad()
+def density_volume(field: DensityField, resolution: int, chunk: int = 2**17) -> Float[Tensor, "n n n"]:
+    """The field's density at resolution^3 points of its cube, a chunk of points at a time, on the CPU."""
+    device = device_of(field)
+    axis = torch.linspace(-field.bound, field.bound, resolution, device=device)
+    volume = torch.empty(resolution**3)
+    for first in range(0, resolution**3, chunk):
+        index = torch.arange(first, min(first + chunk, resolution**3), device=device)
+        x, y, z = index // resolution**2, index // resolution % resolution, index % resolution
+        volume[first : first + chunk] = field.density(torch.stack([axis[x], axis[y], axis[z]], dim=-1)).cpu()
+    if not volume.isfinite().all():
+        raise UserError("the field's density is not finite everywhere: training has diverged; lower its learning rates")
+    return volume.view(resolution, resolution, resolution)
+
+
+def find_threshold(
+    volume: Float[Tensor, "n n n"], bound: float, cameras: Cameras, opacity: Float[Tensor, "views height width"]
+) -> float:
+    """The density whose surface has the silhouettes that rays see: best mean overlap with opacity > 0.5.
+
+    A ray meets the surface at threshold t where the largest density along it is above t. So the silhouettes of all
+    thresholds at once are the rays sorted by that largest density, and their overlap (intersection over union) with
+    the opaque rays is two running sums. Where a range of thresholds is as good, its (geometric) middle is taken.
+
+    Raises:
+        UserError: no ray is opaque; gives the density's range.
+    """
+    opaque = (opacity > OPAQUE).flatten().cpu()
+    if not opaque.any():
+        raise UserError(
+            f"the field is empty: no ray's opacity reaches {OPAQUE:g} (highest {float(opacity.max()):.3g}), the density "
+            f"lies between {float(volume.min()):.3g} and {float(volume.max()):.3g}; train longer, or check the guidance"
+        )
+    largest, order = _largest_along_rays(volume, bound, cameras.to("cpu")).sort(descending=True)
+    n_hit = opaque[order].cumsum(dim=0)
+    overlap = n_hit / (opaque.sum() + torch.arange(1, len(order) + 1) - n_hit)
+    best = int(overlap.argmax())
+    worse = (overlap < AS_GOOD * overlap[best]).nonzero()[:, 0]
+    first = int(worse[worse < best].max()) + 1 if (worse < best).any() else 0
+    last = int(worse[worse > best].min()) if (worse > best).any() else len(order) - 1
+    # The surface lies below the last ray that it is to catch, and above the first that it is not.
+    floor = float(volume[volume > 0].min())
+    return float((largest[first].clamp_min(floor) * largest[last].clamp_min(floor)).sqrt())
+
+
+def _largest_along_rays(volume: Float[Tensor, "n n n"], bound: float, cameras: Cameras) -> Float[Tensor, "rays"]:
+    """Largest density along each ray, read from the volume at twice its resolution."""
+    rays = camera_rays(cameras)
+    n_looks = 2 * volume.shape[0]
+    # grid_sample's last coordinate belongs to the first axis.
+    texture = volume.permute(2, 1, 0)[None, None]
+    largest = []
+    for origins, directions in zip(rays.origins, rays.directions, strict=True):
+        to_middle = origins.norm(dim=-1, keepdim=True)
+        distances = to_middle + torch.linspace(-1, 1, n_looks) * bound * 3**0.5
+        points = origins[..., None, :] + distances[..., None] * directions[..., None, :]
+        seen = F.grid_sample(texture, points[None] / bound, align_corners=True)
+        largest.append(seen[0, 0].amax(dim=-1).flatten())
+    return torch.cat(largest)
+
+
+def marching_cubes(
+    volume: Float[Tensor, "n n n"], bound: float, threshold: float, smallest_share: float = 0.02
+) -> Surface:
+    """The closed surface of all that is denser than a threshold; inner walls and floaters are left out.
+
+    Args:
+        volume: over [-bound, bound]^3, ends included.
+        threshold: density, above 0.
+        smallest_share: pieces with a smaller share of the largest one's cells are floaters.
+
+    Raises:
+        UserError: nothing is denser than the threshold; gives the density's range.
+    """
+    import mcubes
+
+    exponent = np.log(np.maximum(volume.cpu().numpy().astype(np.float32), 1e-30) / threshold)
+    exponent = exponent.clip(-STEEPEST_LOG, STEEPEST_LOG)
+    dense = exponent > 0
+    if not dense.any():
+        raise UserError(
+            f"the field is empty: its density lies between {float(volume.min()):.3g} and {float(volume.max()):.3g}, "
+            f"nowhere above the threshold {threshold:.3g}; train longer, or lower the threshold"
+        )
+    kept, n_floaters = _without_floaters(dense, smallest_share)
+    exponent[dense & ~kept] = -STEEPEST_LOG
+    exponent[solid_occupancy(kept) & ~kept] = STEEPEST_LOG
+    closed = np.pad(exponent, 1, constant_values=-STEEPEST_LOG)
+    vertices, faces = mcubes.marching_cubes(closed, 0.0)
+    spacing = 2 * bound / (volume.shape[0] - 1)
+    vertices, faces = (vertices - 1) * spacing - bound, faces.astype(np.int64)
+    if signed_volume(vertices, faces) < 0:
+        faces = faces[:, ::-1]
+    return Surface(vertices.astype(np.float32), np.ascontiguousarray(faces), threshold, n_floaters)
+
+
+def _without_floaters(dense: Bool[np.ndarray, "n n n"], smallest_share: float) -> tuple[Bool[np.ndarray, "n n n"], int]:
+    """The pieces that are large enough, and how many are not."""
+    pieces = np.empty(dense.shape, dtype=np.int32)
+    ndimage.label(dense, output=pieces)
+    sizes = np.bincount(pieces.ravel())[1:]
+    large = sizes >= smallest_share * sizes.max()
+    return np.concatenate([[False], large])[pieces], int((~large).sum())
+
+
+def solid_occupancy(occupied: Bool[np.ndarray, "n n n"]) -> Bool[np.ndarray, "n n n"]:
+    """Occupied cells and all that they enclose: what cannot be reached from the border through faces of empty cells."""
+    empty = np.pad(~occupied, 1, constant_values=True)
+    regions = np.empty(empty.shape, dtype=np.int32)
+    ndimage.label(empty, output=regions)
+    return (regions != regions[0, 0, 0])[1:-1, 1:-1, 1:-1]
+
+
+def signed_volume(vertices: Float[np.ndarray, "vertices 3"], faces: Int[np.ndarray, "faces 3"]) -> float:
+    """Volume that a closed mesh encloses, negative where its faces look inward.
+
+    Sum of a . (b x c) / 6 over the faces (a, b, c), by the divergence theorem.
+    """
+    a, b, c = vertices[faces].transpose(1, 0, 2)
+    return float(np.einsum("ij,ij->", a, np.cross(b, c)) / 6)

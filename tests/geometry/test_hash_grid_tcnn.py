@@ -1,0 +1,104 @@
+"""tiny-cuda-nn's vector against the torch tables: with a stand-in here, with the library itself where there is one."""
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from core.errors import UserError
+from geometry.hash_grid import HASH_GRIDS, HashGrid, HashGridShape, level_layout
+from geometry.hash_grid_tcnn import TcnnHashGrid, encoding_config, flat_from_tables, tables_from_flat
+from tests.geometry.test_hash_grid import feature_by_hand
+
+SHAPE = HashGridShape(n_levels=3, base_resolution=4, finest_resolution=16, log2_table_size=9, n_features=2)
+
+
+class FlatEncoding(nn.Module):
+    """Stands in for tinycudann.Encoding: reads the documented flat layout, one number at a time."""
+
+    def __init__(self, n_values: int) -> None:
+        super().__init__()
+        self.params = nn.Parameter(torch.randn(n_values))
+
+    def forward(self, positions: Tensor) -> Tensor:
+        rows = []
+        for point in positions.tolist():
+            features, offset = [], 0
+            for level in level_layout(SHAPE):
+                values = self.params[offset : offset + level.n_entries * SHAPE.n_features].tolist()
+                pairs = [values[i : i + SHAPE.n_features] for i in range(0, len(values), SHAPE.n_features)]
+                features += feature_by_hand(point, level.scale, level.resolution, pairs)
+                offset += level.n_entries * SHAPE.n_features
+            rows.append(features)
+        return torch.tensor(rows)
+
+
+def n_values() -> int:
+    return sum(level.n_entries for level in level_layout(SHAPE)) * SHAPE.n_features
+
+
+def test_flat_vector_holds_levels_then_entries_then_features() -> None:
+    flat = torch.arange(n_values(), dtype=torch.float32)
+    tables = tables_from_flat(flat, level_layout(SHAPE), 2)
+    assert [len(table) for table in tables] == [64, 512, 512]  # 4^3, 8^3, and 16^3 hashed into 2^9
+    assert tables[0][1].tolist() == [2.0, 3.0]
+    assert tables[1][0].tolist() == [128.0, 129.0]
+    assert torch.equal(flat_from_tables(tables), flat)
+
+
+def test_a_state_travels_between_backends() -> None:
+    torch.manual_seed(0)
+    fast = TcnnHashGrid(SHAPE, FlatEncoding(n_values()))
+    plain = HashGrid(SHAPE)
+    positions = torch.rand(10, 3)
+    plain.load_state_dict(fast.state_dict())
+    torch.testing.assert_close(plain(positions), fast(positions))
+    again = TcnnHashGrid(SHAPE, FlatEncoding(n_values()))
+    again.load_state_dict(plain.state_dict())
+    assert torch.equal(again.encoding.get_parameter("params"), fast.encoding.get_parameter("params"))
+
+
+def test_a_state_inside_of_a_larger_module_keeps_its_prefix() -> None:
+    field = nn.ModuleDict({"grid": TcnnHashGrid(SHAPE, FlatEncoding(n_values()))})
+    state = copy.deepcopy(field.state_dict())
+    assert sorted(state) == ["grid.tables.0", "grid.tables.1", "grid.tables.2"]
+    field.load_state_dict(state)
+    with pytest.raises(RuntimeError, match=r"grid\.encoding\.params"):
+        field.load_state_dict({"grid.tables.0": state["grid.tables.0"]})
+
+
+def test_another_layout_is_refused() -> None:
+    with pytest.raises(RuntimeError, match=r"tinycudann made 10 values .* layout has 2176"):
+        TcnnHashGrid(SHAPE, FlatEncoding(10))
+
+
+def test_encoding_config_states_the_growth_between_levels() -> None:
+    config = encoding_config(SHAPE)
+    assert config["per_level_scale"] == pytest.approx(2.0)
+    assert (config["n_levels"], config["base_resolution"], config["log2_hashmap_size"]) == (3, 4, 9)
+
+
+def test_naming_tcnn_where_it_cannot_run_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UserError, match="hash grid: 'tcnn' cannot run here: tinycudann is not installed"):
+        HASH_GRIDS.choose("tcnn")
+
+
+@pytest.mark.gpu
+def test_tcnn_equals_torch_in_values_and_gradients() -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    pytest.importorskip("tinycudann", reason="tinycudann is not installed")
+    fast = TcnnHashGrid.make(SHAPE).cuda()
+    plain = HashGrid(SHAPE).cuda()
+    plain.load_state_dict(fast.state_dict())
+    positions, pull = torch.rand(1000, 3, device="cuda"), torch.randn(1000, 6, device="cuda")
+    slow, quick = plain(positions), fast(positions)
+    torch.testing.assert_close(quick.float(), slow, rtol=1e-3, atol=1e-6)
+    (slow * pull).sum().backward()
+    (quick * pull).sum().backward()
+    gradient = fast.encoding.get_parameter("params").grad
+    assert gradient is not None
+    expected = flat_from_tables([table.grad for table in plain.tables if table.grad is not None])
+    torch.testing.assert_close(gradient, expected, rtol=1e-2, atol=1e-3)
