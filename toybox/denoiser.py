@@ -1,0 +1,166 @@
+"""Stage two: the text encoder and the denoising UNet, trained jointly on the frozen autoencoder's latents."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from torch import Tensor, nn
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from toybox.checkpoint import Clock, cosine_rate, load_state, save_state, steps
+from toybox.data import Batch, BufferStore
+from toybox.networks import new_scheduler, new_text_encoder, new_unet
+from toybox.tokenizer import new_tokenizer
+from toybox.world import load_world
+
+SAVE_EVERY = 100
+
+
+@dataclass(frozen=True)
+class DenoiserSettings:
+    """How the denoiser is trained.
+
+    Attributes:
+        steps: optimiser steps; the first `coarse` share of them sees 64-pixel pictures (16x16 latents), the rest
+            128-pixel ones (32x32 latents).
+        coarse_batch, fine_batch: pictures a step.
+        empty, unplaced: shares of the captions that are empty, or name no view.
+        ema: highest decay of the average of the weights, which is what ships.
+    """
+
+    steps: int = 5600
+    coarse: float = 0.72
+    coarse_batch: int = 64
+    fine_batch: int = 32
+    rate: float = 1e-3
+    empty: float = 0.1
+    unplaced: float = 0.15
+    ema: float = 0.9985
+    seed: int = 23
+
+
+class Denoiser(nn.Module):
+    """Text encoder and UNet as one module, so that one optimiser, one average and one state hold both."""
+
+    def __init__(self, tokenizer: CLIPTokenizer) -> None:
+        super().__init__()
+        self.tokenizer = tokenizer
+        self.text_encoder: CLIPTextModel = new_text_encoder(tokenizer)
+        self.unet: UNet2DConditionModel = new_unet()
+
+    def embed(self, captions: list[str]) -> Tensor:
+        """Text embeddings [batch, tokens, width], as StableDiffusionPipeline computes them."""
+        ids = self.tokenizer(captions, padding="max_length", truncation=True, return_tensors="pt").input_ids
+        return self.text_encoder(ids.to(self.unet.device))[0]
+
+    def forward(self, noisy: Tensor, timestep: Tensor, captions: list[str]) -> Tensor:
+        """The raw output (v) for noisy latents [batch, 4, size, size] at these timesteps [batch]."""
+        return self.unet(noisy, timestep, encoder_hidden_states=self.embed(captions)).sample
+
+
+def captions_of(batch: Batch, settings: DenoiserSettings, rng: np.random.Generator) -> list[str]:
+    """One caption per picture: mostly with the view's word, some without, some empty."""
+    texts = []
+    for subject, view in zip(batch.subjects, batch.views, strict=True):
+        draw = rng.random()
+        word = load_world().view_word(view.elevation_deg, view.azimuth_deg)
+        placed = None if draw < settings.empty + settings.unplaced else word
+        texts.append("" if draw < settings.empty else subject.caption(placed))
+    return texts
+
+
+def denoiser_loss(
+    denoiser: Denoiser, latents: Tensor, captions: list[str], scheduler: DDIMScheduler, rng: torch.Generator
+) -> Tensor:
+    """Mean squared error of the predicted velocity v = alpha eps - sigma z (arXiv:2202.00512), one t per picture."""
+    total = scheduler.config.num_train_timesteps
+    # stratified over the batch: the same expectation with less noise from the draw of t
+    strata = (torch.arange(len(latents)) + torch.rand(len(latents), generator=rng)) / len(latents)
+    timestep = (strata * total).long().clamp(max=total - 1)
+    noise = torch.randn(latents.shape, generator=rng).to(latents)
+    timestep = timestep.to(latents.device)
+    noisy = scheduler.add_noise(latents, noise, timestep)
+    velocity = scheduler.get_velocity(latents, noise, timestep)
+    return F.mse_loss(denoiser(noisy, timestep, captions).float(), velocity)
+
+
+@torch.no_grad()
+def average_into(average: nn.Module, module: nn.Module, step: int, highest: float) -> None:
+    """One step of the exponential moving average; young averages forget faster."""
+    decay = min(highest, (1 + step) / (10 + step))
+    pairs = zip(average.parameters(), module.parameters(), strict=True)
+    old, new = (list(side) for side in zip(*pairs, strict=True))
+    torch._foreach_lerp_(old, new, 1 - decay)
+
+
+def train_denoiser(
+    store: BufferStore,
+    vae: AutoencoderKL,
+    folder: Path,
+    settings: DenoiserSettings,
+    device: str = "cpu",
+    show: Callable[[Denoiser, int], None] | None = None,
+) -> tuple[Denoiser, dict]:
+    """Trains, or goes on training, the denoiser in `folder`; returns the average with facts for the model card."""
+    torch.manual_seed(settings.seed)
+    tokenizer = new_tokenizer()
+    live, average = Denoiser(tokenizer), Denoiser(tokenizer)
+    average.load_state_dict(live.state_dict())
+    live.to(device, memory_format=torch.channels_last).train()
+    average.to(device).eval().requires_grad_(False)
+    vae = vae.to(device, memory_format=torch.channels_last)
+    optimiser = torch.optim.AdamW(live.parameters(), lr=settings.rate, weight_decay=1e-2, betas=(0.9, 0.99))
+    saved = load_state(folder / "denoiser.pt")
+    first, losses, clock = 0, [], Clock()
+    if saved:
+        live.load_state_dict(saved["live"])
+        average.load_state_dict(saved["average"])
+        optimiser.load_state_dict(saved["optimiser"])
+        first, losses, clock = saved["step"], saved["losses"], Clock(saved["seconds"])
+    scheduler = new_scheduler()
+    for step, bar in steps("denoiser", first, settings.steps):
+        for group in optimiser.param_groups:
+            group["lr"] = cosine_rate(step, settings.steps, settings.rate, warmup=100)
+        losses.append(_step(live, vae, optimiser, store, scheduler, settings, step))
+        average_into(average, live, step, settings.ema)
+        bar.set_postfix(loss=f"{np.mean(losses[-100:]):.4f}", refresh=False)
+        if (step + 1) % SAVE_EVERY == 0 or step + 1 == settings.steps:
+            state = {"live": live.state_dict(), "average": average.state_dict(), "optimiser": optimiser.state_dict()}
+            facts = {"step": step + 1, "losses": losses, "seconds": clock.seconds}
+            save_state(folder / "denoiser.pt", {**state, **facts})
+            if show and (step + 1) % (5 * SAVE_EVERY) == 0:
+                show(average, step + 1)
+    return average, {"steps": settings.steps, "seconds": clock.seconds, "loss": float(np.mean(losses[-200:]))}
+
+
+def _step(
+    live: Denoiser,
+    vae: AutoencoderKL,
+    optimiser: torch.optim.Optimizer,
+    store: BufferStore,
+    scheduler: DDIMScheduler,
+    settings: DenoiserSettings,
+    step: int,
+) -> float:
+    """One optimiser step on the batch that belongs to `step`; its loss."""
+    device = live.unet.device
+    fine = step >= settings.coarse * settings.steps
+    count, size = (settings.fine_batch, 128) if fine else (settings.coarse_batch, 64)
+    draws = np.random.default_rng((settings.seed, step))
+    rng = torch.Generator().manual_seed(settings.seed * 10**6 + step)
+    batch = store.draw(draws, count, size).to(str(device))
+    captions = captions_of(batch, settings, draws)
+    with torch.autocast(device.type, torch.bfloat16):
+        with torch.no_grad():
+            posterior = vae.encode(batch.pictures * 2 - 1).latent_dist
+            latents = posterior.mean + posterior.std * torch.randn(posterior.mean.shape, generator=rng).to(device)
+        loss = denoiser_loss(live, latents.float(), captions, scheduler, rng)
+    optimiser.zero_grad()
+    loss.backward()
+    nn.utils.clip_grad_norm_(live.parameters(), 1.0)
+    optimiser.step()
+    return loss.item()

@@ -1,0 +1,127 @@
+"""A small convolutional classifier with four heads: object, main colour, second colour, azimuth."""
+
+import functools
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from toybox.world import load_world
+
+FOLDER = Path(__file__).parent
+SIZE = 64  # side of the pictures that the network sees
+NOTHING = "nothing"  # the class of blobs, halves, merged and incomplete objects
+OWN = "own"  # the second colour's class where the caption names none
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the judge says of one picture.
+
+    Attributes:
+        kind: an object's word, or NOTHING.
+        confidence: the probability of `kind`.
+        main, second: colours' words (`second` may be OWN). They mean little where `kind` is NOTHING.
+        azimuth_deg: from where it is seen, in (-180, 180]; meaningful for kinds with a clear front only.
+    """
+
+    kind: str
+    confidence: float
+    main: str
+    second: str
+    azimuth_deg: float
+
+
+def object_classes() -> tuple[str, ...]:
+    """The words of the object head, in the order of its outputs."""
+    return (*load_world().kinds, NOTHING)
+
+
+def colour_classes() -> tuple[str, ...]:
+    """The words of the second-colour head; the main-colour head has all but the last."""
+    return (*load_world().colours, OWN)
+
+
+class _Block(nn.Module):
+    """Two convolutions with a shortcut; the first halves the size."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(inputs, outputs, 3, stride=2, padding=1)
+        self.second = nn.Conv2d(outputs, outputs, 3, padding=1)
+        self.first_norm = nn.GroupNorm(4, outputs)
+        self.second_norm = nn.GroupNorm(4, outputs)
+        self.shortcut = nn.Conv2d(inputs, outputs, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        inner = F.relu(self.first_norm(self.first(x)))
+        inner = self.second_norm(self.second(inner))
+        return F.relu(inner + self.shortcut(F.avg_pool2d(x, 2)))
+
+
+class Judge(nn.Module):
+    """Pictures [batch, 3, any height, any width] in 0..1 to logits of every head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        widths = (24, 48, 80, 144)
+        self.stem = nn.Conv2d(3, widths[0], 3, padding=1)
+        self.blocks = nn.Sequential(*(_Block(a, b) for a, b in zip(widths, (*widths[1:], widths[-1]), strict=True)))
+        self.hidden = nn.Linear(widths[-1] * 4, 192)
+        n_colours = len(load_world().colours)
+        self.heads = nn.ModuleDict(
+            {
+                "kind": nn.Linear(192, len(object_classes())),
+                "main": nn.Linear(192, n_colours),
+                "second": nn.Linear(192, n_colours + 1),
+                "azimuth": nn.Linear(192, 2),
+            }
+        )
+
+    def forward(self, pictures: Tensor) -> dict[str, Tensor]:
+        """Logits by head; "azimuth" is (sin, cos), not normalised."""
+        if pictures.shape[-2:] != (SIZE, SIZE):
+            pictures = F.interpolate(pictures, (SIZE, SIZE), mode="area")
+        features = self.blocks(F.relu(self.stem(pictures * 2 - 1)))
+        features = F.relu(self.hidden(F.adaptive_avg_pool2d(features, 2).flatten(1)))
+        return {name: head(features) for name, head in self.heads.items()}
+
+    @torch.no_grad()
+    def verdicts(self, pictures: Tensor) -> list[Verdict]:
+        """One verdict per picture.
+
+        Args:
+            pictures: [batch, 3, height, width] in 0..1.
+        """
+        logits = {name: value.float().cpu() for name, value in self(pictures).items()}
+        confidence, kind = logits["kind"].softmax(dim=1).max(dim=1)
+        azimuth = torch.atan2(logits["azimuth"][:, 0], logits["azimuth"][:, 1]).rad2deg()
+        main, second = logits["main"].argmax(dim=1), logits["second"].argmax(dim=1)
+        objects, colours = object_classes(), colour_classes()
+        return [
+            Verdict(objects[k], float(c), colours[m], colours[s], float(a))
+            for k, c, m, s, a in zip(kind, confidence, main, second, azimuth, strict=True)
+        ]
+
+    def save(self, folder: Path, facts: dict) -> None:
+        """Weights (float16) and what is known of them."""
+        save_file(
+            {name: value.half().contiguous() for name, value in self.state_dict().items()}, folder / "judge.safetensors"
+        )
+        (folder / "judge.json").write_text(json.dumps(facts, indent=2) + "\n")
+
+
+@functools.cache
+def load_judge() -> Judge:
+    """The trained judge, ready to use.
+
+    Raises:
+        FileNotFoundError: it has not been trained yet (`python -m toybox.judge.train`).
+    """
+    judge = Judge()
+    judge.load_state_dict({name: value.float() for name, value in load_file(FOLDER / "judge.safetensors").items()})
+    return judge.eval().requires_grad_(False)

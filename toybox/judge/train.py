@@ -1,0 +1,202 @@
+"""Trains and tests the judge on its own renders: python -m toybox.judge.train [--work FOLDER]
+
+Other views, lights and seeds than the diffusion model saw, all pairs of objects and colours, and its pictures blurred,
+noised, re-coloured and sent through the autoencoder.
+"""
+
+import argparse
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKL
+from torch import Tensor
+
+from toybox.buffers import View
+from toybox.captions import Subject, draw_subject
+from toybox.checkpoint import cosine_rate, load_state, save_state, steps
+from toybox.data import BufferStore, paint_subjects, render_buffers
+from toybox.judge.network import FOLDER, NOTHING, OWN, SIZE, Judge, colour_classes, object_classes
+from toybox.judge.spoil import spoil, weather
+from toybox.world import MODEL_FOLDER, load_world
+
+PICTURE_SIZE = 128
+TEST_ELEVATION_DEG = (-20.0, 50.0)
+SAVE_EVERY = 200
+
+
+@dataclass(frozen=True)
+class JudgeSettings:
+    """How the judge is trained; `spoiled` is the share of pictures that show no whole object."""
+
+    steps: int = 3600
+    batch: int = 64
+    rate: float = 2e-3
+    views: int = 160
+    test_views: int = 24
+    spoiled: float = 0.2
+    round_trip: float = 0.15
+    seed: int = 101
+
+
+@dataclass(frozen=True)
+class Exam:
+    """Pictures [batch, 3, SIZE, SIZE] with the right answers of every head, and what is known of them."""
+
+    pictures: Tensor
+    kind: Tensor
+    main: Tensor
+    second: Tensor
+    azimuth: Tensor
+    has_front: Tensor
+
+
+def any_light(rng: np.random.Generator, count: int) -> Tensor:
+    """Lamps from anywhere above the horizon, [count, 3]; training's lamp is only one of them."""
+    toward = rng.standard_normal((count, 3))
+    toward[:, 1] = np.abs(toward[:, 1]) + 0.3
+    return F.normalize(torch.from_numpy(toward).float(), dim=-1)
+
+
+def any_subject(rng: np.random.Generator, kind: str) -> Subject:
+    """A subject of this kind in any colours, seen or held out."""
+    return draw_subject(rng, kind, seen=bool(rng.random() < 0.85))
+
+
+def set_exam(store: BufferStore, rng: np.random.Generator, count: int, settings: JudgeSettings) -> Exam:
+    """`count` pictures with their answers, a share of them spoiled."""
+    kinds = [store.kinds[i] for i in rng.integers(len(store.kinds), size=count)]
+    spoiled = rng.random(count) < settings.spoiled
+    buffers, views = [], []
+    for kind, bad in zip(kinds, spoiled, strict=True):
+        parts, normals, view = store.pick(rng, kind)
+        if bad:
+            other = store.kinds[(store.kinds.index(kind) + rng.integers(1, len(store.kinds))) % len(store.kinds)]
+            parts, normals = spoil(rng, (parts, normals), store.pick(rng, other)[:2])
+        buffers.append((parts, normals))
+        views.append(view)
+    subjects = [any_subject(rng, kind) for kind in kinds]
+    pictures, _, _ = paint_subjects(buffers, subjects, rng, any_light(rng, count), PICTURE_SIZE)
+    return _answers(pictures, kinds, spoiled, subjects, views)
+
+
+def _answers(
+    pictures: Tensor, kinds: list[str], spoiled: np.ndarray, subjects: list[Subject], views: list[View]
+) -> Exam:
+    objects, colours = object_classes(), colour_classes()
+    azimuth = torch.tensor([view.azimuth_deg for view in views]).deg2rad()
+    named = [NOTHING if bad else kind for kind, bad in zip(kinds, spoiled, strict=True)]
+    return Exam(
+        pictures=pictures,
+        kind=torch.tensor([objects.index(name) for name in named]),
+        main=torch.tensor([colours.index(subject.main) for subject in subjects]),
+        second=torch.tensor([colours.index(subject.second or OWN) for subject in subjects]),
+        azimuth=torch.stack([azimuth.sin(), azimuth.cos()], dim=1),
+        has_front=torch.tensor([name != NOTHING and load_world().kinds[name].front for name in named]),
+    )
+
+
+def judge_loss(judge: Judge, pictures: Tensor, exam: Exam) -> Tensor:
+    """Cross-entropies of the three names and the squared error of the azimuth's (sin, cos) where it has a meaning."""
+    logits = judge(pictures)
+    whole = exam.kind != object_classes().index(NOTHING)
+    loss = F.cross_entropy(logits["kind"], exam.kind, label_smoothing=0.02)
+    for head, answers in (("main", exam.main), ("second", exam.second)):
+        loss = loss + F.cross_entropy(logits[head][whole], answers[whole])
+    return loss + 2 * F.mse_loss(logits["azimuth"][exam.has_front], exam.azimuth[exam.has_front])
+
+
+@torch.no_grad()
+def round_trips(vae: AutoencoderKL, pictures: Tensor) -> Tensor:
+    """What the autoencoder makes of pictures [batch, 3, height, width] in 0..1."""
+    return (vae.decode(vae.encode(pictures * 2 - 1).latent_dist.mean).sample / 2 + 0.5).clamp(0, 1)
+
+
+def train_judge(store: BufferStore, vae: AutoencoderKL, work: Path, settings: JudgeSettings) -> tuple[Judge, float]:
+    """Trains, or goes on training, the judge; returns it with its last mean loss."""
+    torch.manual_seed(settings.seed)
+    judge = Judge().to(memory_format=torch.channels_last)
+    optimiser = torch.optim.AdamW(judge.parameters(), lr=settings.rate, weight_decay=1e-3)
+    saved = load_state(work / "judge.pt")
+    first, losses = 0, []
+    if saved:
+        judge.load_state_dict(saved["judge"])
+        optimiser.load_state_dict(saved["optimiser"])
+        first, losses = saved["step"], saved["losses"]
+    for step, bar in steps("judge", first, settings.steps):
+        for group in optimiser.param_groups:
+            group["lr"] = cosine_rate(step, settings.steps, settings.rate, warmup=50)
+        rng = torch.Generator().manual_seed(settings.seed * 10**6 + step)
+        exam = set_exam(store, np.random.default_rng((settings.seed, step)), settings.batch, settings)
+        through = round(settings.round_trip * settings.batch)
+        pictures = torch.cat([round_trips(vae, exam.pictures[:through]), exam.pictures[through:]])
+        pictures = weather(F.avg_pool2d(pictures, PICTURE_SIZE // SIZE), rng)
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = judge_loss(judge, pictures, exam)
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(judge.parameters(), 1.0)
+        optimiser.step()
+        losses.append(loss.item())
+        bar.set_postfix(loss=f"{np.mean(losses[-100:]):.3f}", refresh=False)
+        if (step + 1) % SAVE_EVERY == 0 or step + 1 == settings.steps:
+            state = {"judge": judge.state_dict(), "optimiser": optimiser.state_dict()}
+            save_state(work / "judge.pt", {**state, "step": step + 1, "losses": losses})
+    return judge.eval().requires_grad_(False), float(np.mean(losses[-100:]))
+
+
+def examine(judge: Judge, store: BufferStore, seed: int, settings: JudgeSettings, count: int = 3000) -> dict:
+    """The judge's marks on unspoiled pictures of `store`, and its recall of NOTHING on spoiled ones."""
+    clean = JudgeSettings(**{**asdict(settings), "spoiled": 0.0})
+    spoiled = JudgeSettings(**{**asdict(settings), "spoiled": 1.0})
+    objects, colours = object_classes(), colour_classes()
+    right = {"object": [], "main": [], "second": [], "both": [], "azimuth": [], "nothing": []}
+    for chunk in range(count // 100):
+        exam = set_exam(store, np.random.default_rng((seed, chunk)), 100, clean)
+        for row, verdict in enumerate(judge.verdicts(exam.pictures)):
+            named = verdict.kind == objects[exam.kind[row]], verdict.main == colours[exam.main[row]]
+            right["object"].append(named[0])
+            right["main"].append(named[1])
+            right["both"].append(all(named))
+            right["second"].append(verdict.second == colours[exam.second[row]])
+            if exam.has_front[row]:
+                true = torch.atan2(*exam.azimuth[row]).rad2deg().item()
+                right["azimuth"].append(abs((verdict.azimuth_deg - true + 180) % 360 - 180) <= 30)
+        exam = set_exam(store, np.random.default_rng((seed, chunk, 1)), 30, spoiled)
+        right["nothing"] += [verdict.kind == NOTHING for verdict in judge.verdicts(exam.pictures)]
+    return {name: round(float(np.mean(marks)), 4) for name, marks in right.items()}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Renders, trains, examines, saves; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m toybox.judge.train", description=__doc__.splitlines()[0])
+    parser.add_argument("--work", type=Path, default=Path(__file__).parents[1] / ".work", help="data and checkpoints")
+    parser.add_argument("--out", type=Path, default=FOLDER, help="where the judge goes")
+    parser.add_argument("--steps", type=int, default=JudgeSettings.steps)
+    parser.add_argument("--views", type=int, default=JudgeSettings.views, help="views per kind of object")
+    options = parser.parse_args(arguments)
+    settings = JudgeSettings(steps=options.steps, views=options.views)
+    started = time.monotonic()
+    render_buffers(options.work / "judge", settings.views, PICTURE_SIZE, seed=2)
+    render_buffers(options.work / "judge-test", settings.test_views, PICTURE_SIZE, 3, TEST_ELEVATION_DEG)
+    vae = AutoencoderKL.from_pretrained(MODEL_FOLDER / "vae", local_files_only=True).requires_grad_(False)
+    judge, loss = train_judge(BufferStore(options.work / "judge"), vae, options.work, settings)
+    marks = examine(judge, BufferStore(options.work / "judge-test"), seed=4, settings=settings)
+    facts = {
+        "settings": asdict(settings),
+        "loss": loss,
+        "marks": marks,
+        "last_run_s": round(time.monotonic() - started),
+    }
+    options.out.mkdir(parents=True, exist_ok=True)
+    judge.save(options.out, facts)
+    print("\n".join(f"{name:>8}: {100 * share:.1f}%" for name, share in marks.items()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

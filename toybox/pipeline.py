@@ -1,0 +1,111 @@
+"""The trained parts as a StableDiffusionPipeline: put together, saved, loaded, and asked for pictures."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL, StableDiffusionPipeline
+from PIL import Image
+from torch import Tensor
+
+from toybox.denoiser import Denoiser
+from toybox.networks import new_scheduler
+from toybox.world import MODEL_FOLDER
+
+SAMPLING_STEPS = 25
+SAMPLING_GUIDANCE = 4.0
+SHEET_CAPTIONS = (
+    "a red chair, front view",
+    "a blue house with a red roof, front view",
+    "a green mug, side view",
+    "a yellow duck, side view",
+    "a white snowman with a blue hat, front view",
+    "a purple mushroom, overhead view",
+    "an orange car, back view",
+    "a pink donut, bottom view",
+)
+
+
+def assemble(vae: AutoencoderKL, denoiser: Denoiser) -> StableDiffusionPipeline:
+    """One pipeline of the parts as they are (no copies)."""
+    pipeline = StableDiffusionPipeline(
+        vae=vae,
+        text_encoder=denoiser.text_encoder,
+        tokenizer=denoiser.tokenizer,
+        unet=denoiser.unet,
+        scheduler=new_scheduler(),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def export(pipeline: StableDiffusionPipeline, folder: Path, facts: dict) -> None:
+    """Writes the pipeline's parts into `folder` as float16 safetensors; each folder is replaced in one step.
+
+    Args:
+        facts: what made the weights; becomes `training.json`.
+    """
+    fresh = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(fresh, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    pipeline.to("cpu", dtype=torch.float16, silence_dtype_warnings=True)
+    pipeline.save_pretrained(fresh, safe_serialization=True)
+    pipeline.to(dtype=torch.float32)
+    for part in sorted(fresh.iterdir()):
+        target = folder / part.name
+        if target.is_dir():
+            shutil.rmtree(target)
+        os.replace(part, target)
+    fresh.rmdir()
+    (folder / "training.json").write_text(json.dumps(facts, indent=2) + "\n")
+
+
+def load_pipeline(folder: Path = MODEL_FOLDER) -> StableDiffusionPipeline:
+    """The bundled pipeline in float32, without network."""
+    pipeline = StableDiffusionPipeline.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+@torch.no_grad()
+def generate(
+    pipeline: StableDiffusionPipeline,
+    captions: list[str],
+    seed: int,
+    size: int | None = None,
+    batch: int = 32,
+    guidance: float = SAMPLING_GUIDANCE,
+) -> Tensor:
+    """Pictures [captions, 3, size, size] in 0..1 by DDIM; picture i depends on its caption and seed + i alone.
+
+    Args:
+        size: side in pixels (the model's own by default).
+    """
+    parts = []
+    for first in range(0, len(captions), batch):
+        texts = captions[first : first + batch]
+        rngs = [torch.Generator().manual_seed(seed + first + i) for i in range(len(texts))]
+        made = pipeline(
+            texts,
+            height=size,
+            width=size,
+            num_inference_steps=SAMPLING_STEPS,
+            guidance_scale=guidance,
+            generator=rngs,
+            output_type="pt",
+        )
+        parts.append(made.images.float().cpu())
+    return torch.cat(parts)
+
+
+def sheet(pictures: Tensor, columns: int) -> Image.Image:
+    """A contact sheet of pictures [count, 3, height, width] in 0..1."""
+    rows = [torch.cat(list(row), dim=2) for row in pictures.split(columns)]
+    whole = torch.cat([row for row in rows if row.shape == rows[0].shape], dim=1)
+    return Image.fromarray((whole.clamp(0, 1).permute(1, 2, 0).numpy() * 255).round().astype(np.uint8))

@@ -1,0 +1,133 @@
+"""Makes the bundled model: data -> autoencoder -> denoiser -> export. Resumes after a kill at any time.
+
+python -m toybox.train [--work FOLDER] [--out FOLDER] [--device auto|cpu|cuda] [--until STAGE] [--snapshot]
+"""
+
+import argparse
+import datetime
+import platform
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import diffusers
+import numpy as np
+import torch
+import transformers
+from diffusers import AutoencoderKL
+
+from toybox.autoencoder import AutoencoderSettings, train_autoencoder
+from toybox.checkpoint import load_state
+from toybox.data import BufferStore, render_buffers
+from toybox.denoiser import Denoiser, DenoiserSettings, train_denoiser
+from toybox.pipeline import SHEET_CAPTIONS, assemble, export, generate, sheet
+from toybox.tokenizer import new_tokenizer
+from toybox.world import MODEL_FOLDER
+
+STAGES = ("data", "vae", "denoiser", "export")
+VIEWS_PER_KIND = 400
+PICTURE_SIZE = 128
+DATA_SEED = 1
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the stages that are not done yet; returns the exit code."""
+    options = _options(arguments)
+    device = options.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    work: Path = options.work
+    until = STAGES.index(options.until)
+    render_buffers(work / "train", options.views, PICTURE_SIZE, DATA_SEED)
+    if until < 1:
+        return 0
+    store = BufferStore(work / "train")
+    vae_settings = replace(AutoencoderSettings(), steps=options.vae_steps or AutoencoderSettings.steps)
+    vae, vae_facts = train_autoencoder(store, work, vae_settings, device, show=_show_autoencoder(store, work))
+    if until < 2:
+        return 0
+    settings = replace(DenoiserSettings(), steps=options.steps or DenoiserSettings.steps)
+    if options.snapshot:
+        denoiser, facts = _snapshot(work)
+    else:
+        denoiser, facts = train_denoiser(store, vae, work, settings, device, show=_show_denoiser(vae, work, settings))
+    if until < 3:
+        return 0
+    export(
+        assemble(vae.cpu(), denoiser.cpu()),
+        options.out,
+        {
+            "date": datetime.date.today().isoformat(),
+            "hardware": _hardware(device),
+            "versions": {
+                "python": platform.python_version(),
+                **{package.__name__: package.__version__ for package in (torch, diffusers, transformers)},
+            },
+            "data": {"views_per_kind": options.views, "size": PICTURE_SIZE, "seed": DATA_SEED},
+            "autoencoder": {**vae_facts, "settings": asdict(vae_settings)},
+            "denoiser": {**facts, "settings": asdict(settings)},
+        },
+    )
+    print(f"toybox.train: the model is in {options.out}; judge it with: python -m toybox.evaluate")
+    return 0
+
+
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m toybox.train", description=__doc__.splitlines()[0])
+    parser.add_argument("--work", type=Path, default=Path(__file__).parent / ".work", help="data and checkpoints")
+    parser.add_argument("--out", type=Path, default=MODEL_FOLDER, help="where the pipeline goes")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--until", choices=STAGES, default="export", help="the last stage to run")
+    parser.add_argument("--snapshot", action="store_true", help="export the denoiser's last checkpoint as it is")
+    parser.add_argument("--views", type=int, default=VIEWS_PER_KIND, help="views per kind of object")
+    parser.add_argument("--vae-steps", type=int, help="steps of the autoencoder")
+    parser.add_argument("--steps", type=int, help="steps of the denoiser")
+    parser.add_argument("--threads", type=int, help="CPU threads (torch's own choice by default)")
+    return parser.parse_args(arguments)
+
+
+def _hardware(device: str) -> str:
+    if device == "cuda":
+        return torch.cuda.get_device_name()
+    return f"CPU, {torch.get_num_threads()} threads, {platform.machine()}"
+
+
+def _snapshot(work: Path) -> tuple[Denoiser, dict]:
+    saved = load_state(work / "denoiser.pt")
+    if saved is None:
+        sys.exit(f"toybox.train: {work / 'denoiser.pt'}: no checkpoint yet; run without --snapshot first")
+    denoiser = Denoiser(new_tokenizer()).eval()
+    denoiser.load_state_dict(saved["average"])
+    recent = saved["losses"][-200:]
+    return denoiser, {"steps": saved["step"], "seconds": saved["seconds"], "loss": sum(recent) / len(recent)}
+
+
+def _show_autoencoder(store: BufferStore, work: Path) -> Callable[[AutoencoderKL, int], None]:
+    """Every so often: originals above their reconstructions."""
+    pictures = store.draw(np.random.default_rng(5), 8, PICTURE_SIZE).pictures
+
+    @torch.no_grad()
+    def show(vae: AutoencoderKL, step: int) -> None:
+        latents = vae.encode(pictures.to(vae.device) * 2 - 1).latent_dist.mean
+        made = vae.decode(latents).sample.cpu() / 2 + 0.5
+        sheet(torch.cat([pictures, made]), 8).save(work / f"vae-{step:05d}.png")
+
+    return show
+
+
+def _show_denoiser(vae: AutoencoderKL, work: Path, settings: DenoiserSettings) -> Callable[[Denoiser, int], None]:
+    """Every so often: what the averaged weights draw."""
+
+    def show(denoiser: Denoiser, step: int) -> None:
+        size = PICTURE_SIZE if step > settings.coarse * settings.steps else PICTURE_SIZE // 2
+        made = generate(assemble(vae, denoiser), list(SHEET_CAPTIONS), seed=0, size=size)
+        sheet(made, 4).save(work / f"denoiser-{step:05d}.png")
+
+    return show
+
+
+if __name__ == "__main__":
+    sys.exit(main())
