@@ -142,5 +142,5 @@ def test_an_empty_field_says_so_with_its_range() -> None:
 
 
 def test_a_diverged_field_says_so() -> None:
-    with pytest.raises(UserError, match="not finite everywhere: the training has diverged"):
+    with pytest.raises(UserError, match="not finite everywhere: training has diverged"):
         density_volume(Balls(0.4, math.nan), 8)
