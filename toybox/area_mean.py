@@ -15,7 +15,7 @@ import torch
 from diffusers import AutoencoderKL
 from torch import Tensor, nn
 
-LEVEL = 16.0  # of the constant channel
+LEVEL = 6.0  # of the constant channel
 QUIET = -6.0  # the log variance that latents start with
 
 

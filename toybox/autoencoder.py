@@ -1,7 +1,7 @@
 """Stage one: a VAE that is fit for volume rendering, where latents of an object are laid over those of a background."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from torch import Tensor, nn
 
-from toybox.checkpoint import Clock, cosine_rate, load_state, save_state, steps
+from toybox.checkpoint import Clock, cosine_rate, load_state, save_state, settings_since, steps
 from toybox.data import Batch, BufferStore, repaint
 from toybox.networks import DOWNSCALE, new_vae
 from toybox.world import load_world
@@ -28,14 +28,14 @@ class AutoencoderSettings:
         fine_from: share of the steps after which whole 128-pixel pictures replace 64-pixel ones.
         exact_from: share of the steps after which float32 replaces bfloat16.
         kl, gradient, agreement: weights beside L1 + MSE = 1.
-        anchor: weight of "the first three channels are the cell's mean RGB", where they start (area_mean.py): composites
+        anchor: weight of "the first three channels are the mean RGB", where they start (area_mean.py): composites
             of latents then stay close to composites of pictures.
         noise: strength of the decoder's input noise, in standard deviations of the latents.
     """
 
-    steps: int = 2400
+    steps: int = 1500
     batch: int = 16
-    rate: float = 1.5e-3
+    rate: float = 6e-4
     fine_from: float = 0.75
     exact_from: float = 0.9
     kl: float = 1e-6
@@ -95,6 +95,7 @@ def train_autoencoder(
     vae = new_vae().to(device, memory_format=torch.channels_last).train()
     optimiser = torch.optim.AdamW(vae.parameters(), lr=settings.rate, weight_decay=1e-4, betas=(0.9, 0.99))
     saved = load_state(folder / "vae.pt")
+    history = settings_since(saved, asdict(settings))
     first, losses, clock = 0, [], Clock()
     if saved:
         vae.load_state_dict(saved["vae"])
@@ -105,7 +106,7 @@ def train_autoencoder(
         size, count = (128, settings.batch // 2) if fine else (64, settings.batch)
         batch = store.draw(np.random.default_rng((settings.seed, step)), count, size).to(device)
         for group in optimiser.param_groups:
-            group["lr"] = cosine_rate(step, settings.steps, settings.rate, warmup=50)
+            group["lr"] = cosine_rate(step, settings.steps, settings.rate, warmup=100)
         rng = torch.Generator().manual_seed(settings.seed * 10**6 + step)
         with torch.autocast(device, torch.bfloat16, enabled=not exact):
             loss = autoencoder_loss(vae, batch, settings, rng)
@@ -117,12 +118,17 @@ def train_autoencoder(
         bar.set_postfix(loss=f"{np.mean(losses[-50:]):.4f}", refresh=False)
         if (step + 1) % SAVE_EVERY == 0 or step + 1 == settings.steps:
             state = {"vae": vae.state_dict(), "optimiser": optimiser.state_dict(), "step": step + 1}
-            save_state(folder / "vae.pt", {**state, "losses": losses, "seconds": clock.seconds})
+            save_state(folder / "vae.pt", {**state, "losses": losses, "seconds": clock.seconds, "history": history})
             if show and (step + 1) % (5 * SAVE_EVERY) == 0:
                 show(vae, step + 1)
     vae.eval().requires_grad_(False)
     fold_normalisation(vae, store.draw(np.random.default_rng((settings.seed, 10**9)), 256, 128).to(device).pictures)
-    return vae, {"steps": settings.steps, "seconds": clock.seconds, "loss": float(np.mean(losses[-100:]))}
+    return vae, {
+        "steps": settings.steps,
+        "history": history,
+        "seconds": clock.seconds,
+        "loss": float(np.mean(losses[-100:])),
+    }
 
 
 @torch.no_grad()

@@ -24,6 +24,20 @@ def load_state(path: Path) -> dict | None:
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
+def settings_since(saved: dict | None, settings: dict) -> list[dict]:
+    """The settings of a stage so far, each with the step from which it held; a resumed stage may have new ones."""
+    history = list(saved["history"]) if saved else []
+    if not history or history[-1]["settings"] != settings:
+        history.append({"from_step": saved["step"] if saved else 0, "settings": settings})
+    return history
+
+
+def stage_facts(step: int, history: list[dict], seconds: float, losses: list[float]) -> dict:
+    """What the model card tells of a stage; the loss is the mean over its last 200 steps."""
+    recent = losses[-200:]
+    return {"steps": step, "history": history, "seconds": round(seconds), "loss": sum(recent) / max(1, len(recent))}
+
+
 class Clock:
     """Seconds of work over all the runs of a stage, for the model card."""
 

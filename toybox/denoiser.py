@@ -1,7 +1,7 @@
 """Stage two: the text encoder and the denoising UNet, trained jointly on the frozen autoencoder's latents."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from toybox.checkpoint import Clock, cosine_rate, load_state, save_state, steps
+from toybox.checkpoint import Clock, cosine_rate, load_state, save_state, settings_since, steps
 from toybox.data import Batch, BufferStore
 from toybox.networks import new_scheduler, new_text_encoder, new_unet
 from toybox.tokenizer import new_tokenizer
@@ -32,8 +32,8 @@ class DenoiserSettings:
         ema: highest decay of the average of the weights, which is what ships.
     """
 
-    steps: int = 5600
-    coarse: float = 0.72
+    steps: int = 4600
+    coarse: float = 0.7
     coarse_batch: int = 64
     fine_batch: int = 32
     rate: float = 1e-3
@@ -115,6 +115,7 @@ def train_denoiser(
     vae = vae.to(device, memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(live.parameters(), lr=settings.rate, weight_decay=1e-2, betas=(0.9, 0.99))
     saved = load_state(folder / "denoiser.pt")
+    history = settings_since(saved, asdict(settings))
     first, losses, clock = 0, [], Clock()
     if saved:
         live.load_state_dict(saved["live"])
@@ -130,11 +131,16 @@ def train_denoiser(
         bar.set_postfix(loss=f"{np.mean(losses[-100:]):.4f}", refresh=False)
         if (step + 1) % SAVE_EVERY == 0 or step + 1 == settings.steps:
             state = {"live": live.state_dict(), "average": average.state_dict(), "optimiser": optimiser.state_dict()}
-            facts = {"step": step + 1, "losses": losses, "seconds": clock.seconds}
+            facts = {"step": step + 1, "losses": losses, "seconds": clock.seconds, "history": history}
             save_state(folder / "denoiser.pt", {**state, **facts})
             if show and (step + 1) % (5 * SAVE_EVERY) == 0:
                 show(average, step + 1)
-    return average, {"steps": settings.steps, "seconds": clock.seconds, "loss": float(np.mean(losses[-200:]))}
+    return average, {
+        "steps": settings.steps,
+        "history": history,
+        "seconds": clock.seconds,
+        "loss": float(np.mean(losses[-200:])),
+    }
 
 
 def _step(

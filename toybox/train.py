@@ -8,7 +8,7 @@ import datetime
 import platform
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import diffusers
@@ -18,7 +18,7 @@ import transformers
 from diffusers import AutoencoderKL
 
 from toybox.autoencoder import AutoencoderSettings, train_autoencoder
-from toybox.checkpoint import load_state
+from toybox.checkpoint import load_state, stage_facts
 from toybox.data import BufferStore, render_buffers
 from toybox.denoiser import Denoiser, DenoiserSettings, train_denoiser
 from toybox.pipeline import SHEET_CAPTIONS, assemble, export, generate, sheet
@@ -67,8 +67,8 @@ def main(arguments: list[str] | None = None) -> int:
                 **{package.__name__: package.__version__ for package in (torch, diffusers, transformers)},
             },
             "data": {"views_per_kind": options.views, "size": PICTURE_SIZE, "seed": DATA_SEED},
-            "autoencoder": {**vae_facts, "settings": asdict(vae_settings)},
-            "denoiser": {**facts, "settings": asdict(settings)},
+            "autoencoder": vae_facts,
+            "denoiser": facts,
         },
     )
     print(f"toybox.train: the model is in {options.out}; judge it with: python -m toybox.evaluate")
@@ -101,8 +101,7 @@ def _snapshot(work: Path) -> tuple[Denoiser, dict]:
         sys.exit(f"toybox.train: {work / 'denoiser.pt'}: no checkpoint yet; run without --snapshot first")
     denoiser = Denoiser(new_tokenizer()).eval()
     denoiser.load_state_dict(saved["average"])
-    recent = saved["losses"][-200:]
-    return denoiser, {"steps": saved["step"], "seconds": saved["seconds"], "loss": sum(recent) / len(recent)}
+    return denoiser, stage_facts(saved["step"], saved["history"], saved["seconds"], saved["losses"])
 
 
 def _show_autoencoder(store: BufferStore, work: Path) -> Callable[[AutoencoderKL, int], None]:

@@ -1,0 +1,129 @@
+"""The model card, `toybox/README.md`, written from what training, judging and evaluation left behind."""
+
+import json
+from pathlib import Path
+
+from toybox.judge.network import FOLDER as JUDGE_FOLDER
+from toybox.world import load_world
+
+CARD = Path(__file__).parent / "README.md"
+
+FLOORS = (
+    ("object named right, seen pairs", "object_seen", 0.95),
+    ("object named right, unseen pairs", "object_unseen", 0.88),
+    ("main colour named right", "colour", 0.95),
+    ("view word obeyed (front, side, back; kinds with a front)", "view", 0.85),
+)
+
+
+def _rows(figures: dict) -> str:
+    lines = [
+        "| measured on 600 pictures | share | 95% interval | pictures | floor | met |",
+        "|---|---|---|---|---|---|",
+    ]
+    for title, key, floor in FLOORS:
+        f = figures[key]
+        met = "yes" if f["share"] >= floor else "no"
+        band = f"{100 * f['low']:.1f} - {100 * f['high']:.1f}%"
+        lines.append(f"| {title} | {100 * f['share']:.1f}% | {band} | {f['count']} | {100 * floor:.0f}% | {met} |")
+    return "\n".join(lines)
+
+
+def _autoencoder(figures: dict) -> str:
+    plain, mixed = (figures["autoencoder"][name] for name in ("object_psnr_db", "composited_psnr_db"))
+    return (
+        f"Autoencoder, on object pixels of pictures it never saw: {plain:.1f} dB (floor 27); object latents laid over "
+        f"another background's latents: {mixed:.1f} dB (floor: 2 dB below, {plain - 2:.1f})."
+    )
+
+
+def _training(facts: dict) -> str:
+    stages = "\n".join(
+        f"| {stage} | {facts[stage]['steps']} | {facts[stage]['seconds'] / 60:.0f} | {facts[stage]['loss']:.4f} |"
+        for stage in ("autoencoder", "denoiser")
+    )
+    settings = json.dumps({stage: facts[stage]["history"] for stage in ("autoencoder", "denoiser")}, indent=2)
+    versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
+    return f"""Made on {facts["date"]} by `python -m toybox.train` on: {facts["hardware"]} ({versions}).
+Data: {facts["data"]["views_per_kind"]} views per kind at {facts["data"]["size"]} pixels, seed {facts["data"]["seed"]};
+colours, light and background are put on anew for every batch. Minutes are wall-clock; other work shared the machine.
+
+| stage | steps | minutes | last mean loss |
+|---|---|---|---|
+{stages}
+
+Settings, from the step on at which each came into force:
+
+```json
+{settings}
+```"""
+
+
+def _judge(facts: dict) -> str:
+    marks = ", ".join(f"{name} {100 * share:.1f}%" for name, share in facts["marks"].items())
+    return (
+        f"The judge ({facts['settings']['steps']} steps, `python -m toybox.judge.train`) on its own test pictures, "
+        f"elevations -20 to 50: {marks}. ('second' tells the second part's named colour, or that none is named.)"
+    )
+
+
+def write_card(model: Path, captions: list[str]) -> None:
+    """Writes the card of the model in this folder.
+
+    Args:
+        captions: of the contact sheet's pictures, in rows of eight.
+    """
+    world = load_world()
+    facts, figures = (json.loads((model / f"{name}.json").read_text()) for name in ("training", "evaluation"))
+    judge = json.loads((JUDGE_FOLDER / "judge.json").read_text())
+    weakest = sorted(figures["object_by_kind"].items(), key=lambda item: item[1])[:4]
+    distilled = figures["distilled_2d"]
+    legend = "\n".join(f"{row // 8 + 1}. {'; '.join(captions[row : row + 8])}" for row in range(0, len(captions), 8))
+    seconds = ", ".join(f"{name} ({kind.second})" for name, kind in world.kinds.items())
+    CARD.write_text(f"""# Toybox: the bundled text-to-image model
+
+<!-- written by `python -m toybox.evaluate`; change toybox/card.py instead -->
+
+A small latent diffusion model of toy objects in the format of Stable Diffusion (`StableDiffusionPipeline`, latents
+32x32x4, pictures 128x128, v-prediction with zero terminal SNR). It lets the whole project run, and be judged, on a
+laptop's CPU without a download.
+
+```python
+from diffusers import StableDiffusionPipeline
+
+pipeline = StableDiffusionPipeline.from_pretrained("toybox/model")
+pipeline("a red chair, front view", num_inference_steps=25, guidance_scale=4).images[0].save("chair.png")
+```
+
+![Samples](contact-sheet.png)
+
+The sheet, row by row (pictures of the evaluation in their order, none chosen):
+
+{legend}
+
+## Vocabulary
+- Objects, in brackets the part that a second colour names: {seconds}.
+- Colours: {", ".join(world.colours)}.
+- Views: {", ".join(f"{word} view" for word in world.view_words)}.
+- Captions look like "a red chair", "a blue house with a red roof", "a red chair, front view".
+- {100 * world.held_out["share"]:.0f}% of the (object, main colour) pairs, and of those with a second colour, never
+  occurred in training (`toybox/captions.py`).
+
+## Figures
+{_rows(figures)}
+
+{_autoencoder(figures)}
+
+Score distillation on free 2D latents: the judge names {distilled["named"]} of {distilled["of"]} (floor 7 of 8).
+Kinds named right least often: {", ".join(f"{kind} {100 * share:.0f}%" for kind, share in weakest)}.
+
+{_judge(judge)}
+
+## How it was made
+{_training(facts)}
+
+## Limits
+It knows the words above and nothing else: any other word is spelled out in pieces that it never learned, and the
+program warns. One canonical shape per kind, one light, flat backgrounds. For free text use Stable Diffusion
+(`configs/latent-nerf-sd.yaml`).
+""")
