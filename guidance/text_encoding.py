@@ -17,6 +17,10 @@ from core.types import TensorRecord
 from guidance.model_source import ModelSource
 
 
+#: Tokens that the published pipeline of SD 3 gives to T5.
+T5_TOKENS = 256
+
+
 @dataclass(frozen=True)
 class TextEmbedding(TensorRecord):
     """What a denoiser is told about the texts."""
@@ -70,7 +74,7 @@ class TextEncoder:
         pooled = outputs[-1].text_embeds.float()
         if self._joint_width is not None:
             missing = self._joint_width - tokens.shape[-1]
-            tokens = nn.functional.pad(tokens, (0, missing, 0, self._limits[0]))
+            tokens = nn.functional.pad(tokens, (0, missing, 0, T5_TOKENS))
             pooled = torch.cat([outputs[0].text_embeds.float(), pooled], dim=-1)
         if self._zero_for_empty:
             said = torch.tensor([bool(text) for text in texts], device=tokens.device).float()

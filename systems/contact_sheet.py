@@ -46,7 +46,7 @@ def shown_opacity(render: RenderOutput) -> Float[Tensor, "views height width 3"]
 
 
 def shown_depth(render: RenderOutput) -> Float[Tensor, "views height width 3"]:
-    """Near is bright, far is dark, over the range that all views together see; black beside the object."""
+    """Near is bright and far is dark, over the range that all views together see; black beside the object."""
     seen = render.opacity > 0.5
     if not bool(seen.any()):
         return torch.zeros(*render.depth.shape, 3, device=render.depth.device)

@@ -169,6 +169,6 @@ def _save_scheduler(folder: Path, family: Family, extra: dict[str, Any]) -> str:
         scheduler: Any = FlowMatchEulerDiscreteScheduler(**{"shift": 3.0, **extra})
     else:
         settings = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012, **extra}
-        scheduler = DDIMScheduler(prediction_type=family, clip_sample=False, **settings)
+        scheduler = DDIMScheduler(prediction_type=family, clip_sample=False, steps_offset=1, **settings)
     scheduler.save_pretrained(folder / "scheduler")
     return type(scheduler).__name__

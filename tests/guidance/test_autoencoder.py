@@ -1,0 +1,69 @@
+"""Pictures to normalised latents and back, by each way that VAEs normalise."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from diffusers import AutoencoderKL, AutoencoderTiny
+
+from guidance.autoencoder import Autoencoder
+from guidance.model_source import find_model
+from tests.tiny_pipelines import make_tiny_model
+
+FACTORS = [
+    {"scaling_factor": 0.18215},
+    {"scaling_factor": 1.5305, "shift_factor": 0.0609},
+    {"scaling_factor": 0.5, "latents_mean": [0.1, -0.2, 0.3, 0.0], "latents_std": [1.0, 2.0, 0.5, 4.0]},
+]
+
+
+@pytest.mark.parametrize("factors", FACTORS, ids=["scaling", "shift", "mean and std"])
+def test_normalised_both_ways(factors: dict[str, Any], tmp_path: Path):
+    folder = make_tiny_model(tmp_path, vae=factors)
+    vae = AutoencoderKL.from_pretrained(folder / "vae")
+    picture = torch.rand(2, 16, 16, 3, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        raw = vae.encode(picture.permute(0, 3, 1, 2) * 2 - 1).latent_dist.mean.permute(0, 2, 3, 1)
+        mean = torch.tensor(factors.get("latents_mean", [factors.get("shift_factor", 0.0)] * 4))
+        std = torch.tensor(factors.get("latents_std", [1.0] * 4))
+        expected = factors["scaling_factor"] * (raw - mean) / std
+        shown = (vae.decode(raw.permute(0, 3, 1, 2)).sample.permute(0, 2, 3, 1) / 2 + 0.5).clamp(0, 1)
+    autoencoder = Autoencoder(find_model(str(folder)))
+    torch.testing.assert_close(autoencoder.encode(picture), expected)
+    torch.testing.assert_close(autoencoder.decode(expected), shown)
+    assert (autoencoder.n_channels, autoencoder.pixel_factor) == (4, 2)
+
+
+def test_autoencoder_tiny(tmp_path: Path):
+    folder = make_tiny_model(tmp_path, tiny_vae=True)
+    vae = AutoencoderTiny.from_pretrained(folder / "vae")
+    picture = torch.rand(1, 16, 16, 3)
+    autoencoder = Autoencoder(find_model(str(folder)))
+    with torch.no_grad():
+        expected = vae.encode(picture.permute(0, 3, 1, 2) * 2 - 1).latents.permute(0, 2, 3, 1)
+    torch.testing.assert_close(autoencoder.encode(picture), expected)
+    assert autoencoder.decode(expected).shape == (1, 16, 16, 3)
+
+
+def test_many_pictures_are_the_same_as_few(tmp_path: Path):
+    autoencoder = Autoencoder(find_model(str(make_tiny_model(tmp_path))))
+    pictures = torch.rand(9, 16, 16, 3)
+    torch.testing.assert_close(autoencoder.encode(pictures)[8:], autoencoder.encode(pictures[8:]))
+
+
+def test_the_encoder_passes_gradients_on(tmp_path: Path):
+    autoencoder = Autoencoder(find_model(str(make_tiny_model(tmp_path))))
+    picture = torch.rand(1, 16, 16, 3, requires_grad=True)
+    (gradient,) = torch.autograd.grad(autoencoder.encode(picture).sum(), picture)
+    assert gradient.abs().sum() > 0
+
+
+@pytest.mark.parametrize(("upcast", "expected"), [(False, torch.bfloat16), (True, torch.float32)])
+def test_a_vae_that_must_stay_in_float32_stays(upcast: bool, expected: torch.dtype, tmp_path: Path):
+    source = find_model(str(make_tiny_model(tmp_path, dtype=torch.float16, vae={"force_upcast": upcast})))
+    autoencoder = Autoencoder(source)
+    assert autoencoder._networks[0].dtype == torch.float32  # stored as float16
+    autoencoder.use_weights(torch.bfloat16)
+    assert autoencoder._networks[0].dtype == expected
+    assert autoencoder.encode(torch.rand(1, 16, 16, 3)).dtype == torch.float32

@@ -1,0 +1,137 @@
+"""`latent-sds` as a whole: each of its steps against the formula, nothing computed twice."""
+
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from core.cameras import orbit_cameras
+from core.errors import UserError
+from core.schedule import Schedule
+from core.types import Cameras
+from guidance.latent_sds import LatentSDS
+from guidance.prompts import VIEW_WORDS
+from tests.guidance.test_world import WORLD
+from tests.tiny_pipelines import make_tiny_model
+
+
+def _cameras(elevation_deg: list[float], azimuth_deg: list[float]) -> Cameras:
+    n_views = len(elevation_deg)
+    distance, fovy = torch.full((n_views,), 1.5), torch.full((n_views,), 50.0)
+    elevation, azimuth = (torch.tensor(angles, dtype=torch.float32) for angles in (elevation_deg, azimuth_deg))
+    return orbit_cameras(elevation, azimuth, distance, fovy, 8, 8)
+
+
+def _latents(n_views: int) -> torch.Tensor:
+    return torch.randn(n_views, 8, 8, 4, generator=torch.Generator().manual_seed(3)).requires_grad_()
+
+
+def _guidance(folder: Path, prompt: str = "a red mushroom", **settings: object) -> LatentSDS:
+    guidance = LatentSDS(LatentSDS.Config(model=str(folder), **settings))  # pyright: ignore[reportArgumentType]
+    guidance.prepare(prompt)
+    return guidance
+
+
+@pytest.mark.parametrize("family", ["epsilon", "v_prediction", "flow"])
+def test_gradient_is_the_formula_written_out(family: str, tiny_model: Callable[..., Path]):
+    guidance = _guidance(tiny_model(family), "red", guidance_scale=7.0, max_noise=Schedule.constant(0.9))
+    latents, cameras = _latents(2), _cameras([0, 80], [180, 0])
+    output = guidance(latents, cameras, 5, 10, torch.Generator().manual_seed(11))
+    (seen,) = torch.autograd.grad(output.loss, latents)
+
+    rng = torch.Generator().manual_seed(11)
+    t = ((0.02 + 0.88 * torch.rand(2, generator=rng)) * 1000).long()
+    noise = torch.randn(2, 8, 8, 4, generator=rng)
+    model = guidance.model
+    for i, text in enumerate(["red, back view", "red, overhead view"]):
+        alpha, sigma = model.alpha[t[i]], model.sigma[t[i]]
+        noisy = (alpha * latents[i] + sigma * noise[i]).detach()[None]
+        conditional = model.predict_noise(noisy, t[i : i + 1], model.embed_text([text]))[0]
+        unconditional = model.predict_noise(noisy, t[i : i + 1], model.embed_text([""]))[0]
+        predicted = unconditional + 7 * (conditional - unconditional)
+        expected = sigma**2 * (predicted - noise[i]) / (2 * 8 * 8)
+        torch.testing.assert_close(seen[i], expected, rtol=1e-3, atol=1e-5)
+
+
+def test_noise_ceiling_follows_its_schedule(tiny_model: Callable[..., Path]):
+    schedule = Schedule.ramp(0.9, 0.1, until=0.5)
+    guidance = _guidance(tiny_model(), min_noise=Schedule.constant(0.1), max_noise=schedule)
+    latents, cameras = _latents(2), _cameras([0, 0], [0, 90])
+    lowest = float(guidance.model.sigma[100])
+    late = guidance(latents, cameras, 6, 10, torch.Generator().manual_seed(0)).metrics["sigma"]
+    assert float(late) == pytest.approx(lowest)
+    early = guidance(latents, cameras, 0, 10, torch.Generator().manual_seed(0)).metrics["sigma"]
+    assert float(early) > lowest
+
+
+def test_texts_are_embedded_once(tiny_model: Callable[..., Path], monkeypatch: pytest.MonkeyPatch):
+    guidance = LatentSDS(LatentSDS.Config(model=str(tiny_model())))
+    seen: list[list[str]] = []
+    embed = guidance.model.embed_text
+    monkeypatch.setattr(guidance.model, "embed_text", lambda texts: (seen.append(texts), embed(texts))[1])
+    guidance.prepare("red")
+    for step in range(3):
+        guidance(_latents(1), _cameras([0], [0]), step, 3, torch.Generator())
+    assert seen == [[*(f"red, {word} view" for word in VIEW_WORDS), ""]]
+
+
+def test_without_view_words_all_views_share_the_text(tiny_model: Callable[..., Path]):
+    guidance = _guidance(tiny_model(), view_dependent=False)
+    latents = _latents(1)
+    front, back = (
+        guidance(latents, _cameras([0], [azimuth]), 0, 1, torch.Generator().manual_seed(0)).loss.item()
+        for azimuth in (0.0, 180.0)
+    )
+    assert front == back
+
+
+def test_view_words_survive_a_prompt_beyond_the_token_limit(tiny_model: Callable[..., Path]):
+    guidance = _guidance(tiny_model(), "a mushroom " * 50)
+    latents = _latents(1)
+    losses = [
+        guidance(latents, _cameras([e], [a]), 0, 1, torch.Generator().manual_seed(0)).loss.item()
+        for e, a in ((0.0, 0.0), (0.0, 90.0), (0.0, 180.0), (80.0, 0.0), (-80.0, 0.0))
+    ]
+    assert len(set(losses)) == 5
+
+
+def test_no_picture_is_encoded_or_decoded(tiny_model: Callable[..., Path], monkeypatch: pytest.MonkeyPatch):
+    guidance = _guidance(tiny_model())
+
+    def forbidden(*_: object) -> None:
+        raise AssertionError("the autoencoder was called")
+
+    for name in ("encode", "decode"):
+        monkeypatch.setattr(guidance.model.autoencoder, name, forbidden)
+    guidance(_latents(1), _cameras([0], [0]), 0, 1, torch.Generator()).loss.backward()
+
+
+def test_a_model_with_a_world_brings_its_bins_and_warns_of_unknown_words(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    folder = make_tiny_model(tmp_path)
+    (folder / "world.json").write_text(json.dumps(WORLD))
+    guidance = LatentSDS(LatentSDS.Config(model=str(folder)))
+    assert guidance.view_bins.bottom_deg == -30
+    with caplog.at_level(logging.WARNING):
+        guidance.prepare("a red dragon")
+    assert "does not know 'dragon'" in caplog.text
+    caplog.clear()
+    guidance.prepare("a red mushroom")
+    assert not caplog.records
+
+
+def test_forward_before_prepare_is_a_clear_fault(tiny_model: Callable[..., Path]):
+    guidance = LatentSDS(LatentSDS.Config(model=str(tiny_model())))
+    with pytest.raises(RuntimeError, match="prepare"):
+        guidance(_latents(1), _cameras([0], [0]), 0, 1, torch.Generator())
+
+
+def test_settings_out_of_range_are_refused():
+    with pytest.raises(UserError, match="guidance_scale: at least 0, got -1"):
+        LatentSDS.Config(model="toybox", guidance_scale=-1.0)
+    with pytest.raises(UserError, match="max_noise: a share from 0 to 1"):
+        LatentSDS.Config(model="toybox", max_noise=Schedule.constant(980.0))

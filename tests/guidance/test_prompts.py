@@ -1,0 +1,48 @@
+"""Texts for views: the view word is never lost, unknown words are named."""
+
+import pytest
+
+from guidance.prompts import VIEW_WORDS, unknown_words, view_prompts, vocabulary_warning
+
+TOYS = ("a", "red", "blue", "mushroom", "chair", "front", "view")
+
+
+def test_each_view_has_its_text():
+    assert view_prompts("a red mushroom", lambda text: True) == {
+        word: f"a red mushroom, {word} view" for word in ("front", "side", "back", "overhead", "bottom")
+    }
+
+
+@pytest.mark.parametrize("n_words", [1, 5, 11, 12, 13, 40, 400])
+def test_a_long_prompt_is_cut_as_late_as_possible(n_words: int):
+    prompt = " ".join(f"w{i}" for i in range(n_words))
+    limit = 14  # words, of which two are the view's
+    texts = view_prompts(prompt, lambda text: len(text.split()) <= limit)
+    for word in VIEW_WORDS:
+        assert texts[word].endswith(f", {word} view")
+        kept = texts[word].removesuffix(f", {word} view").split()
+        assert kept == prompt.split()[: min(n_words, 12)]
+
+
+def test_one_endless_word_is_cut_between_characters():
+    texts = view_prompts("🍄" * 500, lambda text: len(text) <= 30)
+    assert texts["front"] == "🍄" * 18 + ", front view"
+
+
+def test_a_cut_leaves_no_dangling_comma():
+    assert view_prompts("a red, blue mushroom", lambda text: len(text) <= 18)["side"] == "a red, side view"
+
+
+def test_unknown_words_once_each_in_order():
+    assert unknown_words("A Red DRAGON on a mushroom-chair, dragon's egg", TOYS) == ["dragon", "on", "dragon's", "egg"]
+
+
+def test_the_warning_names_words_neighbours_and_the_way_out():
+    warning = vocabulary_warning("a red mushrom xyzzy", TOYS, "toybox")
+    assert warning is not None
+    assert "toybox: this small model does not know 'mushrom' (nearest: 'mushroom'), 'xyzzy'" in warning
+    assert "--config configs/latent-nerf-sd.yaml" in warning
+
+
+def test_known_words_need_no_warning():
+    assert vocabulary_warning("A red mushroom!", TOYS, "toybox") is None
