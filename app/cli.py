@@ -41,7 +41,7 @@ def main(arguments: Sequence[str]) -> int:
             print(f"error: {line}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print("Stopped; nothing had been trained that a checkpoint could keep.", file=sys.stderr)
+        print("Stopped at once; what had been saved before is untouched.", file=sys.stderr)
         return 130
 
 

@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
     system, folder = trained_system(job, device)
     with locked(folder):
         if options.export is not None:
-            _say_where(folder, export(system, job.recipe, folder))
+            export(system, job.recipe, folder)
         else:
             _say_where(folder, [look(system, job, folder, device, test=options.test is not None)])
     return 0
@@ -69,7 +69,11 @@ def train(job: Job, device: Device, out: Path) -> int:
             MetricsLog(folder),
         ]
         trainer = make_trainer(config, device, folder, callbacks)
-        trainer.fit(system, ckpt_path=job.checkpoint, weights_only=True)
+        try:
+            with stop:
+                trainer.fit(system, ckpt_path=job.checkpoint, weights_only=True)
+        except SystemExit:  # what Lightning makes of a KeyboardInterrupt
+            raise KeyboardInterrupt from None
         if stop.received is not None:
             print(
                 f"Stopped at step {trainer.global_step} of {config.max_steps}; the checkpoint is saved. "
@@ -78,12 +82,12 @@ def train(job: Job, device: Device, out: Path) -> int:
             )
             return 128 + stop.received
         system.to(device)  # Lightning has taken it back to the CPU
-        _say_where(folder, export(system, recipe, folder))
+        export(system, recipe, folder)
     return 0
 
 
-def export(system: LightningSystem, recipe: Recipe, folder: Path) -> list[Path]:
-    """Every exporter of the recipe in turn; one that fails does not keep the others from their work.
+def export(system: LightningSystem, recipe: Recipe, folder: Path) -> None:
+    """Every exporter of the recipe in turn, and then where it all is; one that fails does not hold up the others.
 
     Raises:
         UserError: what the failed ones say, after all have had their turn.
@@ -100,9 +104,9 @@ def export(system: LightningSystem, recipe: Recipe, folder: Path) -> list[Path]:
         seconds = time.monotonic() - start
         print(f"{choice.part.part_name}: {', '.join(path.name for path in made)} ({seconds:.1f} s)", file=sys.stderr)
         files += made
+    _say_where(folder, files)
     if faults:
         raise UserError("\n".join(faults))
-    return files
 
 
 def look(system: LightningSystem, job: Job, folder: Path, device: Device, test: bool) -> Path:

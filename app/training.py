@@ -4,6 +4,7 @@ import logging
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -51,6 +52,8 @@ def settle_precision(wanted: str, device: Device) -> Any:
 def make_trainer(config: TrainerConfig, device: Device, folder: Path, callbacks: Sequence[Callback]) -> Trainer:
     """A Trainer that does what the recipe says and nothing by itself: files and words come from callbacks."""
     disable_possible_user_warnings()  # hints on data loading and logging, which text-to-3D has none of
+    # Lightning 2.6 calls what torch 2.13 deprecates; nothing that a user could mend.
+    warnings.filterwarnings("ignore", message=".isinstance.treespec, LeafSpec")
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     return Trainer(
         accelerator="gpu" if device == "cuda" else "cpu",
@@ -111,11 +114,23 @@ class Progress(Callback):
 
 
 class StopOnSignal(Callback):
-    """Ctrl-C and termination signals end the training after the current step; a second one ends it at once."""
+    """Ctrl-C and termination signals end the training after the current step; a second one ends it at once.
+
+    A context around `fit`, after which the signals mean what they meant before (Lightning leaves its handlers behind).
+    """
 
     def __init__(self) -> None:
         self.received: signal.Signals | None = None
         self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> "StopOnSignal":
+        self._before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if threading.current_thread() is threading.main_thread():
+            for each, handler in self._before.items():
+                signal.signal(each, handler)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take the signals over. Lightning has its own handlers in place by now; they would raise in mid-step."""
@@ -128,14 +143,8 @@ class StopOnSignal(Callback):
             self.received = signal.Signals(number)
             trainer.should_stop = True
 
-        for each in (signal.SIGINT, signal.SIGTERM):
-            self._before[each] = signal.signal(each, stop)
-
-    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Give the signals back."""
-        for each, handler in self._before.items():
-            signal.signal(each, handler)
-        self._before.clear()
+        for each in self._before:
+            signal.signal(each, stop)
 
 
 def _number(value: Tensor | None) -> float:

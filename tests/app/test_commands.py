@@ -1,0 +1,231 @@
+"""Whole commands, end to end, on a user's own field and known pictures of a ball: no network of any kind."""
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from app import commands
+from app.cli import main
+from core.errors import UserError
+from core.part import find
+from tests.known_ball import write_ball_views
+
+ROOT = Path(__file__).parents[2]
+PROMPT = "a [red] ball: #1 ${x}"
+
+
+@pytest.fixture(scope="module")
+def command(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The example's recipe, made small, its guidance replaced by known pictures."""
+    folder = tmp_path_factory.mktemp("ball")
+    settings = {
+        "system.guidance.type": "target-image",
+        "system.guidance.folder": write_ball_views(folder / "views"),
+        "system.guidance.size": 16,
+        "system.cameras.from_model": "false",
+        "system.background.type": "solid",
+        "system.renderer.occupancy_resolution": 16,
+        "system.renderer.samples_per_ray": 16,
+        "system.geometry.resolution": 12,
+        "trainer.max_steps": 3,
+        "trainer.preview_every": 2,
+        "trainer.checkpoint_every": 0,
+        "exporters": "[{type: contact-sheet}]",
+    }
+    overrides = [f"{key}={value}" for key, value in settings.items()]
+    arguments = ["--config", str(ROOT / "examples" / "my_field.yaml"), "--out", str(folder / "runs"), "--device", "cpu"]
+    return [*arguments, *overrides]
+
+
+@pytest.fixture(scope="module")
+def run(command: list[str]) -> Path:
+    """One finished run."""
+    assert main([*command, "--prompt", PROMPT]) == 0
+    (folder,) = Path(command[3]).iterdir()
+    return folder
+
+
+def runs(command: list[str]) -> list[Path]:
+    return sorted(Path(command[3]).iterdir())
+
+
+def step_of(folder: Path) -> int:
+    return torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["global_step"]
+
+
+def test_a_users_own_field_trains_and_leaves_a_complete_run_folder(run: Path) -> None:
+    assert run.name.startswith("a-red-ball-1-x-")
+    assert (run / "prompt.txt").read_text() == PROMPT
+    assert "type: voxels" in (run / "recipe.yaml").read_text()
+    assert (run / "previews" / "step-000002.png").stat().st_size > 0
+    assert (run / "contact_sheet.png").stat().st_size > 0
+    assert len((run / "metrics.csv").read_text().splitlines()) >= 2
+    assert step_of(run) == 3
+
+
+def test_the_same_command_again_leaves_the_first_run_alone(command: list[str], run: Path) -> None:
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    assert main([*command, "--prompt", PROMPT]) == 0
+    again = run.with_name(run.name + "-2")
+    assert step_of(again) == 3
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_dry_run_builds_everything_and_writes_nothing(
+    command: list[str], run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = runs(command)
+    assert main([*command, "--prompt", "a blue ball", "--dry-run"]) == 0
+    text = capsys.readouterr().out
+    assert "geometry voxels, renderer volume, background solid, guidance target-image" in text
+    assert "trained parameters: 6,912\n" in text  # 12^3 cells of a density and three colours
+    assert "steps: 3 on cpu in 32-true" in text
+    assert "GiB at the peak of a step" in text
+    assert runs(command) == before
+
+
+def test_show_recipe_prints_every_default_and_the_raw_prompt(
+    command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*command, "--prompt", PROMPT, "--show-recipe"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"# prompt: {PROMPT!r}"
+    assert "    learning_rate: 0.05" in lines
+    assert "seed: 0" in lines
+
+
+def _signal_after(step: int, number: signal.Signals) -> Callable[..., None]:
+    def send(self: Any, trainer: Any, *_: Any) -> None:
+        if trainer.global_step == step:
+            os.kill(os.getpid(), number)
+
+    return send
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_a_checkpoint_and_says_how_to_go_on(
+    command: list[str],
+    number: signal.Signals,
+    code: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(commands.MetricsLog, "on_train_batch_end", _signal_after(2, number))
+        assert main([*command, "--prompt", f"stopped by {number}", "trainer.max_steps=40"]) == code
+    (folder,) = [each for each in runs(command) if each.name.startswith(f"stopped-by-{number}")]
+    said = capsys.readouterr().err
+    assert f"Stopped at step 2 of 40; the checkpoint is saved. Go on with: python launch.py --resume {folder}" in said
+    assert step_of(folder) == 2
+    assert not (folder / "contact_sheet.png").exists()
+
+    assert main(["--resume", str(folder), "--device", "cpu", "trainer.max_steps=4"]) == 0
+    assert step_of(folder) == 4
+    assert "max_steps: 40" in (folder / "recipe-1.yaml").read_text()
+    assert (folder / "contact_sheet.png").exists()
+
+
+def test_a_second_signal_stops_at_once(
+    command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def send_twice(self: Any, trainer: Any, *_: Any) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(commands.MetricsLog, "on_train_batch_end", send_twice)
+    assert main([*command, "--prompt", "in a hurry"]) == 130
+    assert "Stopped at once; what had been saved before is untouched." in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_failing_exporter_does_not_keep_the_others_from_their_work(
+    command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(self: Any, *_: Any) -> None:
+        raise UserError("the field is empty")
+
+    monkeypatch.setattr(find("exporter", "mesh"), "export", fail)
+    both = "exporters=[{type: mesh}, {type: contact-sheet}]"
+    assert main([*command, "--prompt", "half done", both]) == 2
+    out, err = capsys.readouterr()
+    assert err.splitlines()[-1] == "error: mesh: the field is empty"
+    assert out.splitlines()[-1].endswith("(contact_sheet.png)")
+
+
+def test_resume_auto_finds_the_run_of_the_same_command(
+    command: list[str], run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = runs(command)
+    assert main([*command, "--prompt", PROMPT, "--resume", "auto"]) == 0
+    assert "Going on in" in capsys.readouterr().err
+    assert runs(command) == before
+
+
+def test_resume_auto_without_a_run_begins_anew(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*command, "--prompt", "never made before", "--resume", "auto"]) == 0
+    assert "Writing to" in capsys.readouterr().err
+
+
+def test_export_validate_and_test_of_a_run(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (run / "contact_sheet.png").unlink()
+    assert main(["--export", str(run), "--device", "cpu"]) == 0
+    assert (run / "contact_sheet.png").exists()
+    assert main(["--validate", str(run), "--device", "cpu"]) == 0
+    assert main(["--test", str(run), "--device", "cpu"]) == 0
+    assert "validation/opacity: " in capsys.readouterr().out
+    assert (run / "previews" / "validation.png").exists()
+    assert (run / "previews" / "test.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "--config is missing: name a recipe, such as --config configs/latent-nerf.yaml"),
+        (["--resume", "runs/none-1"], "runs/none-1: no such run."),
+        (["--export"], "--config is missing"),
+    ],
+)
+def test_commands_that_name_nothing(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_faults_around_a_run(command: list[str], run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--resume", str(run), "--prompt", "something else"]) == 2
+    assert "leave --prompt out, or start a new run" in capsys.readouterr().err
+    assert main(["--export", str(run), "system.geometry.resolution=14"]) == 2
+    assert "last.ckpt: does not fit this recipe: size mismatch for geometry.grid" in capsys.readouterr().err
+    assert main([*command, "--prompt", "not yet trained", "--export"]) == 2
+    assert "this command has no run with a checkpoint; train first" in capsys.readouterr().err
+
+
+def test_a_broken_checkpoint_is_a_clear_fault(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    broken = tmp_path / "copy"
+    (broken / "checkpoints").mkdir(parents=True)
+    (broken / "recipe.yaml").write_bytes((run / "recipe.yaml").read_bytes())
+    (broken / "checkpoints" / "last.ckpt").write_bytes((run / "checkpoints" / "last.ckpt").read_bytes()[:1000])
+    assert main(["--export", str(broken)]) == 2
+    assert "last.ckpt: not a readable checkpoint" in capsys.readouterr().err
+
+
+def test_all_faults_of_a_recipe_are_told_at_once(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    faulty = [
+        *command,
+        "--prompt",
+        "x",
+        "system.geometry.resolutoin=3",
+        "system.renderer.samples_per_ray=many",
+        "sed=1",
+    ]
+    assert main(faulty) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "error: sed: no such setting of a recipe. Did you mean 'seed'?",
+        "error: system.geometry.resolutoin: no such setting of VoxelField. Did you mean 'resolution'?",
+        "error: system.renderer.samples_per_ray: expected an integer, got 'many'",
+    ]

@@ -1,0 +1,102 @@
+"""The training loop: device and precision, signals between steps, lines of progress."""
+
+import logging
+import os
+import re
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning import Callback, LightningModule, Trainer
+
+from app.training import Progress, StopOnSignal, make_trainer, settle_device, settle_precision
+from core.errors import UserError
+from core.recipe import TrainerConfig
+
+
+class Slope(LightningModule):
+    """One number that slides down."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.height = torch.nn.Parameter(torch.tensor(5.0))
+
+    def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
+        self.log("loss", self.height.detach())
+        return self.height
+
+    def train_dataloader(self) -> range:
+        return range(1000)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+class SignalAt(Callback):
+    """Sends a signal to this process in the middle of a step."""
+
+    def __init__(self, step: int, number: signal.Signals) -> None:
+        self.step, self.number = step, number
+
+    def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: torch.Tensor) -> None:
+        if trainer.global_step == self.step:
+            os.kill(os.getpid(), self.number)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_training_after_its_step_and_handlers_come_back(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    stop, slope = StopOnSignal(), Slope()
+    trainer = make_trainer(TrainerConfig(max_steps=50), "cpu", tmp_path, [stop, SignalAt(3, number)])
+    with stop:
+        trainer.fit(slope)
+    assert stop.received is number
+    assert trainer.global_step == 4
+    assert slope.height.item() == pytest.approx(5.0 - 4 * 0.1)
+    assert {each: signal.getsignal(each) for each in before} == before
+
+
+def test_without_a_signal_all_steps_are_done(tmp_path: Path) -> None:
+    stop = StopOnSignal()
+    trainer = make_trainer(TrainerConfig(max_steps=7), "cpu", tmp_path, [stop])
+    with stop:
+        trainer.fit(Slope())
+    assert (trainer.global_step, stop.received) == (7, None)
+    assert list(tmp_path.iterdir()) == []  # files are the callbacks' business
+
+
+def test_progress_says_step_loss_speed_and_time_left_ten_times(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, logger="app.training"):
+        make_trainer(TrainerConfig(max_steps=20), "cpu", tmp_path, [Progress()]).fit(Slope())
+    assert len(caplog.messages) == 10
+    shape = re.compile(r"step (\d+)/20, loss (\d+\.\d{4}), \d+\.\d steps/s, \d+:\d\d left")
+    found = [shape.fullmatch(message) for message in caplog.messages]
+    assert [int(match[1]) for match in found if match] == list(range(2, 21, 2))
+    assert [float(match[2]) for match in found if match] == pytest.approx([5.1 - 0.1 * n for n in range(2, 21, 2)])
+
+
+def test_gradients_are_clipped_where_the_recipe_says_so(tmp_path: Path) -> None:
+    slope = Slope()
+    make_trainer(TrainerConfig(max_steps=1, gradient_clip=0.5), "cpu", tmp_path, []).fit(slope)
+    assert slope.height.item() == pytest.approx(5.0 - 0.1 * 0.5)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_a_gpu_that_is_not_there_is_a_clear_fault() -> None:
+    assert settle_device("auto") == settle_device("cpu") == "cpu"
+    with pytest.raises(UserError, match="--device cuda: torch sees no CUDA device here; use --device cpu"):
+        settle_device("cuda")
+
+
+def test_precision() -> None:
+    assert settle_precision("auto", "cpu") == "32-true"
+    assert settle_precision("auto", "cuda") == "16-mixed"
+    assert settle_precision("bf16-mixed", "cpu") == "bf16-mixed"
+    with pytest.raises(UserError, match="'16-mixed' needs a GPU; on a CPU use '32-true' or 'bf16-mixed'"):
+        settle_precision("16-mixed", "cpu")
