@@ -91,8 +91,8 @@ def find_threshold(
     if not opaque.any():
         lowest, highest = float(volume.min()), float(volume.max())
         raise UserError(
-            f"the field is empty: no ray's opacity reaches {OPAQUE:g} (highest {float(opacity.max()):.3g}), the density "
-            f"lies between {lowest:.3g} and {highest:.3g}; train longer, or check the guidance"
+            f"the field is empty: no ray's opacity reaches {OPAQUE:g} (highest {float(opacity.max()):.3g}), "
+            f"its density lies between {lowest:.3g} and {highest:.3g}; train longer, or check the guidance"
         )
     largest, order = _largest_along_rays(volume, bound, cameras.to("cpu")).sort(descending=True)
     n_hit = opaque[order].cumsum(dim=0)

@@ -122,7 +122,8 @@ class HashGridField(DensityField, name="hash-grid"):
     def forward(self, positions: Float[Tensor, "points 3"]) -> FieldOutput:
         """density = trunc_exp(h_0 + blob(x) + offset), and 0 outside of the ball; the features are h_1 ... h_C."""
         config = self.config
-        encoded = self.grid(positions / (2 * config.bound) + 0.5)
+        # Points outside of the ball hold nothing, but the grid's tables end there.
+        encoded = self.grid((positions / (2 * config.bound) + 0.5).clamp(0, 1))
         # The exponent is taken in the positions' precision: under mixed precision the MLP answers in half.
         hidden = self.mlp(encoded).to(positions.dtype)
         blob = density_blob(positions, config.blob_height, config.blob_radius)

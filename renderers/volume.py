@@ -162,7 +162,7 @@ class VolumeRenderer(Renderer, name="volume"):
         normals = None
         if with_normals:
             visible = (weights > FAINT_WEIGHT).nonzero()[:, 0]
-            outward = outward_normals(field, kept.positions[visible], step=self._interval(field) / 2)
+            outward = outward_normals(field, kept.positions[visible], step=self._interval(field))
             normals = sum_over_rays(weights[visible, None] * outward, kept.ray_index[visible], n_rays)
         return RayColours(
             foreground=foreground,

@@ -44,9 +44,9 @@ def test_nothing_is_outside_of_the_ball() -> None:
     made = field(bound=0.5)
     corner = 0.5 / 3**0.5
     inside, outside = [corner * 0.999] * 3, [corner * 1.001] * 3
-    density = made(torch.tensor([inside, outside, [5.0, 0.0, 0.0]])).density
+    density = made(torch.tensor([inside, outside, [5.0, 0.0, 0.0], [-9.0, 99.0, 1e6]])).density
     assert density[0] > 0
-    assert density[1:].tolist() == [0.0, 0.0]
+    assert density[1:].tolist() == [0.0, 0.0, 0.0]
 
 
 def test_features_have_no_bounds_and_the_asked_number_of_channels() -> None:
