@@ -10,12 +10,11 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from torch import Tensor, nn
 
+from toybox.area_mean import area_means
 from toybox.checkpoint import Clock, cosine_rate, load_state, save_state, settings_since, steps
 from toybox.data import Batch, BufferStore, repaint
 from toybox.networks import DOWNSCALE, new_vae
 from toybox.world import load_world
-
-SAVE_EVERY = 100
 
 
 @dataclass(frozen=True)
@@ -28,12 +27,12 @@ class AutoencoderSettings:
         fine_from: share of the steps after which whole 128-pixel pictures replace 64-pixel ones.
         exact_from: share of the steps after which float32 replaces bfloat16.
         kl, gradient, agreement: weights beside L1 + MSE = 1.
-        anchor: weight of "the first three channels are the mean RGB", where they start (area_mean.py): composites
-            of latents then stay close to composites of pictures.
+        anchor: weight of "latents are mean RGB and slope", where they start (area_mean.py): composites of latents then
+            stay close to composites of pictures.
         noise: strength of the decoder's input noise, in standard deviations of the latents.
     """
 
-    steps: int = 1500
+    steps: int = 1100
     batch: int = 16
     rate: float = 6e-4
     fine_from: float = 0.75
@@ -44,6 +43,7 @@ class AutoencoderSettings:
     anchor: float = 0.05
     noise: float = 0.07
     seed: int = 11
+    save_every: int = 100
 
 
 def picture_loss(made: Tensor, true: Tensor, gradient: float) -> Tensor:
@@ -79,7 +79,7 @@ def autoencoder_loss(vae: AutoencoderKL, batch: Batch, settings: AutoencoderSett
     whole = (covered > 0.999).float()
     apart = ((posterior.mean[half : 2 * half] - other) / spread).square() * whole
     agreement = apart.sum() / (whole.sum() * apart.shape[1]).clamp(min=1)
-    anchor = F.mse_loss(posterior.mean[:, :3].float(), F.avg_pool2d(seen, DOWNSCALE))
+    anchor = F.mse_loss(posterior.mean.float(), area_means(seen, DOWNSCALE))
     return loss + settings.agreement * agreement + settings.anchor * anchor + settings.kl * posterior.kl().mean()
 
 
@@ -116,10 +116,10 @@ def train_autoencoder(
         optimiser.step()
         losses.append(loss.item())
         bar.set_postfix(loss=f"{np.mean(losses[-50:]):.4f}", refresh=False)
-        if (step + 1) % SAVE_EVERY == 0 or step + 1 == settings.steps:
+        if (step + 1) % settings.save_every == 0 or step + 1 == settings.steps:
             state = {"vae": vae.state_dict(), "optimiser": optimiser.state_dict(), "step": step + 1}
             save_state(folder / "vae.pt", {**state, "losses": losses, "seconds": clock.seconds, "history": history})
-            if show and (step + 1) % (5 * SAVE_EVERY) == 0:
+            if show and (step + 1) % (5 * settings.save_every) == 0:
                 show(vae, step + 1)
     vae.eval().requires_grad_(False)
     fold_normalisation(vae, store.draw(np.random.default_rng((settings.seed, 10**9)), 256, 128).to(device).pictures)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
@@ -16,8 +17,6 @@ from toybox.data import Batch, BufferStore
 from toybox.networks import new_scheduler, new_text_encoder, new_unet
 from toybox.tokenizer import new_tokenizer
 from toybox.world import load_world
-
-SAVE_EVERY = 100
 
 
 @dataclass(frozen=True)
@@ -32,8 +31,8 @@ class DenoiserSettings:
         ema: highest decay of the average of the weights, which is what ships.
     """
 
-    steps: int = 4600
-    coarse: float = 0.7
+    steps: int = 4100
+    coarse: float = 0.68
     coarse_batch: int = 64
     fine_batch: int = 32
     rate: float = 1e-3
@@ -41,6 +40,7 @@ class DenoiserSettings:
     unplaced: float = 0.15
     ema: float = 0.9985
     seed: int = 23
+    save_every: int = 100
 
 
 class Denoiser(nn.Module):
@@ -51,6 +51,9 @@ class Denoiser(nn.Module):
         self.tokenizer = tokenizer
         self.text_encoder: CLIPTextModel = new_text_encoder(tokenizer)
         self.unet: UNet2DConditionModel = new_unet()
+        self.unet.set_attn_processor(
+            AttnProcessor()
+        )  # heads this narrow train 1.5 times faster without fused attention
 
     def embed(self, captions: list[str]) -> Tensor:
         """Text embeddings [batch, tokens, width], as StableDiffusionPipeline computes them."""
@@ -129,11 +132,11 @@ def train_denoiser(
         losses.append(_step(live, vae, optimiser, store, scheduler, settings, step))
         average_into(average, live, step, settings.ema)
         bar.set_postfix(loss=f"{np.mean(losses[-100:]):.4f}", refresh=False)
-        if (step + 1) % SAVE_EVERY == 0 or step + 1 == settings.steps:
+        if (step + 1) % settings.save_every == 0 or step + 1 == settings.steps:
             state = {"live": live.state_dict(), "average": average.state_dict(), "optimiser": optimiser.state_dict()}
             facts = {"step": step + 1, "losses": losses, "seconds": clock.seconds, "history": history}
             save_state(folder / "denoiser.pt", {**state, **facts})
-            if show and (step + 1) % (5 * SAVE_EVERY) == 0:
+            if show and (step + 1) % (5 * settings.save_every) == 0:
                 show(average, step + 1)
     return average, {
         "steps": settings.steps,
