@@ -78,7 +78,12 @@ class LatentSDS(Guidance, name="latent-sds"):
         return self.model.latent_size * self.model.autoencoder.pixel_factor
 
     def prepare(self, prompt: str) -> None:
-        """Embed the prompt's five views and the negative prompt, once, on the device where the model is by now."""
+        """Embed the prompt's five views and the negative prompt, once, on the device where the model is by now.
+
+        Raises:
+            UserError: there is no prompt.
+        """
+        require(prompt.strip() != "", "prompt: missing; latent-sds is told what to make by --prompt TEXT")
         if self.world and (warning := vocabulary_warning(prompt, self.world.vocabulary, self.config.model)):
             log.warning("%s", warning)
         device = device_of(self)

@@ -1,0 +1,182 @@
+"""What all methods share: training is a function of recipe and seed, whatever happens beside it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from core.errors import UserError
+from core.kinds import DensityField
+from core.part import Choice
+from core.types import FieldOutput
+from systems.base import AdamSettings
+from systems.callbacks import CHECKPOINT, Checkpoints, Previews, save_checkpoint
+from tests.systems.small_systems import distilling_system, quiet_trainer
+
+Model = Callable[..., Path]
+
+
+def _trained(system: Any, steps: int, *callbacks: Any, resume: Path | None = None) -> dict[str, Tensor]:
+    trainer = quiet_trainer(steps, callbacks)
+    trainer.fit(system, ckpt_path=resume, weights_only=True)
+    assert trainer.global_step == steps
+    return system.state_dict()
+
+
+def _assert_same(first: dict[str, Tensor], second: dict[str, Tensor]) -> None:
+    assert first.keys() == second.keys()
+    for name in first:
+        assert torch.equal(first[name], second[name]), name
+
+
+def test_resuming_is_bitwise_the_same_as_no_interruption(tiny_model: Model, tmp_path: Path):
+    whole = _trained(distilling_system(tiny_model()), 6)
+    _trained(distilling_system(tiny_model()), 3, Checkpoints(tmp_path, 0))
+    resumed = _trained(distilling_system(tiny_model()), 6, resume=tmp_path / CHECKPOINT)
+    _assert_same(whole, resumed)
+
+
+def test_previews_checkpoints_and_other_draws_change_nothing(tiny_model: Model, tmp_path: Path):
+    alone = _trained(distilling_system(tiny_model()), 4)
+    torch.rand(3)
+    watched = _trained(distilling_system(tiny_model()), 4, Previews(tmp_path, 1, 2), Checkpoints(tmp_path, 1))
+    _assert_same(alone, watched)
+
+
+def test_seeds_matter(tiny_model: Model):
+    first, second = distilling_system(tiny_model()), distilling_system(tiny_model())
+    second.seed = 1
+    assert not torch.equal(_trained(first, 2)["geometry.mlp.0.weight"], _trained(second, 2)["geometry.mlp.0.weight"])
+
+
+def test_a_checkpoint_holds_the_object_and_not_the_diffusion_model(tiny_model: Model, tmp_path: Path):
+    system = distilling_system(tiny_model())
+    _trained(system, 2, Checkpoints(tmp_path, 0))
+    state = torch.load(tmp_path / CHECKPOINT, weights_only=True)["state_dict"]
+    assert {name.split(".")[0] for name in state} == {"geometry", "background", "renderer"}
+    assert any(name.startswith("renderer.occupancy") for name in state)
+    again = distilling_system(tiny_model())
+    again.load_state_dict(state)
+    cameras = system.validation_cameras(1, 8)
+    torch.testing.assert_close(again.render(cameras).latents, system.render(cameras).latents, rtol=0, atol=0)
+
+
+def test_no_picture_is_encoded_or_decoded_in_a_training_step(tiny_model: Model, monkeypatch: pytest.MonkeyPatch):
+    system = distilling_system(tiny_model())
+    system.prepare()  # encodes the flat backgrounds, once
+    calls: list[str] = []
+    autoencoder: Any = system.guidance.model.autoencoder  # pyright: ignore[reportAttributeAccessIssue]
+    vae = autoencoder._networks[0]
+    for name in ("encode", "decode"):
+        original = getattr(vae, name)
+        monkeypatch.setattr(vae, name, lambda *a, _n=name, _f=original, **k: (calls.append(_n), _f(*a, **k))[1])
+    _trained(system, 3)
+    assert calls == []
+    system.decode(system.render(system.validation_cameras(1, 8)).latents)
+    assert calls == ["decode"], "the counter counts"
+
+
+def test_prompt_and_backgrounds_are_prepared_once(tiny_model: Model, monkeypatch: pytest.MonkeyPatch):
+    system = distilling_system(tiny_model())
+    calls: list[str] = []
+    prepare = system.guidance.prepare
+    monkeypatch.setattr(system.guidance, "prepare", lambda prompt: (calls.append(prompt), prepare(prompt))[1])
+    _trained(system, 2)
+    quiet_trainer(1).validate(system, verbose=False)
+    assert calls == ["a red mushroom"]
+
+
+def test_rendering_for_people_is_repeatable_and_leaves_the_mode_alone(tiny_model: Model):
+    system = distilling_system(tiny_model())
+    system.prepare()
+    system.train()
+    cameras = system.validation_cameras(3, 8)
+    first, second = system.render(cameras, with_normals=True), system.render(cameras, with_normals=True)
+    assert system.training
+    assert system.renderer.training
+    assert torch.equal(first.latents, second.latents)
+    assert first.normals is not None
+    assert first.latents.shape == (3, 8, 8, 4)
+    one = system.render(cameras[2:3])
+    torch.testing.assert_close(one.latents, first.latents[2:3])
+    assert not first.latents.requires_grad
+
+
+def test_many_views_are_rendered_in_parts_of_the_same_picture(tiny_model: Model, monkeypatch: pytest.MonkeyPatch):
+    system = distilling_system(tiny_model())
+    system.prepare()
+    cameras = system.surrounding_cameras(5, 8)
+    at_once = system.render(cameras, with_normals=True)
+    monkeypatch.setattr("systems.base.RAYS_AT_ONCE", 2 * 64)
+    in_parts = system.render(cameras, with_normals=True)
+    for name in ("latents", "opacity", "depth", "normals", "foreground"):
+        torch.testing.assert_close(getattr(in_parts, name), getattr(at_once, name), msg=name)
+
+
+def test_learning_rates_follow_their_schedule(tiny_model: Model):
+    system = distilling_system(tiny_model(), total_steps=4)
+    trainer = quiet_trainer(2)
+    trainer.fit(system)
+    groups = trainer.optimizers[0].param_groups
+    # From 1 to 0.1 over four steps: after two of them, 0.55 of what each part asked for.
+    assert [group["lr"] for group in groups] == pytest.approx([0.55 * group["initial_lr"] for group in groups])
+    assert {group["initial_lr"] for group in groups} == {1e-2, 1e-3}
+
+
+@pytest.mark.parametrize("settings", [{"betas": (0.9, 1.0)}, {"eps": 0.0}])
+def test_optimizer_settings_out_of_range(settings: dict[str, Any]):
+    with pytest.raises(UserError, match=r"(betas: from 0 to below 1|eps: above 0)"):
+        AdamSettings(**settings)
+
+
+@pytest.mark.usefixtures("registry")
+class TestPartsThatDoNotFit:
+    def _field(self) -> type[DensityField]:
+        class Stubborn(DensityField, name="stubborn"):
+            @dataclass(frozen=True)
+            class Config:
+                forget_a_parameter: bool = False
+
+            def __init__(self, config: Config, n_channels: int) -> None:
+                super().__init__()
+                self.config, self.bound = config, 0.5
+                self.n_channels = n_channels if config.forget_a_parameter else 7
+                self.value = nn.Parameter(torch.ones(1))
+
+            def forward(self, positions: Tensor) -> FieldOutput:
+                return FieldOutput(positions[:, 0] * self.value, positions)
+
+            def parameter_groups(self) -> list[dict[str, Any]]:
+                return []
+
+        return Stubborn
+
+    def test_channels(self, tiny_model: Model):
+        with pytest.raises(UserError, match=r"system\.geometry: 'stubborn' shows 7 channels, 'latent-sds' wants 4"):
+            distilling_system(tiny_model(), geometry=Choice.of(self._field()))
+
+    def test_a_parameter_that_no_group_trains(self, tiny_model: Model):
+        system = distilling_system(tiny_model(), geometry=Choice.of(self._field(), forget_a_parameter=True))
+        with pytest.raises(TypeError, match=r"geometry\.value is in 0 parameter groups"):
+            system.configure_optimizers()
+
+
+def test_a_checkpoint_is_replaced_whole(tiny_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    system = distilling_system(tiny_model())
+    trainer = quiet_trainer(1)
+    trainer.fit(system)
+    before = save_checkpoint(trainer, tmp_path).read_bytes()
+
+    def breaks_off(path: Path) -> None:
+        Path(path).write_bytes(b"half a che")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(trainer, "save_checkpoint", breaks_off)
+    with pytest.raises(OSError, match="disk full"):
+        save_checkpoint(trainer, tmp_path)
+    assert (tmp_path / CHECKPOINT).read_bytes() == before
+    assert [path.name for path in (tmp_path / CHECKPOINT).parent.iterdir()] == [CHECKPOINT.name]

@@ -1,0 +1,85 @@
+"""Latent-NeRF: its own loss term, its weights under mixed precision, and a real fit in 3D."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from systems.latent_nerf import LatentNeRF, opacity_entropy
+from systems.random_streams import stream
+from systems.views import random_views
+from tests.systems.small_systems import BALL_RADIUS, ball_pictures, distilling_system, fitting_system, quiet_trainer
+
+
+def test_entropy_by_hand():
+    assert opacity_entropy(torch.tensor([0.5])).item() == 1
+    expected = -(0.25 * math.log2(0.25) + 0.75 * math.log2(0.75))
+    assert opacity_entropy(torch.tensor([0.25, 0.75])).item() == pytest.approx(expected)
+    assert opacity_entropy(torch.tensor([0.0, 1.0])).item() == pytest.approx(0, abs=2e-4)
+
+
+def test_entropy_has_a_finite_gradient_everywhere():
+    opacity = torch.tensor([0.0, 1e-6, 0.5, 1.0], requires_grad=True)
+    (gradient,) = torch.autograd.grad(opacity_entropy(opacity), opacity)
+    assert bool(gradient.isfinite().all())
+
+
+def test_entropy_is_float32_of_half_precision_opacity():
+    assert opacity_entropy(torch.tensor([1.0], dtype=torch.bfloat16)).dtype == torch.float32
+
+
+def _share_of_sparsity(system: LatentNeRF, autocast: bool) -> float:
+    """Norm of the sparsity term's gradient over that of guidance, in the field's parameters."""
+    system.prepare()
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
+        rng = stream(0, "training", 0)
+        cameras = random_views(system.views, 8, rng)
+        terms, _ = system.losses(cameras, 3, rng)
+    parameters = list(system.geometry.parameters())
+    norms = [
+        torch.cat(
+            [g.flatten() for g in torch.autograd.grad(term, parameters, retain_graph=True)]
+        )
+        for term in (terms["sparsity"], terms["sds"])
+    ]
+    return float(norms[0].norm() / norms[1].norm())
+
+
+def test_loss_terms_keep_their_ratio_in_mixed_precision(tiny_model: Callable[..., Path]):
+    plain = _share_of_sparsity(distilling_system(tiny_model("v_prediction")), autocast=False)
+    mixed = _share_of_sparsity(distilling_system(tiny_model("v_prediction")), autocast=True)
+    assert mixed == pytest.approx(plain, rel=0.1)
+
+
+def test_weights_are_those_of_the_recipe(tiny_model: Callable[..., Path]):
+    system = distilling_system(tiny_model())
+    system.prepare()
+    logged: dict[str, Tensor] = {}
+    system.log = lambda name, value, **_: logged.update({name: value})  # pyright: ignore[reportAttributeAccessIssue]
+    system.log_dict = lambda values, **_: logged.update(values)  # pyright: ignore[reportAttributeAccessIssue]
+    loss = system.training_step(0, 0)
+    torch.testing.assert_close(loss.detach(), logged["loss/sds"] + 0.01 * logged["loss/sparsity"])
+
+
+def test_training_in_mixed_precision_stays_finite(tiny_model: Callable[..., Path]):
+    system = distilling_system(tiny_model())
+    quiet_trainer(3, precision="bf16-mixed").fit(system)
+    assert all(bool(parameter.isfinite().all()) for parameter in system.parameters())
+
+
+def test_known_pictures_of_a_ball_become_a_ball():
+    """The whole way but for the network: views, field, renderer, exact score, optimiser."""
+    system = fitting_system(total_steps=120)
+    quiet_trainer(120).fit(system)
+    cameras = system.surrounding_cameras(6, 16)  # other views than it was trained with
+    seen = system.render(cameras)
+    expected = ball_pictures(cameras)
+    assert float((seen.latents - expected).square().mean()) < 0.03
+    inside, outside = (
+        system.geometry.density(radius * torch.nn.functional.normalize(torch.randn(500, 3), dim=-1))  # pyright: ignore
+        for radius in (0.8 * BALL_RADIUS, 1.3 * BALL_RADIUS)
+    )
+    assert float(inside.median()) > 20 * float(outside.median())
