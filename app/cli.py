@@ -124,10 +124,15 @@ def _check_prompt(prompt: str) -> None:
         raise UserError("--prompt: the text is not valid UTF-8; check the terminal's encoding") from error
 
 
+def _hide_gpu() -> None:
+    """Keep torch from seeing a GPU, so that no part chooses it behind the user's back; it looks once, when imported."""
+    if "torch" not in sys.modules:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
 def _run(options: argparse.Namespace) -> int:
     if options.device == "cpu":
-        # Hidden before torch is imported: no part can then choose the GPU behind the user's back.
-        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+        _hide_gpu()
     from app import commands, describe, parts
 
     logging.basicConfig(level=logging.WARNING, format="%(message)s")

@@ -97,6 +97,9 @@ class Schedule:
         """What a recipe would say; reading it again gives an equal schedule."""
         if len(self.points) == 1 and self.points[0][0] == 0.0:
             return self.points[0][1]
+        if len(self.points) == 2:
+            (begin, start), (until, end) = self.points
+            return {"start": start, "end": end, "from": begin, "to": until, "shape": self.shape}
         return {"points": [list(point) for point in self.points], "shape": self.shape}
 
 

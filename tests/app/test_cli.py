@@ -106,6 +106,17 @@ def test_a_missing_plugin_is_a_fault(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "no such plugin" in capsys.readouterr().err
 
 
+def test_device_cpu_hides_the_gpu_before_torch_looks() -> None:
+    probe = (
+        "import os, sys, types\nfrom app.cli import _hide_gpu\n"
+        "_hide_gpu()\nassert os.environ.pop('CUDA_VISIBLE_DEVICES') == ''\n"
+        "sys.modules['torch'] = types.ModuleType('torch')\n"
+        "_hide_gpu()\nassert 'CUDA_VISIBLE_DEVICES' not in os.environ"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_list_and_describe(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--list", "geometry"]) == 0
     assert "hash-grid" in capsys.readouterr().out

@@ -34,10 +34,23 @@ def test_cosine_is_flat_at_the_ends_and_half_way_in_the_middle() -> None:
     assert schedule.at(25, 100) == pytest.approx(0.5 - 0.5 * 2**-0.5)
 
 
-@pytest.mark.parametrize("setting", [0.5, 3, {"points": [[0.25, 0.0], [0.5, 1.0]], "shape": "cosine"}])
+@pytest.mark.parametrize(
+    "setting",
+    [
+        0.5,
+        3,
+        {"start": 1, "end": 0, "shape": "cosine"},
+        {"points": [[0.5, 2.0]]},
+        {"points": [[0.1, 0.0], [0.2, 1.0], [1, 0]]},
+    ],
+)
 def test_writing_and_reading_again(setting: object) -> None:
     schedule = Schedule.from_setting(setting)
     assert Schedule.from_setting(schedule.to_setting()) == schedule
+
+
+def test_a_ramp_is_written_as_people_write_it() -> None:
+    assert RAMP.to_setting() == {"start": 0.98, "end": 0.5, "from": 0.2, "to": 0.7, "shape": "linear"}
 
 
 @pytest.mark.parametrize(
