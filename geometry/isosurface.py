@@ -6,10 +6,12 @@ Words used here:
     solid       filled: everything that cannot be reached from the cube's border through empty cells.
     floater     a piece that touches nothing else and is small against the largest one.
 
-Marching cubes works on the logarithm of the density: a field's exponent is smooth where the density itself jumps by
-orders of magnitude within a cell, which would draw every vertex to the cell's edge and leave stairs.
+All looks between the grid's vertices interpolate the logarithm of the density: a field's exponent is smooth where the
+density itself jumps by orders of magnitude within a cell, which would draw every vertex to the cell's edge and leave
+stairs.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,9 +26,9 @@ from core.errors import UserError
 from core.kinds import DensityField, device_of
 from core.types import Cameras
 
-# The surface is placed by densities within a factor of e^4 around the threshold; beyond it they only say inside or
-# outside.
-STEEPEST_LOG = 4.0
+# Only densities between these two are told apart: fainter, and the whole scene stays clear; denser, and a cell is
+# opaque.
+FAINTEST, DENSEST = 0.05, 1e3
 OPAQUE = 0.5
 # Thresholds whose silhouettes agree this nearly as well as the best one's count as equally good.
 AS_GOOD = 0.998
@@ -94,7 +96,7 @@ def find_threshold(
             f"the field is empty: no ray's opacity reaches {OPAQUE:g} (highest {float(opacity.max()):.3g}), "
             f"its density lies between {lowest:.3g} and {highest:.3g}; train longer, or check the guidance"
         )
-    largest, order = _largest_along_rays(volume, bound, cameras.to("cpu")).sort(descending=True)
+    largest, order = _largest_along_rays(log_density(volume), bound, cameras.to("cpu")).sort(descending=True)
     n_hit = opaque[order].cumsum(dim=0)
     overlap = n_hit / (opaque.sum() + torch.arange(1, len(order) + 1) - n_hit)
     best = int(overlap.argmax())
@@ -102,16 +104,20 @@ def find_threshold(
     first = int(worse[worse < best].max()) + 1 if (worse < best).any() else 0
     last = int(worse[worse > best].min()) if (worse > best).any() else len(order) - 1
     # The surface lies below the last ray that it is to catch, and above the first that it is not.
-    floor = float(volume[volume > 0].min())
-    return float((largest[first].clamp_min(floor) * largest[last].clamp_min(floor)).sqrt())
+    return FAINTEST * math.exp(0.5 * float(largest[first] + largest[last]))
 
 
-def _largest_along_rays(volume: Float[Tensor, "n n n"], bound: float, cameras: Cameras) -> Float[Tensor, "rays"]:
-    """Largest density along each ray, read from the volume at twice its resolution."""
+def log_density(volume: Float[Tensor, "n n n"]) -> Float[Tensor, "n n n"]:
+    """log(density / FAINTEST), from 0 to log(DENSEST / FAINTEST)."""
+    return (volume.clamp(FAINTEST, DENSEST) / FAINTEST).log()
+
+
+def _largest_along_rays(exponent: Float[Tensor, "n n n"], bound: float, cameras: Cameras) -> Float[Tensor, "rays"]:
+    """Largest exponent along each ray, read from the grid at twice its resolution; outside of the cube it is 0."""
     rays = camera_rays(cameras)
-    n_looks = 2 * volume.shape[0]
+    n_looks = 2 * exponent.shape[0]
     # grid_sample's last coordinate belongs to the first axis.
-    texture = volume.permute(2, 1, 0)[None, None]
+    texture = exponent.permute(2, 1, 0)[None, None]
     largest = []
     for origins, directions in zip(rays.origins, rays.directions, strict=True):
         to_middle = origins.norm(dim=-1, keepdim=True)
@@ -129,7 +135,7 @@ def marching_cubes(
 
     Args:
         volume: over [-bound, bound]^3, ends included.
-        threshold: density, above 0.
+        threshold: density, between FAINTEST and DENSEST.
         smallest_share: pieces with a smaller share of the largest one's cells are floaters.
 
     Raises:
@@ -137,19 +143,18 @@ def marching_cubes(
     """
     import mcubes
 
-    exponent = np.log(np.maximum(volume.cpu().numpy().astype(np.float32), 1e-30) / threshold)
-    exponent = exponent.clip(-STEEPEST_LOG, STEEPEST_LOG)
-    dense = exponent > 0
+    exponent = log_density(volume.cpu()).numpy()
+    level = math.log(threshold / FAINTEST)
+    dense = exponent > level
     if not dense.any():
         raise UserError(
             f"the field is empty: its density lies between {float(volume.min()):.3g} and {float(volume.max()):.3g}, "
             f"nowhere above the threshold {threshold:.3g}; train longer, or lower the threshold"
         )
     kept, n_floaters = _without_floaters(dense, smallest_share)
-    exponent[dense & ~kept] = -STEEPEST_LOG
-    exponent[solid_occupancy(kept) & ~kept] = STEEPEST_LOG
-    closed = np.pad(exponent, 1, constant_values=-STEEPEST_LOG)
-    vertices, faces = mcubes.marching_cubes(closed, 0.0)
+    exponent[dense & ~kept] = 0.0
+    exponent[solid_occupancy(kept) & ~kept] = math.log(DENSEST / FAINTEST)
+    vertices, faces = mcubes.marching_cubes(np.pad(exponent, 1), level)
     spacing = 2 * bound / (volume.shape[0] - 1)
     vertices, faces = (vertices - 1) * spacing - bound, faces.astype(np.int64)
     if signed_volume(vertices, faces) < 0:
