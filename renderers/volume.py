@@ -24,31 +24,11 @@ from core.types import Cameras, RaySamples, RenderOutput, TensorRecord
 from renderers.compositing import over_background, ray_weights, sum_over_rays
 from renderers.normals import outward_normals
 from renderers.occupancy import OccupancyGrid
+from renderers.packing import PackedSamples, pack
 from renderers.sampling import ball_span, stratified_intervals
 
 # A sample that gives less than this to its ray shows no surface worth a normal.
 FAINT_WEIGHT = 1e-3
-
-
-@dataclass(frozen=True)
-class Candidates(TensorRecord):
-    """The samples of a set of rays that may hold something, ray after ray."""
-
-    positions: Float[Tensor, "samples 3"]
-    distances: Float[Tensor, "samples"]
-    widths: Float[Tensor, "samples"]
-    ray_index: Int[Tensor, "samples"]
-    rank: Int[Tensor, "samples"]
-    """How many candidates of the same ray lie in front of it."""
-
-    def __getitem__(self, chosen: Int[Tensor, "chosen"]) -> "Candidates":
-        return Candidates(
-            self.positions[chosen],
-            self.distances[chosen],
-            self.widths[chosen],
-            self.ray_index[chosen],
-            self.rank[chosen],
-        )
 
 
 @dataclass(frozen=True)
@@ -151,7 +131,11 @@ class VolumeRenderer(Renderer, name="volume"):
     ) -> RayColours:
         """What the rays show: candidates, then the field chunk by chunk, then the sums along each ray."""
         n_rays = len(origins)
-        candidates = self._candidates(field, origins, directions, rng if self.training else None)
+        near, far = ball_span(origins, directions, field.bound)
+        step = 2 * field.bound / self.config.samples_per_ray
+        moved_by = rng if self.training else None
+        intervals = stratified_intervals(near, far, step, self.config.samples_per_ray, moved_by)
+        candidates = pack(origins, directions, intervals, self.occupancy)
         chosen, density, features, weights = self._look(field, candidates, n_rays)
         kept = candidates[chosen]
         weighted = weights[:, None] * torch.cat(
@@ -162,7 +146,7 @@ class VolumeRenderer(Renderer, name="volume"):
         normals = None
         if with_normals:
             visible = (weights > FAINT_WEIGHT).nonzero()[:, 0]
-            outward = outward_normals(field, kept.positions[visible], step=self._interval(field))
+            outward = outward_normals(field, kept.positions[visible], step)
             normals = sum_over_rays(weights[visible, None] * outward, kept.ray_index[visible], n_rays)
         return RayColours(
             foreground=foreground,
@@ -172,29 +156,8 @@ class VolumeRenderer(Renderer, name="volume"):
             samples=RaySamples(kept.positions, kept.widths, kept.ray_index, density, weights),
         )
 
-    def _interval(self, field: DensityField) -> float:
-        return 2 * field.bound / self.config.samples_per_ray
-
-    @torch.no_grad()
-    def _candidates(
-        self, field: DensityField, origins: Tensor, directions: Tensor, rng: Generator | None
-    ) -> Candidates:
-        """Samples inside of the field's ball and in occupied cells."""
-        near, far = ball_span(origins, directions, field.bound)
-        intervals = stratified_intervals(near, far, self._interval(field), self.config.samples_per_ray, rng)
-        in_ball = intervals.widths > 0
-        ray_index, column = in_ball.nonzero(as_tuple=True)
-        distances = intervals.distances[ray_index, column]
-        positions = torch.addcmul(origins[ray_index], directions[ray_index], distances[:, None])
-        occupied = self.occupancy.contains(positions).nonzero()[:, 0]
-        ray_index = ray_index[occupied]
-        n_before = torch.searchsorted(ray_index, torch.arange(len(origins), device=ray_index.device))
-        rank = torch.arange(len(ray_index), device=ray_index.device) - n_before[ray_index]
-        widths = intervals.widths[ray_index, column[occupied]]
-        return Candidates(positions[occupied], distances[occupied], widths, ray_index, rank)
-
     def _look(
-        self, field: DensityField, candidates: Candidates, n_rays: int
+        self, field: DensityField, candidates: PackedSamples, n_rays: int
     ) -> tuple[
         Int[Tensor, "samples"], Float[Tensor, "samples"], Float[Tensor, "samples channels"], Float[Tensor, "samples"]
     ]:
@@ -205,7 +168,7 @@ class VolumeRenderer(Renderer, name="volume"):
         """
         size = self.config.samples_per_chunk
         deepest = -math.log(self.config.early_stop) if self.config.early_stop > 0 else math.inf
-        n_chunks = max(1, math.ceil((int(candidates.rank.max()) + 1) / size)) if len(candidates.rank) else 1
+        n_chunks = max(1, math.ceil((int(candidates.rank.max()) + 1) / size)) if len(candidates) else 1
         passed = candidates.positions.new_zeros(n_rays, 1)
         looked: list[tuple[Tensor, ...]] = []
         for chunk in range(n_chunks):
