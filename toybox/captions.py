@@ -84,7 +84,8 @@ def draw_subject(rng: np.random.Generator, kind: str, seen: bool = True, two_col
     """A subject of this kind from training (or, not `seen`, from what is held out).
 
     Args:
-        two_colours: the share of subjects with two named colours.
+        two_colours: the share of subjects with two named colours (all, where a kind has no held-out pair).
     """
-    pool = _by_kind(kind, bool(rng.random() < two_colours), seen)
+    two = bool(rng.random() < two_colours)
+    pool = _by_kind(kind, two, seen) or _by_kind(kind, not two, seen)
     return pool[rng.integers(len(pool))]

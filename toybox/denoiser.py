@@ -31,7 +31,7 @@ class DenoiserSettings:
         ema: highest decay of the average of the weights, which is what ships.
     """
 
-    steps: int = 4100
+    steps: int = 3400
     coarse: float = 0.68
     coarse_batch: int = 64
     fine_batch: int = 32

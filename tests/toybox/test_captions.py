@@ -53,7 +53,8 @@ def test_cameras_stand_where_captions_say():
     origin, directions = view_rays(View(elevation_deg=0, azimuth_deg=0, radius=1.5, fovy_deg=50), size=65)
     np.testing.assert_allclose(origin, [0, 0, 1.5], atol=1e-12)
     np.testing.assert_allclose(directions[32, 32], [0, 0, -1], atol=1e-12)
-    assert directions[32, 64, 0] > 0.3 and directions[0, 32, 1] > 0.3  # +x to the right, +y up
+    assert directions[32, 64, 0] > 0.3
+    assert directions[0, 32, 1] > 0.3
     right, _ = view_rays(View(0, 90, 1.5, 50), size=1)
     np.testing.assert_allclose(right, [1.5, 0, 0], atol=1e-12)
     above, _ = view_rays(View(80, 0, 1.5, 50), size=1)
@@ -73,7 +74,8 @@ def test_tokenizer_knows_its_words_and_spells_out_any_other():
     for word in load_world().vocabulary:
         assert len(tokenizer.tokenize(word)) == 1, word
     spelled = tokenizer.tokenize("zebra ☃")
-    assert len(spelled) > 2 and tokenizer.unk_token not in spelled
+    assert len(spelled) > 2
+    assert tokenizer.unk_token not in spelled
     assert tokenizer.decode(tokenizer("a zebra").input_ids, skip_special_tokens=True) == "a zebra"
     longest = max((s.caption("overhead") for s in subjects(True)), key=lambda text: len(tokenizer(text).input_ids))
     assert len(tokenizer(longest).input_ids) <= MAX_LENGTH

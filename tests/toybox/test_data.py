@@ -25,7 +25,8 @@ def test_caster_agrees_with_trimesh_containment_along_the_ray():
     assert 0.1 < inside.mean() < 0.5
     lengths = np.linalg.norm(normals[inside].astype(float) / 127, axis=-1)
     np.testing.assert_allclose(lengths, 1, atol=0.02)
-    assert not inside[0].any() and not inside[:, 0].any()  # the ball is never cut off
+    assert not inside[0].any()
+    assert not inside[:, 0].any()
 
 
 def test_normals_of_a_ball_point_from_its_centre():
@@ -36,7 +37,8 @@ def test_normals_of_a_ball_point_from_its_centre():
     rows, columns = np.nonzero(parts == base)
     up = normals[rows, columns, 1] / 127
     right = normals[rows, columns, 0] / 127
-    assert np.corrcoef(up, -rows)[0, 1] > 0.95 and np.corrcoef(right, columns)[0, 1] > 0.95
+    assert np.corrcoef(up, -rows)[0, 1] > 0.95
+    assert np.corrcoef(right, columns)[0, 1] > 0.95
 
 
 def test_shade_by_hand():
@@ -62,7 +64,8 @@ def test_paint_shows_background_and_coverage():
 
 def test_batches_depend_on_their_seed_alone(store):
     one, same, other = (store.draw(np.random.default_rng((1, step)), 4, 64) for step in (7, 7, 8))
-    assert torch.equal(one.pictures, same.pictures) and one.subjects == same.subjects
+    assert torch.equal(one.pictures, same.pictures)
+    assert one.subjects == same.subjects
     assert not torch.equal(one.pictures, other.pictures)
 
 
@@ -74,7 +77,9 @@ def test_repainting_equals_painting_on_the_other_background(store):
     torch.testing.assert_close(moved[empty], others[:, :, None, None].expand_as(moved)[empty])
     full = (batch.coverage == 1).expand_as(moved)
     assert torch.equal(moved[full], batch.pictures[full])
-    torch.testing.assert_close(repaint(batch.__class__(moved, batch.coverage, others, (), ()), batch.backgrounds), batch.pictures)
+    torch.testing.assert_close(
+        repaint(batch.__class__(moved, batch.coverage, others, (), ()), batch.backgrounds), batch.pictures
+    )
 
 
 def test_rendering_goes_on_where_it_stopped(tmp_path, store):

@@ -68,7 +68,7 @@ class Judge(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        widths = (24, 48, 80, 144)
+        widths = (16, 40, 72, 128)
         self.stem = nn.Conv2d(3, widths[0], 3, padding=1)
         self.blocks = nn.Sequential(*(_Block(a, b) for a, b in zip(widths, (*widths[1:], widths[-1]), strict=True)))
         self.hidden = nn.Linear(widths[-1] * 4, 192)

@@ -31,15 +31,18 @@ SAVE_EVERY = 200
 
 @dataclass(frozen=True)
 class JudgeSettings:
-    """How the judge is trained; `spoiled` is the share of pictures that show no whole object."""
+    """How the judge is trained; `spoiled` is the share of pictures that show no whole object.
 
-    steps: int = 3600
-    batch: int = 64
+    Every `round_trip_every`-th batch is sent through the autoencoder.
+    """
+
+    steps: int = 2200
+    batch: int = 56
     rate: float = 2e-3
     views: int = 160
     test_views: int = 24
     spoiled: float = 0.2
-    round_trip: float = 0.15
+    round_trip_every: int = 25
     seed: int = 101
 
 
@@ -67,10 +70,12 @@ def any_subject(rng: np.random.Generator, kind: str) -> Subject:
     return draw_subject(rng, kind, seen=bool(rng.random() < 0.85))
 
 
-def set_exam(store: BufferStore, rng: np.random.Generator, count: int, settings: JudgeSettings) -> Exam:
-    """`count` pictures with their answers, a share of them spoiled."""
+def set_exam(
+    store: BufferStore, rng: np.random.Generator, count: int, spoiled_share: float, vae: AutoencoderKL | None = None
+) -> Exam:
+    """`count` pictures with their answers, a share of them spoiled; with `vae`, all are sent through it."""
     kinds = [store.kinds[i] for i in rng.integers(len(store.kinds), size=count)]
-    spoiled = rng.random(count) < settings.spoiled
+    spoiled = rng.random(count) < spoiled_share
     buffers, views = [], []
     for kind, bad in zip(kinds, spoiled, strict=True):
         parts, normals, view = store.pick(rng, kind)
@@ -80,7 +85,9 @@ def set_exam(store: BufferStore, rng: np.random.Generator, count: int, settings:
         buffers.append((parts, normals))
         views.append(view)
     subjects = [any_subject(rng, kind) for kind in kinds]
-    pictures, _, _ = paint_subjects(buffers, subjects, rng, any_light(rng, count), PICTURE_SIZE)
+    pictures, _, _ = paint_subjects(buffers, subjects, rng, any_light(rng, count), PICTURE_SIZE if vae else SIZE)
+    if vae:
+        pictures = F.avg_pool2d(round_trips(vae, pictures), PICTURE_SIZE // SIZE)
     return _answers(pictures, kinds, spoiled, subjects, views)
 
 
@@ -113,7 +120,9 @@ def judge_loss(judge: Judge, pictures: Tensor, exam: Exam) -> Tensor:
 @torch.no_grad()
 def round_trips(vae: AutoencoderKL, pictures: Tensor) -> Tensor:
     """What the autoencoder makes of pictures [batch, 3, height, width] in 0..1."""
-    return (vae.decode(vae.encode(pictures * 2 - 1).latent_dist.mean).sample / 2 + 0.5).clamp(0, 1)
+    with torch.autocast("cpu", torch.bfloat16):
+        made = vae.decode(vae.encode(pictures * 2 - 1).latent_dist.mean).sample
+    return (made.float() / 2 + 0.5).clamp(0, 1)
 
 
 def train_judge(store: BufferStore, vae: AutoencoderKL, work: Path, settings: JudgeSettings) -> tuple[Judge, float]:
@@ -131,12 +140,11 @@ def train_judge(store: BufferStore, vae: AutoencoderKL, work: Path, settings: Ju
         for group in optimiser.param_groups:
             group["lr"] = cosine_rate(step, settings.steps, settings.rate, warmup=50)
         rng = torch.Generator().manual_seed(settings.seed * 10**6 + step)
-        exam = set_exam(store, np.random.default_rng((settings.seed, step)), settings.batch, settings)
-        through = round(settings.round_trip * settings.batch)
-        pictures = torch.cat([round_trips(vae, exam.pictures[:through]), exam.pictures[through:]])
-        pictures = weather(F.avg_pool2d(pictures, PICTURE_SIZE // SIZE), rng)
+        draws = np.random.default_rng((settings.seed, step))
+        through = vae if step % settings.round_trip_every == 0 else None
+        exam = set_exam(store, draws, settings.batch, settings.spoiled, through)
         with torch.autocast("cpu", torch.bfloat16):
-            loss = judge_loss(judge, pictures, exam)
+            loss = judge_loss(judge, weather(exam.pictures, rng), exam)
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(judge.parameters(), 1.0)
@@ -149,14 +157,12 @@ def train_judge(store: BufferStore, vae: AutoencoderKL, work: Path, settings: Ju
     return judge.eval().requires_grad_(False), float(np.mean(losses[-100:]))
 
 
-def examine(judge: Judge, store: BufferStore, seed: int, settings: JudgeSettings, count: int = 3000) -> dict:
+def examine(judge: Judge, store: BufferStore, seed: int, count: int = 3000) -> dict:
     """The judge's marks on unspoiled pictures of `store`, and its recall of NOTHING on spoiled ones."""
-    clean = JudgeSettings(**{**asdict(settings), "spoiled": 0.0})
-    spoiled = JudgeSettings(**{**asdict(settings), "spoiled": 1.0})
     objects, colours = object_classes(), colour_classes()
     right = {"object": [], "main": [], "second": [], "both": [], "azimuth": [], "nothing": []}
     for chunk in range(count // 100):
-        exam = set_exam(store, np.random.default_rng((seed, chunk)), 100, clean)
+        exam = set_exam(store, np.random.default_rng((seed, chunk)), 100, spoiled_share=0.0)
         for row, verdict in enumerate(judge.verdicts(exam.pictures)):
             named = verdict.kind == objects[exam.kind[row]], verdict.main == colours[exam.main[row]]
             right["object"].append(named[0])
@@ -166,7 +172,7 @@ def examine(judge: Judge, store: BufferStore, seed: int, settings: JudgeSettings
             if exam.has_front[row]:
                 true = torch.atan2(*exam.azimuth[row]).rad2deg().item()
                 right["azimuth"].append(abs((verdict.azimuth_deg - true + 180) % 360 - 180) <= 30)
-        exam = set_exam(store, np.random.default_rng((seed, chunk, 1)), 30, spoiled)
+        exam = set_exam(store, np.random.default_rng((seed, chunk, 1)), 30, spoiled_share=1.0)
         right["nothing"] += [verdict.kind == NOTHING for verdict in judge.verdicts(exam.pictures)]
     return {name: round(float(np.mean(marks)), 4) for name, marks in right.items()}
 
@@ -185,7 +191,7 @@ def main(arguments: list[str] | None = None) -> int:
     render_buffers(options.work / "judge-test", settings.test_views, PICTURE_SIZE, 3, TEST_ELEVATION_DEG)
     vae = AutoencoderKL.from_pretrained(MODEL_FOLDER / "vae", local_files_only=True).requires_grad_(False)
     judge, loss = train_judge(BufferStore(options.work / "judge"), vae, options.work, settings)
-    marks = examine(judge, BufferStore(options.work / "judge-test"), seed=4, settings=settings)
+    marks = examine(judge, BufferStore(options.work / "judge-test"), seed=4)
     facts = {
         "settings": asdict(settings),
         "loss": loss,
