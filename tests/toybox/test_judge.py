@@ -6,9 +6,9 @@ import torch
 
 from toybox.buffers import EMPTY, Caster, View
 from toybox.data import BufferStore, render_buffers
-from toybox.judge.network import FOLDER, NOTHING, SIZE, load_judge, object_classes
+from toybox.judge.network import FOLDER, NOTHING, SIZE, Judge, load_judge, object_classes
 from toybox.judge.spoil import bare, blob, eaten, half, merged, weather
-from toybox.judge.train import any_light, examine, set_exam
+from toybox.judge.train import any_light, examine, judge_loss, set_exam
 from toybox.scenes import build
 from toybox.world import load_world
 
@@ -70,6 +70,21 @@ def test_answers_follow_the_pictures(store):
     fronts = torch.tensor([k != nothing and load_world().kinds[object_classes()[k]].front for k in exam.kind.tolist()])
     assert torch.equal(exam.has_front, fronts)
     torch.testing.assert_close(exam.azimuth.norm(dim=1), torch.ones(60))
+
+
+def test_few_steps_lower_the_loss(store):
+    exam = set_exam(store, np.random.default_rng(2), 24, spoiled_share=0.2)
+    torch.manual_seed(0)
+    judge = Judge()
+    optimiser = torch.optim.AdamW(judge.parameters(), lr=1e-3)
+    losses = []
+    for _ in range(8):
+        loss = judge_loss(judge, exam.pictures, exam)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.9 * losses[0]
 
 
 def test_judge_is_small_and_keeps_its_marks_on_fresh_renders(store):
