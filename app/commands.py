@@ -13,7 +13,6 @@ from app.job import Job, build_system, find_job, load_weights, trained_system
 from app.run_folder import keep_recipe, locked, new_run_folder, run_name
 from app.training import Device, Progress, StopOnSignal, make_trainer, settle_device, settle_precision
 from core.errors import UserError
-from core.kinds import System
 from core.part import Choice
 from core.recipe import Recipe, dump_recipe
 from systems.base import LightningSystem
@@ -131,6 +130,8 @@ def dry_run(job: Job, device: Device, out: Path) -> str:
     if job.checkpoint is not None:
         load_weights(system, job.checkpoint)
     system.to(device)
+    system.prepare()
+    _one_pass(system)  # the first one loads libraries and fills caches
     seconds = _one_pass(system)
     n_trained = sum(parameter.numel() for parameter in system.parameters() if parameter.requires_grad)
     parts = {
@@ -144,7 +145,7 @@ def dry_run(job: Job, device: Device, out: Path) -> str:
         f"prompt: {recipe.prompt!r}",
         f"system: {recipe.system.part.part_name} ({', '.join(named)})",
         f"trained parameters: {n_trained:,}",
-        f"steps: {recipe.trainer.max_steps} on {device} in {precision}; the first took {seconds:.2f} s without warm-up",
+        f"steps: {recipe.trainer.max_steps} on {device} in {precision}, about {seconds:.2g} s each",
         f"memory: about {memory / 2**30:.1f} GiB at the peak of a step",
         f"run folder: {job.folder or out / run_name(recipe)}{' (resumed)' if job.folder else ''}",
         f"then: {', '.join(choice.part.part_name for choice in recipe.exporters) or 'no exporters'}",
@@ -153,17 +154,17 @@ def dry_run(job: Job, device: Device, out: Path) -> str:
     return "\n".join(lines)
 
 
-def _one_pass(system: System) -> float:
+def _one_pass(system: LightningSystem) -> float:
     """One step without an optimiser, in seconds."""
-    assert isinstance(system, LightningSystem)
-    system.prepare()
     start = time.monotonic()
     rng = torch.Generator(system.device).manual_seed(0)
     n_views = system.views.n_views
     cameras = system.validation_cameras(n_views, system.guidance.latent_size)
     system.renderer.prepare(system.geometry, 0, rng)
     terms, _ = system.losses(cameras, 0, rng)
-    torch.stack(list(terms.values())).sum().backward()
+    loss = torch.stack(list(terms.values())).sum()
+    loss.backward()
+    float(loss)  # waits for a GPU
     system.zero_grad(set_to_none=True)
     return time.monotonic() - start
 

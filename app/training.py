@@ -12,7 +12,6 @@ from typing import Any, Literal
 import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import disable_possible_user_warnings
-from torch import Tensor
 from tqdm import tqdm
 
 from core.errors import UserError
@@ -93,7 +92,7 @@ class Progress(Callback):
         """One step further."""
         if self._bar is None:
             return
-        loss = _number(trainer.callback_metrics.get("loss"))
+        loss = float(outputs["loss"])
         if not self._bar.disable:
             self._bar.set_postfix_str(f"loss {loss:.4f}", refresh=False)
             self._bar.update(trainer.global_step - self._bar.n)
@@ -145,7 +144,3 @@ class StopOnSignal(Callback):
 
         for each in self._before:
             signal.signal(each, stop)
-
-
-def _number(value: Tensor | None) -> float:
-    return float("nan") if value is None else float(value)
