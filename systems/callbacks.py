@@ -67,7 +67,7 @@ class MetricsLog(Callback):
         """Start the clock."""
         self._began, self._first_step = time.monotonic(), trainer.global_step
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *_: Any) -> None:
         """Write one line.
 
         Raises:
@@ -76,7 +76,7 @@ class MetricsLog(Callback):
         step = trainer.global_step
         if not (is_due(step, self.every) or step == 1):
             return
-        numbers = {name: float(value) for name, value in sorted(trainer.callback_metrics.items())}
+        numbers = {name: float(value) for name, value in outputs["numbers"].items()}
         if not torch.isfinite(torch.tensor(numbers["loss"])):
             raise UserError(
                 f"step {step}: the loss is {numbers['loss']}. Lower system.guidance.guidance_scale or the learning "

@@ -37,7 +37,9 @@ def small_config(guidance: Choice, **changes: Any) -> LatentNeRF.Config:
             log2_table_size=12,
             hidden_width=16,
             bound=0.6,
-            blob_radius=0.2,
+            blob_radius=0.25,
+            grid_learning_rate=0.05,
+            mlp_learning_rate=0.02,
         ),
         "background": Choice.of(RandomColor),
         "renderer": Choice.of(

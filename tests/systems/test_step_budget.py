@@ -1,5 +1,8 @@
-"""A training step stays easy to follow: few of our files, few calls between them."""
+"""A training step stays easy to follow: few of our files take part, and they call each other few times."""
 
+import json
+import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -8,29 +11,24 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 FLOORS = ("core", "geometry", "guidance", "renderers", "systems")
+MOST_FILES, MOST_CALLS = 20, 40
 
 
-def _calls_between_files(action: Callable[[], Any]) -> list[tuple[str, str]]:
-    """(calling file, called file) of each call from one of our files into another, straight or through a library."""
-    ours = {str(ROOT / floor) for floor in FLOORS}
+def calls_between_files(action: Callable[[], Any]) -> list[tuple[str, str]]:
+    """(calling file, called file) for each call from one of our files into another, straight or through a library."""
     stack: list[str] = []
     calls: list[tuple[str, str]] = []
 
-    def own(frame: FrameType) -> str | None:
-        path = frame.f_code.co_filename
-        is_ours = any(path.startswith(f"{folder}/") for folder in ours)
-        return path.removeprefix(f"{ROOT}/") if is_ours else None
-
     def watch(frame: FrameType, event: str, _: Any) -> None:
-        path = own(frame)
-        if path is None or frame.f_code.co_name.startswith("<"):  # comprehensions are no calls
+        path = os.path.relpath(frame.f_code.co_filename, ROOT)
+        if event not in ("call", "return") or path.split(os.sep)[0] not in FLOORS:
             return
-        if event == "call":
-            if stack and stack[-1] != path:
-                calls.append((stack[-1], path))
-            stack.append(path)
-        elif event == "return" and stack:
+        if event == "return":
             stack.pop()
+            return
+        if stack and stack[-1] != path:
+            calls.append((stack[-1], path))
+        stack.append(path)
 
     sys.setprofile(watch)
     try:
@@ -40,8 +38,37 @@ def _calls_between_files(action: Callable[[], Any]) -> list[tuple[str, str]]:
     return calls
 
 
-_MEASURE = """
-import json, sys
-from pathlib import Path
-sys.path.insert(0, {root!r})
-"""
+def measure(model: Path) -> None:
+    """Print the calls of one training step as JSON."""
+    from tests.systems.small_systems import distilling_system
+
+    system = distilling_system(model)
+    system.prepare()
+    print(json.dumps(calls_between_files(lambda: system.training_step(0, 0)["loss"].backward())))
+
+
+def test_files_entered_and_calls_between_them_in_one_step(tiny_model: Callable[..., Path]):
+    # A process of its own, without the shape checks: they put frames of theirs between ours.
+    script = "import sys, pathlib, tests.systems.test_step_budget as here; here.measure(pathlib.Path(sys.argv[1]))"
+    ran = subprocess.run(
+        [sys.executable, "-c", script, str(tiny_model())], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    calls = json.loads(ran.stdout.splitlines()[-1])
+    files = {name for pair in calls for name in pair}
+    listing = "\n".join(f"{caller} -> {called}" for caller, called in calls)
+    assert {"systems/base.py", "renderers/volume.py", "guidance/latent_sds.py", "guidance/sds.py"} <= files
+    assert len(files) <= MOST_FILES, f"{len(files)} files:\n{listing}"
+    assert len(calls) <= MOST_CALLS, f"{len(calls)} calls:\n{listing}"
+
+
+def test_the_counter_counts_calls_through_libraries():
+    from core.schedule import Schedule
+    from systems.views import Views
+
+    def action() -> None:
+        Views()  # systems/views.py -> core/errors.py five times (range checks)
+        list(map(Schedule.constant, [1.0]))
+
+    calls = calls_between_files(action)
+    assert {caller for caller, _ in calls} <= {"systems/views.py", "core/schedule.py"}
+    assert ("systems/views.py", "core/errors.py") in calls

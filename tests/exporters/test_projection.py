@@ -1,0 +1,111 @@
+"""Colours from pictures: projection, visibility and blending."""
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+
+from core.cameras import camera_rays, orbit_cameras
+from core.types import Cameras
+from exporters.projection import Photographs, point_colours, project
+
+SIZE = 64
+
+
+def _around(n_views: int) -> Cameras:
+    ones = torch.ones(n_views)
+    return orbit_cameras(25 * ones, torch.arange(n_views) * 360 / n_views, 1.6 * ones, 47 * ones, SIZE, SIZE)
+
+
+def _from(elevation_deg: float, azimuth_deg: float) -> Cameras:
+    values = (torch.tensor([value]) for value in (elevation_deg, azimuth_deg, 1.6, 47.0))
+    return orbit_cameras(*values, SIZE, SIZE)
+
+
+def test_points_on_a_ray_project_to_its_pixel():
+    cameras = _around(3)
+    rays = camera_rays(cameras)
+    for view, row, column in ((0, 0, 0), (1, 17, 50), (2, 63, 31)):
+        points = rays.origins[view, row, column] + torch.tensor([[0.5], [2.0]]) * rays.directions[view, row, column]
+        expected = torch.tensor([(column + 0.5) / SIZE * 2 - 1, (row + 0.5) / SIZE * 2 - 1])
+        torch.testing.assert_close(project(points, cameras[view : view + 1]), expected.expand(2, 2), atol=1e-5, rtol=0)
+
+
+def test_points_behind_the_camera_are_outside():
+    camera = _from(0.0, 0.0)
+    assert bool((project(torch.tensor([[0.0, 0.0, 2.0]]), camera).abs() > 1).all())
+
+
+def _level(*azimuth_deg: float) -> Cameras:
+    """Cameras on the horizon."""
+    ones = torch.ones(len(azimuth_deg))
+    return orbit_cameras(0 * ones, torch.tensor(azimuth_deg), 1.6 * ones, 47 * ones, SIZE, SIZE)
+
+
+def _flat(cameras: Cameras, colours: list[list[float]]) -> Photographs:
+    """Pictures of one colour each, all of it object."""
+    pictures = torch.tensor(colours)[:, None, None].expand(-1, SIZE, SIZE, 3)
+    return Photographs(cameras, pictures, torch.ones(len(cameras), SIZE, SIZE))
+
+
+def test_a_point_takes_the_colour_of_the_picture_that_faces_it():
+    ball = trimesh.creation.icosphere(subdivisions=3, radius=0.4)
+    cameras = _level(0.0, 180.0)
+    photographs = _flat(cameras, [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+    vertices, normals = np.asarray(ball.vertices, np.float32), np.asarray(ball.vertex_normals, np.float32)
+    colours = point_colours(vertices, normals, photographs, vertices, np.asarray(ball.faces))
+    front, back = vertices[:, 2] > 0.2, vertices[:, 2] < -0.2
+    assert colours[front] == pytest.approx(np.tile([1, 0, 0], (front.sum(), 1)), abs=1e-6)
+    assert colours[back] == pytest.approx(np.tile([0, 0, 1], (back.sum(), 1)), abs=1e-6)
+
+
+def test_what_another_part_hides_is_not_painted_through_it():
+    plate = trimesh.creation.box((0.8, 0.8, 0.02))
+    shield = trimesh.creation.box((0.8, 0.8, 0.02))
+    shield.apply_translation((0, 0, 0.3))
+    both = trimesh.util.concatenate([plate, shield])
+    points = np.array([[0.0, 0.0, 0.01], [0.0, 0.0, 0.31]], np.float32)
+    normals = np.array([[0, 0, 1], [0, 0, 1]], np.float32)
+    side = 75.0  # looks into the gap, from a direction in which the shield does not hide the plate's middle
+    cameras = _level(0.0, side)
+    photographs = _flat(cameras, [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    colours = point_colours(points, normals, photographs, np.asarray(both.vertices), np.asarray(both.faces))
+    assert colours[0] == pytest.approx([0, 1, 0], abs=1e-6)
+    assert colours[1, 0] > 0.9
+
+
+def test_unseen_points_take_the_nearest_seen_colour():
+    ball = trimesh.creation.icosphere(subdivisions=2, radius=0.4)
+    vertices, normals = np.asarray(ball.vertices, np.float32), np.asarray(ball.vertex_normals, np.float32)
+    photographs = _flat(_from(0.0, 0.0), [[0.2, 0.4, 0.6]])
+    colours = point_colours(vertices, normals, photographs, vertices, np.asarray(ball.faces))
+    assert colours == pytest.approx(np.tile([0.2, 0.4, 0.6], (len(vertices), 1)), abs=1e-6)
+
+
+def test_a_surface_that_nobody_sees_is_grey():
+    points = np.array([[0.0, 0.0, -0.4]], np.float32)
+    faces = np.array([[0, 0, 0]])
+    colours = point_colours(
+        points, np.array([[0, 0, -1]], np.float32), _flat(_from(0.0, 0.0), [[1.0, 0, 0]]), points, faces
+    )
+    assert colours.tolist() == [[0.5, 0.5, 0.5]]
+
+
+def test_background_at_the_silhouette_hardly_counts():
+    """A thin upright plate: of two pictures one shows its edge before white, the other its face."""
+    photographs = _flat(
+        _level(-30.0, 30.0),
+        [[1.0, 1.0, 1.0], [1.0, 0.0, 0.0]],
+    )
+    opacity = photographs.opacity.clone()
+    opacity[0, :, SIZE // 2 + 1 :] = 0  # the first picture has background right beside the point
+    opacity[0, :, : SIZE // 2 - 1] = 0
+    points, normals = np.array([[0.0, 0.0, 0.0]], np.float32), np.array([[0, 0, 1]], np.float32)
+    seen = point_colours(
+        points,
+        normals,
+        Photographs(photographs.cameras, photographs.colours, opacity),
+        np.array([[5, 5, 5], [6, 5, 5], [5, 6, 5]], np.float32),
+        np.array([[0, 1, 2]]),
+    )
+    assert seen[0] == pytest.approx([1, 0.02, 0.02], abs=0.01)

@@ -1,0 +1,49 @@
+"""Previews, checkpoints and the log of numbers."""
+
+import csv
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from core.errors import UserError
+from systems.callbacks import CHECKPOINT, Checkpoints, MetricsLog, Previews, is_due
+from tests.systems.small_systems import fitting_system, quiet_trainer
+
+
+def test_due_every_so_many_steps():
+    assert [step for step in range(10) if is_due(step, 3)] == [3, 6, 9]
+    assert not any(is_due(step, 0) for step in range(10))
+
+
+def test_a_training_leaves_previews_numbers_and_a_checkpoint(tmp_path: Path):
+    callbacks = [Previews(tmp_path, 2, 2), Checkpoints(tmp_path, 2), MetricsLog(tmp_path, every=2)]
+    quiet_trainer(5, callbacks).fit(fitting_system(5))
+    assert sorted(path.name for path in (tmp_path / "previews").iterdir()) == ["step-000002.png", "step-000004.png"]
+    with Image.open(tmp_path / "previews" / "step-000004.png") as sheet:
+        assert sheet.size == (2 * 16 + 4, 4 * 16 + 3 * 4)
+    assert torch.load(tmp_path / CHECKPOINT, weights_only=True)["global_step"] == 5
+    with (tmp_path / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["step"] for row in rows] == ["1", "2", "4"]
+    for row in rows:
+        total = float(row["loss/sds"]) + 0.01 * float(row["loss/sparsity"])
+        assert float(row["loss"]) == pytest.approx(total, rel=1e-4)
+        assert float(row["steps_per_second"]) > 0
+
+
+def test_resuming_appends_to_the_numbers(tmp_path: Path):
+    quiet_trainer(2, [Checkpoints(tmp_path, 0), MetricsLog(tmp_path, every=1)]).fit(fitting_system(4))
+    resumed = quiet_trainer(4, [MetricsLog(tmp_path, every=1)])
+    resumed.fit(fitting_system(4), ckpt_path=tmp_path / CHECKPOINT, weights_only=True)
+    lines = (tmp_path / "metrics.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in lines] == ["step", "1", "2", "3", "4"]
+
+
+def test_a_loss_that_is_no_number_ends_the_training_with_advice(tmp_path: Path):
+    system = fitting_system(3)
+    system.guidance.set_target(lambda cameras: torch.full((2, 16, 16, 3), torch.nan))  # pyright: ignore
+    with pytest.raises(UserError, match=r"step 1: the loss is nan\. Lower system\.guidance\.guidance_scale") as caught:
+        quiet_trainer(3, [MetricsLog(tmp_path)]).fit(system)
+    assert caught.value.exit_code == 1

@@ -1,0 +1,57 @@
+"""Every recipe of configs/ trains three steps and validates, with a tiny random model of the same family."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.parts import load_house
+from core.recipe import load_recipe, read_recipe
+from tests.systems.small_systems import quiet_trainer
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+RECIPES = sorted(CONFIGS.glob("*.yaml"))
+
+#: Sizes alone; what a recipe chooses stays as it is.
+SMALL = [
+    "system.renderer.samples_per_ray=12",
+    "system.renderer.occupancy_resolution=16",
+    "system.geometry.log2_table_size=8",
+    "trainer.max_steps=3",
+]
+#: What the real model behind a recipe predicts, and whether it says what it was trained to see.
+FAMILIES: dict[str, tuple[Any, bool]] = {
+    "toybox": ("v_prediction", True),
+    "stable-diffusion-v1-5/stable-diffusion-v1-5": ("epsilon", False),
+}
+
+
+def test_there_are_recipes():
+    assert {path.name for path in RECIPES} >= {"latent-nerf.yaml", "latent-nerf-sd.yaml"}
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)
+def test_three_steps_and_a_validation(path: Path, tiny_model: Callable[..., Path], tmp_path: Path):
+    load_house()
+    as_written = read_recipe(load_recipe(path))
+    family, has_world = FAMILIES[as_written.system.config.guidance.config.model]
+    model = tiny_model(family)
+    if has_world:
+        world = CONFIGS.parent / "toybox" / "model" / "world.json"
+        model = Path(shutil.copytree(model, tmp_path / "model"))
+        shutil.copy(world, model)
+    recipe = read_recipe(load_recipe(path, [*SMALL, f"system.guidance.model={model}"]))
+    system: Any = recipe.system.build("a red mushroom", recipe.seed, 3)
+    before = {name: value.clone() for name, value in system.state_dict().items()}
+    trainer = quiet_trainer(3)
+    trainer.fit(system)
+    assert trainer.global_step == 3
+    changed = [name for name, value in system.named_parameters() if not (before[name] == value).all()]
+    assert any(name.startswith("geometry") for name in changed)
+    (numbers,) = quiet_trainer(3).validate(system, verbose=False)
+    assert 0 < numbers["validation/opacity"] < 1
+    if has_world:
+        assert system.views.elevation_deg == system.guidance.world.elevation_deg
+        assert len(system.background.bank) == len(system.guidance.world.backgrounds)
