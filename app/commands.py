@@ -134,13 +134,10 @@ def dry_run(job: Job, device: Device, out: Path) -> str:
     _one_pass(system)  # the first one loads libraries and fills caches
     seconds = _one_pass(system)
     n_trained = sum(parameter.numel() for parameter in system.parameters() if parameter.requires_grad)
-    parts = {
-        kind: getattr(recipe.system.config, kind, None) for kind in ("geometry", "renderer", "background", "guidance")
-    }
-    named = [f"{kind} {choice.part.part_name}" for kind, choice in parts.items() if isinstance(choice, Choice)]
-    memory = (
-        _peak_bytes(device) + 2 * 4 * n_trained
-    )  # Adam keeps two numbers for each parameter, from the first step on
+    settings = vars(recipe.system.config)
+    named = [f"{key} {choice.part.part_name}" for key, choice in settings.items() if isinstance(choice, Choice)]
+    # From the first step on, Adam keeps two numbers for each parameter.
+    memory = _peak_bytes(device) + 2 * 4 * n_trained
     lines = [
         f"prompt: {recipe.prompt!r}",
         f"system: {recipe.system.part.part_name} ({', '.join(named)})",
@@ -164,7 +161,7 @@ def _one_pass(system: LightningSystem) -> float:
     terms, _ = system.losses(cameras, 0, rng)
     loss = torch.stack(list(terms.values())).sum()
     loss.backward()
-    float(loss)  # waits for a GPU
+    float(loss.detach())  # waits for a GPU
     system.zero_grad(set_to_none=True)
     return time.monotonic() - start
 

@@ -82,7 +82,7 @@ def test_dry_run_builds_everything_and_writes_nothing(
     before = runs(command)
     assert main([*command, "--prompt", "a blue ball", "--dry-run"]) == 0
     text = capsys.readouterr().out
-    assert "geometry voxels, renderer volume, background solid, guidance target-image" in text
+    assert "geometry voxels, background solid, renderer volume, guidance target-image" in text
     assert "trained parameters: 6,912\n" in text  # 12^3 cells of a density and three colours
     assert "steps: 3 on cpu in 32-true" in text
     assert "GiB at the peak of a step" in text
