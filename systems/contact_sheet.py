@@ -56,7 +56,7 @@ def shown_depth(render: RenderOutput) -> Float[Tensor, "views height width 3"]:
 
 
 def shown_normals(render: RenderOutput) -> Float[Tensor, "views height width 3"]:
-    """(n + 1) / 2 of the outward unit normal in world space: red is +x, green is up, blue is the front; black elsewhere.
+    """(n + 1) / 2 of the outward unit normal in world space: red is +x, green up, blue the front; black elsewhere.
 
     Raises:
         ValueError: the views were rendered without normals.

@@ -44,7 +44,11 @@ def measure(model: Path) -> None:
 
     system = distilling_system(model)
     system.prepare()
-    print(json.dumps(calls_between_files(lambda: system.training_step(0, 0)["loss"].backward())))
+
+    def one_step() -> None:
+        system.training_step(0, 0)["loss"].backward()
+
+    print(json.dumps(calls_between_files(one_step)))
 
 
 def test_files_entered_and_calls_between_them_in_one_step(tiny_model: Callable[..., Path]):
