@@ -14,10 +14,13 @@ patches); left at random it was found useless and died (measured: deviation 0.00
 All of it stays trainable. `area_means` computes the same latents from pictures, for a loss that keeps them near.
 """
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
-from diffusers import AutoencoderKL
 from torch import Tensor, nn
+
+from toybox.latents import AutoencoderKL
 
 LAST_HALVING = "down_blocks.1.downsamplers.0.conv"  # of an encoder that halves twice
 LEVEL = 6.0  # of the constant channel
@@ -49,10 +52,11 @@ def area_means(pictures: Tensor, cell: int) -> Tensor:
     return torch.cat([mean, SLOPE * (halves[:, :, ::2] - halves[:, :, 1::2])], dim=1)
 
 
-def _lay_path(network: nn.Module, signals: int, example: Tensor) -> None:
+def _lay_path(network: Any, signals: int, example: Tensor) -> None:
     path = slice(1, 1 + 2 * signals)
-    for name, conv in network.named_modules():
-        if not isinstance(conv, nn.Conv2d) or name.endswith("conv_out"):
+    convolutions: list[tuple[str, Any]] = [(n, m) for n, m in network.named_modules() if isinstance(m, nn.Conv2d)]
+    for name, conv in convolutions:
+        if name.endswith("conv_out"):
             continue
         if not name.endswith("conv2"):  # the residual branch's last convolution adds nothing to the constant
             conv.weight[0], conv.bias[0] = 0, LEVEL
@@ -79,7 +83,7 @@ def _lay_path(network: nn.Module, signals: int, example: Tensor) -> None:
     _calibrate(network, example)
 
 
-def _read_slope(conv: nn.Conv2d) -> None:
+def _read_slope(conv: Any) -> None:
     """The encoder's last halving sees two rows of a cell: their difference in brightness, and its negative."""
     for row, sign in ((4, 1), (8, -1)):
         conv.weight[row] = 0
@@ -88,7 +92,7 @@ def _read_slope(conv: nn.Conv2d) -> None:
             conv.weight[row, colour, 1, :2] = -sign * SLOPE / 6
 
 
-def _calibrate(network: nn.Module, example: Tensor) -> None:
+def _calibrate(network: Any, example: Tensor) -> None:
     """Sets each norm such that the example's channels leave it with mean 0 and deviation 1; the last one: unchanged."""
 
     def set_norm(norm: nn.GroupNorm, inputs: tuple[Tensor]) -> None:

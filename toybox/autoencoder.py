@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from diffusers import AutoencoderKL
 from torch import Tensor, nn
 
 from toybox.area_mean import area_means
 from toybox.checkpoint import Clock, cosine_rate, load_state, save_state, settings_since, steps
 from toybox.data import Batch, BufferStore, repaint
+from toybox.latents import AutoencoderKL
 from toybox.networks import DOWNSCALE, new_vae
 from toybox.world import load_world
 

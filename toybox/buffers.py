@@ -57,7 +57,7 @@ class Caster:
 
     def __init__(self, scene: Scene) -> None:
         mesh = scene.mesh
-        self._scene = rtcore_scene.EmbreeScene()
+        self._scene = rtcore_scene.EmbreeScene()  # pyright: ignore[reportAttributeAccessIssue]
         TriangleMesh(self._scene, mesh.vertices.astype(np.float32), mesh.faces.astype(np.int32))
         self._face_part = scene.face_part
         self._normals = smooth_normals(mesh)

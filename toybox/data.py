@@ -64,19 +64,24 @@ class BufferStore:
         )
         self._views = {kind: np.load(folder / f"{kind}.views.npy") for kind in self.kinds}
 
-    def pick(self, rng: np.random.Generator, kind: str) -> tuple[np.ndarray, np.ndarray, View]:
-        """Part indices, normals and view of a random buffer of this kind."""
+    def pick(self, rng: np.random.Generator, kind: str, size: int) -> tuple[np.ndarray, np.ndarray, View]:
+        """Part indices, normals and view of a random buffer of this kind, for a picture of `size` pixels a side.
+
+        Sub-pixels that such a picture does not need are skipped, never fewer than SUPERSAMPLING per pixel and axis.
+        """
         index = int(rng.integers(len(self._views[kind])))
-        return self._parts[kind][index], self._normals[kind][index], View(*self._views[kind][index].tolist())
+        parts, normals = self._parts[kind][index], self._normals[kind][index]
+        skip = parts.shape[0] // (size * SUPERSAMPLING)
+        return parts[::skip, ::skip], normals[::skip, ::skip], View(*self._views[kind][index].tolist())
 
     def draw(self, rng: np.random.Generator, count: int, size: int) -> Batch:
         """`count` training pictures of random kinds, views, backgrounds and seen colours, `size` pixels a side."""
         kinds = [self.kinds[i] for i in rng.integers(len(self.kinds), size=count)]
         subjects = tuple(draw_subject(rng, kind) for kind in kinds)
-        picked = [self.pick(rng, kind) for kind in kinds]
+        picked = [self.pick(rng, kind, size) for kind in kinds]
         buffers = [(parts, normals) for parts, normals, _ in picked]
         light = training_light(count, torch.Generator().manual_seed(int(rng.integers(2**62))))
-        pictures, coverage, backgrounds = paint_subjects(buffers, subjects, rng, light, size)
+        pictures, coverage, backgrounds = paint_subjects(buffers, subjects, rng, light)
         return Batch(pictures, coverage, backgrounds, subjects, tuple(view for _, _, view in picked))
 
 
@@ -85,7 +90,6 @@ def paint_subjects(
     subjects: Sequence[Subject],
     rng: np.random.Generator,
     light: Tensor,
-    size: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Buffers in the colours of their subjects on random backgrounds of the world.
 
@@ -94,7 +98,8 @@ def paint_subjects(
         light: unit vectors toward the lamp, [batch, 3].
 
     Returns:
-        Pictures [batch, 3, size, size], coverage [batch, 1, size, size], backgrounds [batch, 3].
+        Pictures [batch, 3, size, size], coverage [batch, 1, size, size], size = fine / SUPERSAMPLING, backgrounds
+        [batch, 3].
     """
     palette = np.array(list(load_world().backgrounds.values()), dtype=np.float32)
     colours = np.zeros((len(subjects), MOST_PARTS, 3), dtype=np.float32)
@@ -104,7 +109,7 @@ def paint_subjects(
     backgrounds = torch.from_numpy(palette[rng.integers(len(palette), size=len(subjects))])
     parts = torch.from_numpy(np.stack([parts for parts, _ in buffers]))
     normals = torch.from_numpy(np.stack([normals for _, normals in buffers]))
-    pictures, coverage = paint(parts, normals, torch.from_numpy(colours), backgrounds, light, size)
+    pictures, coverage = paint(parts, normals, torch.from_numpy(colours), backgrounds, light)
     return pictures, coverage, backgrounds
 
 

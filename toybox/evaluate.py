@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from diffusers import AutoencoderKL, StableDiffusionPipeline
 from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
@@ -24,6 +23,7 @@ from toybox.captions import Subject, subjects
 from toybox.card import write_card
 from toybox.data import Batch, BufferStore, repaint
 from toybox.judge import Verdict, load_judge
+from toybox.latents import AutoencoderKL, StableDiffusionPipeline, decode, encode
 from toybox.networks import DOWNSCALE
 from toybox.pipeline import generate, load_pipeline, sheet
 from toybox.world import MODEL_FOLDER, load_world
@@ -109,9 +109,9 @@ def judge_autoencoder(vae: AutoencoderKL, batch: Batch) -> dict[str, float]:
     others = batch.backgrounds[order]
     true = repaint(batch, others)
     flat = others[:, :, None, None].expand_as(true)
-    ours, ground = (vae.encode(pictures * 2 - 1).latent_dist.mean for pictures in (batch.pictures, flat))
+    ours, ground = (encode(vae, pictures) for pictures in (batch.pictures, flat))
     cover = F.avg_pool2d(batch.coverage, DOWNSCALE)
-    plain, mixed = (vae.decode(z).sample / 2 + 0.5 for z in (ours, cover * ours + (1 - cover) * ground))
+    plain, mixed = (decode(vae, z) for z in (ours, cover * ours + (1 - cover) * ground))
     mask = (batch.coverage > 0.5).float()
     return {
         "object_psnr_db": round(psnr(plain, batch.pictures, mask), 2),
@@ -152,12 +152,14 @@ def distil_pictures(
         latents.grad = gradient
         optimiser.step()
     with torch.no_grad():
-        return (pipeline.vae.decode(latents).sample / 2 + 0.5).clamp(0, 1)
+        return decode(pipeline.vae, latents).clamp(0, 1)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Measures, writes `evaluation.json`, the contact sheet and the model card; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m toybox.evaluate", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m toybox.evaluate", description="Judges the bundled model and writes its card."
+    )
     parser.add_argument("--work", type=Path, default=Path(__file__).parent / ".work", help="where test buffers are")
     parser.add_argument("--model", type=Path, default=MODEL_FOLDER)
     parser.add_argument("--quick", action="store_true", help="a tenth of the pictures; the card stays as it is")

@@ -1,9 +1,11 @@
 """The sizes of the bundled model's networks, in diffusers' and transformers' own classes."""
 
-from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from typing import Any
+
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from toybox.area_mean import start_as_area_mean
+from toybox.latents import diffusers
 
 LATENT_CHANNELS = 4
 LATENT_SIZE = 32
@@ -11,9 +13,9 @@ DOWNSCALE = 4  # pixels per latent cell: two halvings
 TEXT_WIDTH = 160
 
 
-def new_vae() -> AutoencoderKL:
+def new_vae() -> Any:
     """A small autoencoder. One GroupNorm group: more of them lose the absolute colour of so few channels."""
-    vae = AutoencoderKL(
+    vae = diffusers.AutoencoderKL(
         in_channels=3,
         out_channels=3,
         latent_channels=LATENT_CHANNELS,
@@ -30,12 +32,12 @@ def new_vae() -> AutoencoderKL:
     return vae
 
 
-def new_unet() -> UNet2DConditionModel:
+def new_unet() -> Any:
     """The denoiser, about 6 M parameters; text enters at the two coarser levels.
 
     `attention_head_dim` is what diffusers calls the *number of heads*.
     """
-    return UNet2DConditionModel(
+    return diffusers.UNet2DConditionModel(
         sample_size=LATENT_SIZE,
         in_channels=LATENT_CHANNELS,
         out_channels=LATENT_CHANNELS,
@@ -66,9 +68,9 @@ def new_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
     )
 
 
-def new_scheduler() -> DDIMScheduler:
+def new_scheduler() -> Any:
     """Zero terminal SNR and v-prediction: at small latent sizes the usual schedule never hides the picture."""
-    return DDIMScheduler(
+    return diffusers.DDIMScheduler(
         num_train_timesteps=1000,
         beta_start=0.00085,
         beta_end=0.012,

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, StableDiffusionPipeline
 from PIL import Image
 from torch import Tensor
 
 from toybox.denoiser import Denoiser
+from toybox.latents import AutoencoderKL, StableDiffusionPipeline, diffusers
 from toybox.networks import new_scheduler
 from toybox.world import MODEL_FOLDER
 
@@ -31,7 +31,7 @@ SHEET_CAPTIONS = (
 
 def assemble(vae: AutoencoderKL, denoiser: Denoiser) -> StableDiffusionPipeline:
     """One pipeline of the parts as they are (no copies)."""
-    pipeline = StableDiffusionPipeline(
+    pipeline = diffusers.StableDiffusionPipeline(
         vae=vae,
         text_encoder=denoiser.text_encoder,
         tokenizer=denoiser.tokenizer,
@@ -68,7 +68,7 @@ def export(pipeline: StableDiffusionPipeline, folder: Path, facts: dict) -> None
 
 def load_pipeline(folder: Path = MODEL_FOLDER) -> StableDiffusionPipeline:
     """The bundled pipeline in float32, without network."""
-    pipeline = StableDiffusionPipeline.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
+    pipeline = diffusers.StableDiffusionPipeline.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 

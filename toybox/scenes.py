@@ -63,7 +63,9 @@ class Scene:
     @property
     def mesh(self) -> trimesh.Trimesh:
         """All parts in one mesh, faces in the order of the parts."""
-        return trimesh.util.concatenate([part.mesh for part in self.parts])
+        whole = trimesh.util.concatenate([part.mesh for part in self.parts])
+        assert isinstance(whole, trimesh.Trimesh)
+        return whole
 
     @property
     def face_part(self) -> np.ndarray:

@@ -23,30 +23,24 @@ def shade(normals: Tensor, light: Tensor) -> Tensor:
         Shape [...]; 1 is the colour's own brightness.
     """
     strengths = load_world().light
-    sky, ground, lamp = (float(strengths[name]) for name in ("ambient_sky", "ambient_ground", "diffuse"))
+    sky, ground, lamp = strengths.ambient_sky, strengths.ambient_ground, strengths.diffuse
     toward = torch.einsum("b...c,bc->b...", normals, light).clamp(min=0)
     return ground + (sky - ground) * (0.5 + 0.5 * normals[..., 1]) + lamp * toward
 
 
-def paint(
-    parts: Tensor, normals: Tensor, colours: Tensor, backgrounds: Tensor, light: Tensor, size: int
-) -> tuple[Tensor, Tensor]:
+def paint(parts: Tensor, normals: Tensor, colours: Tensor, backgrounds: Tensor, light: Tensor) -> tuple[Tensor, Tensor]:
     """Pictures of geometry buffers.
 
     Args:
-        parts: part indices or EMPTY, uint8, [batch, fine, fine], fine = SUPERSAMPLING * the stored picture size.
+        parts: part indices or EMPTY, uint8, [batch, fine, fine], fine = SUPERSAMPLING x size.
         normals: int8 (of 127), [batch, fine, fine, 3].
         colours: RGB of each part, [batch, at least parts, 3], in 0..1.
         backgrounds: RGB, [batch, 3].
         light: unit vectors toward the lamp, [batch, 3].
-        size: side of the pictures in pixels; sub-pixels that are not needed are skipped, never fewer than
-            SUPERSAMPLING x SUPERSAMPLING for a pixel.
 
     Returns:
         Pictures [batch, 3, size, size] in 0..1 and the object's coverage [batch, 1, size, size] in 0..1.
     """
-    skip = parts.shape[1] // (size * SUPERSAMPLING)
-    parts, normals = parts[:, ::skip, ::skip], normals[:, ::skip, ::skip]
     inside = parts != EMPTY
     index = torch.where(inside, parts, 0).long()
     batch = torch.arange(len(parts))[:, None, None]
@@ -59,7 +53,7 @@ def paint(
 def training_light(count: int, rng: torch.Generator | None = None) -> Tensor:
     """The world's lamp for `count` pictures, [count, 3]; with `rng` a little astray, as in training."""
     strengths = load_world().light
-    light = torch.tensor(strengths["direction"]).expand(count, 3)
+    light = torch.tensor(strengths.direction).expand(count, 3)
     if rng is not None:
-        light = light + float(strengths["jitter"]) * torch.randn(count, 3, generator=rng)
+        light = light + strengths.jitter * torch.randn(count, 3, generator=rng)
     return F.normalize(light, dim=-1)

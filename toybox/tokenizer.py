@@ -1,6 +1,7 @@
 """A CLIP tokenizer that knows the toy world's words as single tokens and still spells out any other."""
 
 import json
+from typing import Any
 
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import CLIPTokenizer
@@ -10,7 +11,7 @@ from toybox.world import load_world
 MAX_LENGTH = 32  # tokens, start and end included
 
 
-def new_tokenizer() -> CLIPTokenizer:
+def new_tokenizer() -> Any:
     """Byte-pair merges learned from the vocabulary until each of its words is one token.
 
     Raises:
@@ -28,7 +29,11 @@ def new_tokenizer() -> CLIPTokenizer:
     tokens += [token for token in dict.fromkeys("".join(pair) for pair in merges) if token not in tokens]
     tokens.append("<|endoftext|>")
     vocab = {token: index for index, token in enumerate(tokens)}
-    tokenizer = CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=MAX_LENGTH)
+    tokenizer: Any = CLIPTokenizer(
+        vocab=vocab,
+        merges=merges,  # pyright: ignore[reportArgumentType]
+        model_max_length=MAX_LENGTH,
+    )
     broken = [word for word in words if len(tokenizer.tokenize(word)) != 1]
     if broken:
         raise ValueError(f"toybox.tokenizer: these words are not single tokens: {', '.join(broken)}")

@@ -15,12 +15,12 @@ import diffusers
 import numpy as np
 import torch
 import transformers
-from diffusers import AutoencoderKL
 
 from toybox.autoencoder import AutoencoderSettings, train_autoencoder
 from toybox.checkpoint import load_state, stage_facts
 from toybox.data import BufferStore, render_buffers
 from toybox.denoiser import Denoiser, DenoiserSettings, train_denoiser
+from toybox.latents import AutoencoderKL, decode, encode
 from toybox.pipeline import SHEET_CAPTIONS, assemble, export, generate, sheet
 from toybox.tokenizer import new_tokenizer
 from toybox.world import MODEL_FOLDER
@@ -76,7 +76,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m toybox.train", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m toybox.train", description="Makes the bundled model; resumes after a kill at any time."
+    )
     parser.add_argument("--work", type=Path, default=Path(__file__).parent / ".work", help="data and checkpoints")
     parser.add_argument("--out", type=Path, default=MODEL_FOLDER, help="where the pipeline goes")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
@@ -110,8 +112,7 @@ def _show_autoencoder(store: BufferStore, work: Path) -> Callable[[AutoencoderKL
 
     @torch.no_grad()
     def show(vae: AutoencoderKL, step: int) -> None:
-        latents = vae.encode(pictures.to(vae.device) * 2 - 1).latent_dist.mean
-        made = vae.decode(latents).sample.cpu() / 2 + 0.5
+        made = decode(vae, encode(vae, pictures.to(vae.device))).cpu()
         sheet(torch.cat([pictures, made]), 8).save(work / f"vae-{step:05d}.png")
 
     return show

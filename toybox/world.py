@@ -18,6 +18,23 @@ class Kind:
 
 
 @dataclass(frozen=True)
+class Light:
+    """The lamp of the training pictures and the hemisphere around it (shading.py).
+
+    Attributes:
+        direction: toward the lamp, not of unit length.
+        ambient_sky, ambient_ground, diffuse: brightness from above, from below, and of the lamp.
+        jitter: how far the lamp strays in training, per axis.
+    """
+
+    direction: tuple[float, float, float]
+    ambient_sky: float
+    ambient_ground: float
+    diffuse: float
+    jitter: float
+
+
+@dataclass(frozen=True)
 class World:
     """Ranges, colours and words of the toy world.
 
@@ -25,7 +42,6 @@ class World:
         object_radius: every object fits a ball of this radius around the origin, world units.
         cameras: (low, high) of `elevation_deg`, `radius` (world units) and `fovy_deg`.
         view_bins: `overhead_deg`, `bottom_deg` and `front_half_width_deg`, as in METHOD.md section 3.
-        light: direction toward the light and the strengths of `shading.py`.
         backgrounds, colours: RGB in 0..1 by name.
         kinds: by name.
         held_out: share and seed of what never occurs in training.
@@ -35,7 +51,7 @@ class World:
     cameras: dict[str, tuple[float, float]]
     view_bins: dict[str, float]
     view_words: tuple[str, ...]
-    light: dict[str, float | tuple[float, ...]]
+    light: Light
     backgrounds: dict[str, tuple[float, ...]]
     colours: dict[str, tuple[float, ...]]
     kinds: dict[str, Kind]
@@ -69,7 +85,7 @@ def load_world() -> World:
         cameras={name: (low, high) for name, (low, high) in raw["cameras"].items()},
         view_bins=raw["view_bins"],
         view_words=tuple(raw["view_words"]),
-        light={name: tuple(v) if isinstance(v, list) else v for name, v in raw["light"].items()},
+        light=Light(**{**raw["light"], "direction": tuple(raw["light"]["direction"])}),
         backgrounds={name: tuple(rgb) for name, rgb in raw["backgrounds"].items()},
         colours={name: tuple(rgb) for name, rgb in raw["colours"].items()},
         kinds={name: Kind(**kind) for name, kind in raw["kinds"].items()},

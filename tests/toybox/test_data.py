@@ -45,7 +45,7 @@ def test_shade_by_hand():
     light = torch.tensor([[0.0, 1.0, 0.0]])
     normals = torch.tensor([[[0.0, 1.0, 0.0], [0.0, -1.0, 0.0], [1.0, 0.0, 0.0]]])
     strengths = load_world().light
-    sky, ground, lamp = strengths["ambient_sky"], strengths["ambient_ground"], strengths["diffuse"]
+    sky, ground, lamp = strengths.ambient_sky, strengths.ambient_ground, strengths.diffuse
     expected = [[sky + lamp, ground, (sky + ground) / 2]]
     torch.testing.assert_close(shade(normals, light), torch.tensor(expected))
 
@@ -56,7 +56,7 @@ def test_paint_shows_background_and_coverage():
     normals = torch.zeros(1, 8, 8, 3, dtype=torch.int8)
     normals[..., 1] = 127
     red = torch.tensor([[[0.5, 0.0, 0.0]]])
-    picture, coverage = paint(parts, normals, red, torch.tensor([[0.0, 0.0, 1.0]]), training_light(1), size=4)
+    picture, coverage = paint(parts, normals, red, torch.tensor([[0.0, 0.0, 1.0]]), training_light(1))
     assert coverage[0, 0, 0].tolist() == [1.0, 0.5, 0.0, 0.0]
     bright = shade(torch.tensor([[[0.0, 1.0, 0.0]]]), training_light(1)).item()
     torch.testing.assert_close(picture[0, :, 0, 1], torch.tensor([0.25 * bright, 0.0, 0.5]))

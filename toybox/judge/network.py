@@ -51,10 +51,10 @@ class _Block(nn.Module):
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.first = nn.Conv2d(inputs, outputs, 3, stride=2, padding=1)
-        self.second = nn.Conv2d(outputs, outputs, 3, padding=1)
-        self.first_norm = nn.GroupNorm(4, outputs)
-        self.second_norm = nn.GroupNorm(4, outputs)
+        self.first = nn.Conv2d(inputs, outputs, 3, stride=2, padding=1, bias=False)
+        self.second = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        self.first_norm = nn.BatchNorm2d(outputs)
+        self.second_norm = nn.BatchNorm2d(outputs)
         self.shortcut = nn.Conv2d(inputs, outputs, 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -64,21 +64,23 @@ class _Block(nn.Module):
 
 
 class Judge(nn.Module):
-    """Pictures [batch, 3, any height, any width] in 0..1 to logits of every head."""
+    """Pictures [batch, 3, any height, any width] in 0..1 to logits of every head.
+
+    The last map keeps its 4x4 places: an average over them would forget which end of a car is where.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        widths = (16, 40, 72, 128)
-        self.stem = nn.Conv2d(3, widths[0], 3, padding=1)
-        self.blocks = nn.Sequential(*(_Block(a, b) for a, b in zip(widths, (*widths[1:], widths[-1]), strict=True)))
-        self.hidden = nn.Linear(widths[-1] * 4, 192)
+        self.stem = nn.Conv2d(3, 32, 5, stride=2, padding=2)
+        self.blocks = nn.Sequential(_Block(32, 64), _Block(64, 96), _Block(96, 128))
+        self.hidden = nn.Linear(128 * 4 * 4, 256)
         n_colours = len(load_world().colours)
         self.heads = nn.ModuleDict(
             {
-                "kind": nn.Linear(192, len(object_classes())),
-                "main": nn.Linear(192, n_colours),
-                "second": nn.Linear(192, n_colours + 1),
-                "azimuth": nn.Linear(192, 2),
+                "kind": nn.Linear(256, len(object_classes())),
+                "main": nn.Linear(256, n_colours),
+                "second": nn.Linear(256, n_colours + 1),
+                "azimuth": nn.Linear(256, 2),
             }
         )
 
@@ -87,7 +89,7 @@ class Judge(nn.Module):
         if pictures.shape[-2:] != (SIZE, SIZE):
             pictures = F.interpolate(pictures, (SIZE, SIZE), mode="area")
         features = self.blocks(F.relu(self.stem(pictures * 2 - 1)))
-        features = F.relu(self.hidden(F.adaptive_avg_pool2d(features, 2).flatten(1)))
+        features = F.relu(self.hidden(features.flatten(1)))
         return {name: head(features) for name, head in self.heads.items()}
 
     @torch.no_grad()
@@ -109,9 +111,11 @@ class Judge(nn.Module):
 
     def save(self, folder: Path, facts: dict) -> None:
         """Weights (float16) and what is known of them."""
-        save_file(
-            {name: value.half().contiguous() for name, value in self.state_dict().items()}, folder / "judge.safetensors"
-        )
+
+        def half(value: Tensor) -> Tensor:
+            return (value.half() if value.is_floating_point() else value).contiguous()
+
+        save_file({name: half(value) for name, value in self.state_dict().items()}, folder / "judge.safetensors")
         (folder / "judge.json").write_text(json.dumps(facts, indent=2) + "\n")
 
 
@@ -123,5 +127,5 @@ def load_judge() -> Judge:
         FileNotFoundError: it has not been trained yet (`python -m toybox.judge.train`).
     """
     judge = Judge()
-    judge.load_state_dict({name: value.float() for name, value in load_file(FOLDER / "judge.safetensors").items()})
+    judge.load_state_dict(load_file(FOLDER / "judge.safetensors"))
     return judge.eval().requires_grad_(False)

@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from diffusers import AutoencoderKL
 from torch import Tensor
 
 from toybox.buffers import View
@@ -22,6 +21,7 @@ from toybox.checkpoint import cosine_rate, load_state, save_state, steps
 from toybox.data import BufferStore, paint_subjects, render_buffers
 from toybox.judge.network import FOLDER, NOTHING, OWN, SIZE, Judge, colour_classes, object_classes
 from toybox.judge.spoil import spoil, weather
+from toybox.latents import AutoencoderKL, decode, diffusers, encode
 from toybox.world import MODEL_FOLDER, load_world
 
 PICTURE_SIZE = 128
@@ -36,13 +36,13 @@ class JudgeSettings:
     Every `round_trip_every`-th batch is sent through the autoencoder.
     """
 
-    steps: int = 2200
-    batch: int = 56
+    steps: int = 4500
+    batch: int = 64
     rate: float = 2e-3
     views: int = 160
     test_views: int = 24
     spoiled: float = 0.2
-    round_trip_every: int = 25
+    round_trip_every: int = 50
     seed: int = 101
 
 
@@ -76,16 +76,17 @@ def set_exam(
     """`count` pictures with their answers, a share of them spoiled; with `vae`, all are sent through it."""
     kinds = [store.kinds[i] for i in rng.integers(len(store.kinds), size=count)]
     spoiled = rng.random(count) < spoiled_share
+    size = PICTURE_SIZE if vae else SIZE
     buffers, views = [], []
     for kind, bad in zip(kinds, spoiled, strict=True):
-        parts, normals, view = store.pick(rng, kind)
+        parts, normals, view = store.pick(rng, kind, size)
         if bad:
             other = store.kinds[(store.kinds.index(kind) + rng.integers(1, len(store.kinds))) % len(store.kinds)]
-            parts, normals = spoil(rng, (parts, normals), store.pick(rng, other)[:2])
+            parts, normals = spoil(rng, (parts, normals), store.pick(rng, other, size)[:2])
         buffers.append((parts, normals))
         views.append(view)
     subjects = [any_subject(rng, kind) for kind in kinds]
-    pictures, _, _ = paint_subjects(buffers, subjects, rng, any_light(rng, count), PICTURE_SIZE if vae else SIZE)
+    pictures, _, _ = paint_subjects(buffers, subjects, rng, any_light(rng, count))
     if vae:
         pictures = F.avg_pool2d(round_trips(vae, pictures), PICTURE_SIZE // SIZE)
     return _answers(pictures, kinds, spoiled, subjects, views)
@@ -121,14 +122,13 @@ def judge_loss(judge: Judge, pictures: Tensor, exam: Exam) -> Tensor:
 def round_trips(vae: AutoencoderKL, pictures: Tensor) -> Tensor:
     """What the autoencoder makes of pictures [batch, 3, height, width] in 0..1."""
     with torch.autocast("cpu", torch.bfloat16):
-        made = vae.decode(vae.encode(pictures * 2 - 1).latent_dist.mean).sample
-    return (made.float() / 2 + 0.5).clamp(0, 1)
+        return decode(vae, encode(vae, pictures)).clamp(0, 1)
 
 
 def train_judge(store: BufferStore, vae: AutoencoderKL, work: Path, settings: JudgeSettings) -> tuple[Judge, float]:
     """Trains, or goes on training, the judge; returns it with its last mean loss."""
     torch.manual_seed(settings.seed)
-    judge = Judge().to(memory_format=torch.channels_last)
+    judge = Judge()
     optimiser = torch.optim.AdamW(judge.parameters(), lr=settings.rate, weight_decay=1e-3)
     saved = load_state(work / "judge.pt")
     first, losses = 0, []
@@ -179,7 +179,7 @@ def examine(judge: Judge, store: BufferStore, seed: int, count: int = 3000) -> d
 
 def main(arguments: list[str] | None = None) -> int:
     """Renders, trains, examines, saves; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m toybox.judge.train", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m toybox.judge.train", description="Trains and tests the judge.")
     parser.add_argument("--work", type=Path, default=Path(__file__).parents[1] / ".work", help="data and checkpoints")
     parser.add_argument("--out", type=Path, default=FOLDER, help="where the judge goes")
     parser.add_argument("--steps", type=int, default=JudgeSettings.steps)
@@ -189,7 +189,7 @@ def main(arguments: list[str] | None = None) -> int:
     started = time.monotonic()
     render_buffers(options.work / "judge", settings.views, PICTURE_SIZE, seed=2)
     render_buffers(options.work / "judge-test", settings.test_views, PICTURE_SIZE, 3, TEST_ELEVATION_DEG)
-    vae = AutoencoderKL.from_pretrained(MODEL_FOLDER / "vae", local_files_only=True).requires_grad_(False)
+    vae = diffusers.AutoencoderKL.from_pretrained(MODEL_FOLDER / "vae", local_files_only=True).requires_grad_(False)
     judge, loss = train_judge(BufferStore(options.work / "judge"), vae, options.work, settings)
     marks = examine(judge, BufferStore(options.work / "judge-test"), seed=4)
     facts = {
