@@ -37,12 +37,15 @@ def _autoencoder(figures: dict) -> str:
     )
 
 
+def _in_order(facts: dict) -> list[dict]:
+    """A stage's trainings, the first one first: one may have started from another's weights."""
+    return [*(_in_order(facts["before"]) if "before" in facts else []), facts]
+
+
 def _training(facts: dict) -> str:
-    stages = "\n".join(
-        f"| {stage} | {facts[stage]['steps']} | {facts[stage]['seconds'] / 60:.0f} | {facts[stage]['loss']:.4f} |"
-        for stage in ("autoencoder", "denoiser")
-    )
-    settings = json.dumps({stage: facts[stage]["history"] for stage in ("autoencoder", "denoiser")}, indent=2)
+    named = [("autoencoder", facts["autoencoder"]), *(("denoiser", part) for part in _in_order(facts["denoiser"]))]
+    stages = "\n".join(f"| {n} | {s['steps']} | {s['seconds'] / 60:.0f} | {s['loss']:.4f} |" for n, s in named)
+    settings = json.dumps([{"stage": name, "settings": stage["history"]} for name, stage in named], indent=2)
     versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
     return f"""Made on {facts["date"]} by `python -m toybox.train` on: {facts["hardware"]} ({versions}).
 Data: {facts["data"]["views_per_kind"]} views per kind at {facts["data"]["size"]} pixels, seed {facts["data"]["seed"]};

@@ -13,7 +13,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from toybox.checkpoint import Clock, cosine_rate, load_state, save_state, settings_since, steps
 from toybox.data import Batch, BufferStore
-from toybox.latents import AutoencoderKL, DDIMScheduler, encode
+from toybox.latents import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, encode
 from toybox.networks import new_scheduler, new_text_encoder, new_unet
 from toybox.tokenizer import new_tokenizer
 from toybox.world import load_world
@@ -54,6 +54,14 @@ class Denoiser(nn.Module):
         self.unet.set_attn_processor(
             AttnProcessor()
         )  # heads this narrow train 1.5 times faster without fused attention
+
+    @classmethod
+    def of(cls, pipeline: StableDiffusionPipeline) -> "Denoiser":
+        """The text encoder and UNet of a pipeline of these sizes, with a tokenizer made anew (it is the same)."""
+        denoiser = cls(new_tokenizer())
+        denoiser.text_encoder.load_state_dict(pipeline.text_encoder.state_dict())
+        denoiser.unet.load_state_dict(pipeline.unet.state_dict())
+        return denoiser
 
     def embed(self, captions: list[str]) -> Tensor:
         """Text embeddings [batch, tokens, width], as StableDiffusionPipeline computes them."""
@@ -106,11 +114,18 @@ def train_denoiser(
     settings: DenoiserSettings,
     device: str = "cpu",
     show: Callable[[Denoiser, int], None] | None = None,
+    start: Denoiser | None = None,
 ) -> tuple[Denoiser, dict]:
-    """Trains, or goes on training, the denoiser in `folder`; returns the average with facts for the model card."""
+    """Trains, or goes on training, the denoiser in `folder`; returns the average with facts for the model card.
+
+    Args:
+        start: its first weights, where they are not random; a checkpoint in `folder` goes before them.
+    """
     torch.manual_seed(settings.seed)
     tokenizer = new_tokenizer()
     live, average = Denoiser(tokenizer), Denoiser(tokenizer)
+    if start is not None:
+        live.load_state_dict(start.state_dict())
     average.load_state_dict(live.state_dict())
     live.unet.to(memory_format=torch.channels_last)
     live.to(device).train()

@@ -1,10 +1,12 @@
 """Makes the bundled model: data -> autoencoder -> denoiser -> export. Resumes after a kill at any time.
 
 python -m toybox.train [--work FOLDER] [--out FOLDER] [--device auto|cpu|cuda] [--until STAGE] [--snapshot]
+python -m toybox.train --start toybox/model --work NEW --steps 4000 --coarse 0    # train shipped weights further
 """
 
 import argparse
 import datetime
+import json
 import platform
 import sys
 from collections.abc import Callable
@@ -20,8 +22,8 @@ from toybox.autoencoder import AutoencoderSettings, train_autoencoder
 from toybox.checkpoint import load_state, stage_facts
 from toybox.data import BufferStore, render_buffers
 from toybox.denoiser import Denoiser, DenoiserSettings, train_denoiser
-from toybox.latents import AutoencoderKL, decode, encode
-from toybox.pipeline import SHEET_CAPTIONS, assemble, export, generate, sheet
+from toybox.latents import AutoencoderKL, StableDiffusionPipeline, decode, encode
+from toybox.pipeline import SHEET_CAPTIONS, assemble, export, generate, load_pipeline, sheet
 from toybox.tokenizer import new_tokenizer
 from toybox.world import MODEL_FOLDER
 
@@ -45,15 +47,23 @@ def main(arguments: list[str] | None = None) -> int:
     if until < 1:
         return 0
     store = BufferStore(work / "train")
-    vae_settings = replace(AutoencoderSettings(), steps=options.vae_steps or AutoencoderSettings.steps)
-    vae, vae_facts = train_autoencoder(store, work, vae_settings, device, show=_show_autoencoder(store, work))
+    start, earlier = _shipped(options.start) if options.start else (None, {})
+    if start is None:
+        vae_settings = replace(AutoencoderSettings(), steps=options.vae_steps)
+        vae, vae_facts = train_autoencoder(store, work, vae_settings, device, show=_show_autoencoder(store, work))
+    else:
+        vae, vae_facts = start.vae, earlier["autoencoder"]
     if until < 2:
         return 0
-    settings = replace(DenoiserSettings(), steps=options.steps or DenoiserSettings.steps)
+    settings = replace(DenoiserSettings(), steps=options.steps, coarse=options.coarse)
     if options.snapshot:
         denoiser, facts = _snapshot(work)
     else:
-        denoiser, facts = train_denoiser(store, vae, work, settings, device, show=_show_denoiser(vae, work, settings))
+        first = Denoiser.of(start) if start else None
+        show = _show_denoiser(vae, work, settings)
+        denoiser, facts = train_denoiser(store, vae, work, settings, device, show, first)
+    if earlier:
+        facts["before"] = earlier["denoiser"]
     if until < 3:
         return 0
     export(
@@ -85,8 +95,14 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--until", choices=STAGES, default="export", help="the last stage to run")
     parser.add_argument("--snapshot", action="store_true", help="export the denoiser's last checkpoint as it is")
     parser.add_argument("--views", type=int, default=VIEWS_PER_KIND, help="views per kind of object")
-    parser.add_argument("--vae-steps", type=int, help="steps of the autoencoder")
-    parser.add_argument("--steps", type=int, help="steps of the denoiser")
+    parser.add_argument("--vae-steps", type=int, default=AutoencoderSettings.steps, help="steps of the autoencoder")
+    parser.add_argument("--steps", type=int, default=DenoiserSettings.steps, help="steps of the denoiser")
+    parser.add_argument(
+        "--coarse", type=float, default=DenoiserSettings.coarse, help="share of the steps at half the size"
+    )
+    parser.add_argument(
+        "--start", type=Path, help="a model to train further (its autoencoder stays); wants a new --work"
+    )
     parser.add_argument("--threads", type=int, help="CPU threads (torch's own choice by default)")
     return parser.parse_args(arguments)
 
@@ -95,6 +111,10 @@ def _hardware(device: str) -> str:
     if device == "cuda":
         return torch.cuda.get_device_name()
     return f"CPU, {torch.get_num_threads()} threads, {platform.machine()}"
+
+
+def _shipped(folder: Path) -> tuple[StableDiffusionPipeline, dict]:
+    return load_pipeline(folder), json.loads((folder / "training.json").read_text())
 
 
 def _snapshot(work: Path) -> tuple[Denoiser, dict]:
