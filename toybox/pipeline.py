@@ -4,11 +4,13 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+import transformers
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from toybox.denoiser import Denoiser
 from toybox.latents import AutoencoderKL, StableDiffusionPipeline, diffusers
@@ -31,7 +33,7 @@ SHEET_CAPTIONS = (
 
 def assemble(vae: AutoencoderKL, denoiser: Denoiser) -> StableDiffusionPipeline:
     """One pipeline of the parts as they are (no copies)."""
-    pipeline = diffusers.StableDiffusionPipeline(
+    pipeline = _pipeline_class()(
         vae=vae,
         text_encoder=denoiser.text_encoder,
         tokenizer=denoiser.tokenizer,
@@ -54,9 +56,12 @@ def export(pipeline: StableDiffusionPipeline, folder: Path, facts: dict) -> None
     fresh = folder.with_name(folder.name + ".partial")
     shutil.rmtree(fresh, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
-    pipeline.to("cpu", dtype=torch.float16, silence_dtype_warnings=True)
+    networks = (pipeline.vae, pipeline.unet, pipeline.text_encoder)
+    for network in networks:
+        nn.Module.to(network, dtype=torch.float16)  # diffusers' own `to` warns of layers that these have not
     pipeline.save_pretrained(fresh, safe_serialization=True)
-    pipeline.to(dtype=torch.float32)
+    for network in networks:
+        nn.Module.to(network, dtype=torch.float32)
     for part in sorted(fresh.iterdir()):
         target = folder / part.name
         if target.is_dir():
@@ -68,9 +73,19 @@ def export(pipeline: StableDiffusionPipeline, folder: Path, facts: dict) -> None
 
 def load_pipeline(folder: Path = MODEL_FOLDER) -> StableDiffusionPipeline:
     """The bundled pipeline in float32, without network."""
-    pipeline = diffusers.StableDiffusionPipeline.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
+    pipeline = _pipeline_class().from_pretrained(folder, local_files_only=True, dtype=torch.float32)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
+
+
+def _pipeline_class() -> Any:
+    """StableDiffusionPipeline; its first import warns of torchvision, which nothing here needs."""
+    level = transformers.utils.logging.get_verbosity()
+    transformers.utils.logging.set_verbosity_error()
+    try:
+        return diffusers.StableDiffusionPipeline
+    finally:
+        transformers.utils.logging.set_verbosity(level)
 
 
 @torch.no_grad()
