@@ -67,8 +67,9 @@ class LatentDiffusion(FrozenNetworks):
         return self._text_encoder.fits(text)
 
     def embed_text(self, texts: list[str]) -> TextEmbedding:
-        """Embeddings of texts in float32; the empty text is the unconditional one."""
-        return self._text_encoder.embed(texts)
+        """Embeddings of texts in the precision of the weights; the empty text is the unconditional one."""
+        denoiser: Any = self._networks[0]
+        return self._text_encoder.embed(texts).as_type(denoiser.dtype)
 
     @torch.no_grad()
     def predict_noise(
@@ -81,11 +82,10 @@ class LatentDiffusion(FrozenNetworks):
 
         Args:
             timestep: index into the noise schedule, 0 is the least noise.
-            text: one embedding per view.
+            text: one embedding per view, made since the weights have their precision.
         """
         denoiser: Any = self._networks[0]
-        dtype = denoiser.dtype
-        output = self._call(denoiser, noisy.movedim(-1, 1).to(dtype), self.network_time[timestep], text.as_type(dtype))
+        output = self._call(denoiser, noisy.movedim(-1, 1).to(denoiser.dtype), self.network_time[timestep], text)
         alpha, sigma = self.alpha[timestep], self.sigma[timestep]
         return noise_from_output(self.family, output.movedim(1, -1), noisy, alpha, sigma)
 

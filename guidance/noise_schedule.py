@@ -19,7 +19,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.errors import UserError
-from guidance.sds import per_pixel
 
 FAMILIES = ("epsilon", "v_prediction", "flow")
 
@@ -89,8 +88,9 @@ def noise_from_output(
 ) -> Float[Tensor, "views height width channels"]:
     """eps_hat from the network's raw output, in float32; no division, so alpha = 0 (zero terminal SNR) is safe."""
     output, noisy = output.float(), noisy.float()
+    alpha, sigma = alpha[:, None, None, None], sigma[:, None, None, None]
     if family == "epsilon":
         return output
     if family == "v_prediction":
-        return per_pixel(alpha) * output + per_pixel(sigma) * noisy
-    return noisy + per_pixel(alpha) * output
+        return alpha * output + sigma * noisy
+    return noisy + alpha * output

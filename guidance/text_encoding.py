@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from core.types import TensorRecord
 from guidance.model_source import ModelSource
 
-
 #: Tokens that the published pipeline of SD 3 gives to T5.
 T5_TOKENS = 256
 

@@ -92,6 +92,7 @@ class LightningSystem(System, LightningModule):
             )
         self.renderer = config.renderer.build(self.geometry)
         self.views = config.cameras.settled(self.guidance.world, self.guidance.known_cameras)
+        self._latent_size = self.guidance.latent_size
         self._is_prepared = False
 
     # The training, step by step.
@@ -114,7 +115,7 @@ class LightningSystem(System, LightningModule):
         step = self.global_step
         rng = stream(self.seed, "training", step, self.device)
         self.renderer.prepare(self.geometry, step, rng)
-        cameras = random_views(self.views, self.guidance.latent_size, rng, self.guidance.known_cameras)
+        cameras = random_views(self.views, self._latent_size, rng, self.guidance.known_cameras)
         terms, metrics = self.losses(cameras, step, rng)
         loss = torch.stack([self.weight(name, step) * term for name, term in terms.items()]).sum()
         shown = {f"loss/{name}": term.detach() for name, term in terms.items()} | metrics
@@ -127,7 +128,7 @@ class LightningSystem(System, LightningModule):
 
     def validation_step(self, batch: int, batch_idx: int) -> None:
         """Render and decode one fixed view; log how much of it the object covers."""
-        cameras = self.validation_cameras(N_VALIDATION_VIEWS, self.guidance.latent_size)[batch_idx : batch_idx + 1]
+        cameras = self.validation_cameras(N_VALIDATION_VIEWS, self._latent_size)[batch_idx : batch_idx + 1]
         output = self.render(cameras)
         brightness = self.decode(output.latents).mean()
         self.log_dict({"validation/opacity": output.opacity.mean(), "validation/brightness": brightness}, batch_size=1)

@@ -62,10 +62,10 @@ def test_stored_halves_are_used_as_float32(tmp_path: Path):
 
 def test_weights_in_bfloat16_predict_nearly_the_same(tiny_model: Callable[..., Path]):
     model = LatentDiffusion(find_model(str(tiny_model())))
-    text, noisy, timestep = model.embed_text(["red"]), _noisy(1), torch.tensor([500])
-    full = model.predict_noise(noisy, timestep, text)
+    noisy, timestep = _noisy(1), torch.tensor([500])
+    full = model.predict_noise(noisy, timestep, model.embed_text(["red"]))
     model.use_weights(torch.bfloat16)
-    half = model.predict_noise(noisy, timestep, text)
+    half = model.predict_noise(noisy, timestep, model.embed_text(["red"]))
     assert half.dtype == torch.float32
     assert ((half - full).norm() / full.norm()).item() < 0.05
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from core.kinds import DensityField
 from systems.latent_nerf import LatentNeRF, opacity_entropy
 from systems.random_streams import stream
 from systems.views import random_views
@@ -72,9 +73,13 @@ def test_known_pictures_of_a_ball_become_a_ball():
     cameras = system.surrounding_cameras(6, 16)  # other views than it was trained with
     seen = system.render(cameras)
     expected = ball_pictures(cameras)
-    assert float((seen.latents - expected).square().mean()) < 0.03
-    inside, outside = (
-        system.geometry.density(radius * torch.nn.functional.normalize(torch.randn(500, 3), dim=-1))  # pyright: ignore
-        for radius in (0.8 * BALL_RADIUS, 1.3 * BALL_RADIUS)
-    )
+    # A twentieth of what a picture of the background alone would leave (pixels on the edge are points to the renderer
+    # and areas to the target).
+    background_alone = float((1 - expected).square().mean())
+    assert float((seen.latents - expected).square().mean()) < 0.05 * background_alone
+    anywhere = torch.randn(500, 3, generator=torch.Generator().manual_seed(0))
+    on_sphere = torch.nn.functional.normalize(anywhere, dim=-1)
+    field = system.geometry
+    assert isinstance(field, DensityField)
+    inside, outside = (field.density(share * BALL_RADIUS * on_sphere) for share in (0.8, 1.3))
     assert float(inside.median()) > 20 * float(outside.median())

@@ -40,9 +40,14 @@ def calls_between_files(action: Callable[[], Any]) -> list[tuple[str, str]]:
 
 def measure(model: Path) -> None:
     """Print the calls of one training step as JSON."""
+    from core.part import Choice
+    from renderers.volume import VolumeRenderer
+    from systems.views import Views
     from tests.systems.small_systems import distilling_system
 
-    system = distilling_system(model)
+    # One chunk of samples: further ones repeat the same calls.
+    renderer = Choice.of(VolumeRenderer, samples_per_ray=12, samples_per_chunk=12, occupancy_resolution=16)
+    system = distilling_system(model, renderer=renderer, cameras=Views(n_views=4))
     system.prepare()
 
     def one_step() -> None:
