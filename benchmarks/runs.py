@@ -1,0 +1,183 @@
+"""The benchmark's runs: what is trained, in a child process each, and what is kept of it.
+
+    <work folder>/a-red-mushroom-1a2b3c-4d5e6f/     <prompt>-<recipe>-<weights>: another recipe is another folder
+        run/        what launch.py made                 log.txt         what it said
+        trained.json    seconds and commit; written when training has ended well
+        measured.json, views.png                        the figures, from which a killed benchmark goes on
+
+A run that was interrupted begins anew, since its seconds would tell nothing.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Literal
+
+from app.cli import parse
+from app.job import find_job, trained_system
+from app.run_folder import run_name
+from app.training import settle_device
+from benchmarks.canonical import write_pictures
+from benchmarks.machine import ROOT, commit
+from benchmarks.toy_prompts import ToyPrompt
+from core.errors import UserError
+from core.files import whole_file
+from core.recipe import Recipe
+from guidance.model_source import find_model
+from systems.base import LightningSystem
+from toybox.world import load_world
+
+PICTURE_SIZE = 128
+Guide = Literal["prompt", "pictures"]
+GUIDES: tuple[Guide, Guide] = ("prompt", "pictures")
+
+
+class RunFailedError(Exception):
+    """A child process ended badly; the text says where its log is."""
+
+
+@dataclass(frozen=True)
+class BenchmarkRun:
+    """One training: its command and the folder that is its own."""
+
+    prompt: ToyPrompt
+    guide: Guide
+    """The text, or pictures of the canonical object: what the same recipe reaches when it is told exactly."""
+    config: Path
+    overrides: tuple[str, ...]
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return self.prompt.text if self.guide == "prompt" else f"{self.prompt.text}, from pictures"
+
+    def command(self, device: str) -> list[str]:
+        """What trains it."""
+        named = ["--config", str(self.config), "--prompt", self.prompt.text, "--out", str(self.folder / "run")]
+        return [sys.executable, str(ROOT / "launch.py"), *named, "--device", device, *self.overrides]
+
+
+def plan_run(prompt: ToyPrompt, guide: Guide, config: Path, overrides: Sequence[str], work: Path) -> BenchmarkRun:
+    """Settle a run's recipe and folder; the pictures of a run that is guided by them are drawn here.
+
+    Raises:
+        UserError: the recipe is faulty.
+    """
+    settings = [*overrides, "exporters=[]"]
+    recipe = _recipe(config, prompt, settings)
+    parts = ("vae", "unet", "transformer", "text_encoder")
+    if guide == "pictures":
+        settings = _shown_pictures(recipe, prompt, overrides, work)
+        recipe, parts = _recipe(config, prompt, settings), ("vae",)
+    weights = weights_mark(recipe.system.config.guidance.config.model, parts)
+    folder = work / f"{run_name(recipe)}-{weights}"
+    return BenchmarkRun(prompt, guide, config.resolve(), tuple(settings), folder)
+
+
+def _recipe(config: Path, prompt: ToyPrompt, overrides: Sequence[str]) -> Recipe:
+    return find_job(parse(["--config", str(config), "--prompt", prompt.text, *overrides])).recipe
+
+
+def _shown_pictures(recipe: Recipe, prompt: ToyPrompt, overrides: Sequence[str], work: Path) -> list[str]:
+    """Overrides that leave field, renderer and length as they are and put pictures in the place of the score."""
+    subject = prompt.subject
+    folder = write_pictures(work / "pictures" / f"{subject.main}-{subject.kind}", subject, PICTURE_SIZE)
+    kept = [setting for setting in overrides if not setting.startswith(("system.guidance.", "system.background."))]
+    grey = list(load_world().backgrounds["grey"])
+    return [
+        *kept,
+        "exporters=[]",
+        "trainer.preview_every=0",
+        "system.guidance.type=target-image",
+        f"system.guidance.folder={json.dumps(str(folder.resolve()))}",
+        f"system.guidance.model={json.dumps(recipe.system.config.guidance.config.model)}",
+        "system.background.type=solid",
+        f"system.background.color={grey}",
+    ]
+
+
+def weights_mark(model: str, parts: Sequence[str]) -> str:
+    """Six digits that change with a model's weights; of its name where it lies on no disk of ours."""
+    digest = sha256(model.encode())
+    folder = find_model(model).folder
+    for file in sorted(folder.glob("*/*.safetensors")) if folder else []:
+        if file.parent.name.startswith(tuple(parts)):
+            digest.update(file.read_bytes())
+    return digest.hexdigest()[:6]
+
+
+class Trainings:
+    """Trains runs in child processes, several at once if asked, and takes them all down when it is stopped."""
+
+    def __init__(self, device: str, n_threads: int) -> None:
+        self.device = device
+        self.environment = {**os.environ, "OMP_NUM_THREADS": str(n_threads), "MKL_NUM_THREADS": str(n_threads)}
+        self._children: set[subprocess.Popen[bytes]] = set()
+        self._stopped = False
+        self._lock = threading.Lock()
+
+    def train(self, run: BenchmarkRun) -> float:
+        """Train a run unless that has been done, and give its seconds from the command to its end.
+
+        Raises:
+            RunFailedError: it ended badly, or all were stopped.
+        """
+        note = run.folder / "trained.json"
+        if note.is_file():
+            return json.loads(note.read_text())["seconds"]
+        shutil.rmtree(run.folder, ignore_errors=True)
+        run.folder.mkdir(parents=True)
+        start = time.monotonic()
+        status = self._wait_for(run)
+        seconds = time.monotonic() - start
+        if status != 0:
+            said = (run.folder / "log.txt").read_text(errors="replace").strip().splitlines()
+            raise RunFailedError(
+                f"{run.name}: {said[-1] if said else f'exit code {status}'} ({run.folder / 'log.txt'})"
+            )
+        with whole_file(note) as unfinished:
+            unfinished.write_text(json.dumps({"seconds": round(seconds, 1), "commit": commit()}))
+        return round(seconds, 1)
+
+    def stop(self) -> None:
+        """Ask all children to end, and start no more."""
+        with self._lock:
+            self._stopped = True
+            for child in self._children:
+                child.terminate()
+
+    def _wait_for(self, run: BenchmarkRun) -> int:
+        with (run.folder / "log.txt").open("wb") as log:
+            with self._lock:
+                if self._stopped:
+                    raise RunFailedError(f"{run.name}: stopped")
+                child = subprocess.Popen(
+                    run.command(self.device), stdout=log, stderr=log, env=self.environment, cwd=ROOT
+                )
+                self._children.add(child)
+            status = child.wait()
+            with self._lock:
+                self._children.discard(child)
+        return status
+
+
+def load_trained(run: BenchmarkRun, device: str) -> LightningSystem:
+    """The system of a trained run, ready to render.
+
+    Raises:
+        UserError: it has no checkpoint.
+    """
+    folders = [folder for folder in (run.folder / "run").glob("*") if folder.is_dir()]
+    if len(folders) != 1:
+        raise UserError(f"{run.folder / 'run'}: expected one run, found {len(folders)}")
+    job = find_job(parse(["--export", str(folders[0]), "--device", device]))
+    return trained_system(job, settle_device(device))[0]
