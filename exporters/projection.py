@@ -48,7 +48,7 @@ def point_colours(
         normals: outward, of unit length.
         vertices, faces: the surface, which hides points from cameras.
     """
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
     from trimesh import Trimesh
     from trimesh.ray.ray_pyembree import RayMeshIntersector
 
@@ -71,7 +71,7 @@ def point_colours(
     seen: Bool[np.ndarray, "points"] = weights > 1e-6
     colours = total / np.maximum(weights, 1e-12)[:, None]
     if seen.any() and not seen.all():
-        _, nearest = cKDTree(points[seen]).query(points[~seen])
+        _, nearest = KDTree(points[seen]).query(points[~seen])
         colours[~seen] = colours[seen][nearest]
     return colours if seen.any() else np.full_like(colours, 0.5)
 

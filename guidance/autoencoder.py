@@ -44,7 +44,7 @@ class Autoencoder(FrozenNetworks):
 
     def use_weights(self, dtype: torch.dtype) -> None:
         """Hold the weights in a dtype; a VAE that overflows in half precision (SD XL) stays in float32."""
-        network = self._networks[0]
+        network: Any = self._networks[0]
         # nn.Module's own `to`: the library's warns of layers that no VAE has.
         nn.Module.to(network, torch.float32 if network.config.get("force_upcast", False) else dtype)
 

@@ -135,7 +135,8 @@ class LatentSDS(Guidance, name="latent-sds"):
         unconditional = torch.full_like(views, len(VIEW_WORDS))
         text = self._texts.select(torch.cat([unconditional, views]))
         both = self.model.predict_noise(noisy.repeat(2, 1, 1, 1), timestep.repeat(2), text)
-        return guided_noise(*both.chunk(2), self.config.guidance_scale)
+        without_text, with_text = both.chunk(2)
+        return guided_noise(without_text, with_text, self.config.guidance_scale)
 
     def _view_index(self, cameras: Cameras) -> Int[Tensor, "views"]:
         angles = torch.stack([cameras.elevation_deg, cameras.azimuth_deg], dim=-1).tolist()

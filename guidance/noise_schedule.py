@@ -63,7 +63,7 @@ def read_noise_schedule(config: Mapping[str, Any]) -> NoiseSchedule:
 def _ddpm_schedule(config: Mapping[str, Any], family: str) -> NoiseSchedule:
     from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 
-    scheduler = DDPMScheduler.from_config(dict(config))
+    scheduler: Any = DDPMScheduler.from_config(dict(config))
     abar = scheduler.alphas_cumprod.double().clamp(0, 1)
     alpha, sigma = abar.sqrt(), (1 - abar).sqrt()
     return NoiseSchedule(alpha.float(), sigma.float(), torch.arange(len(abar)).float(), family)
@@ -74,7 +74,7 @@ def _flow_schedule(config: Mapping[str, Any]) -> NoiseSchedule:
 
     n_timesteps = int(config.get("num_train_timesteps", 1000))
     # Dynamic shifting depends on the picture's size and is left to samplers; the model itself was trained on all s.
-    scheduler = FlowMatchEulerDiscreteScheduler(n_timesteps, shift=float(config.get("shift", 1.0)))
+    scheduler: Any = FlowMatchEulerDiscreteScheduler(n_timesteps, shift=float(config.get("shift", 1.0)))
     sigma = scheduler.sigmas.flip(0).float()
     return NoiseSchedule(1 - sigma, sigma, scheduler.timesteps.flip(0).float(), "flow")
 

@@ -37,7 +37,8 @@ def view_pictures(system: System, cameras: Cameras) -> dict[str, Float[Tensor, "
     render = system.render(cameras, with_normals=True)
     colour = system.decode(render.latents)
     maps = {"opacity": shown_opacity(render), "depth": shown_depth(render), "normal": shown_normals(render)}
-    return {"colour": colour, **{name: enlarged(picture, colour.shape[1:3]) for name, picture in maps.items()}}
+    _, rows, columns, _ = colour.shape
+    return {"colour": colour, **{name: enlarged(picture, (rows, columns)) for name, picture in maps.items()}}
 
 
 def shown_opacity(render: RenderOutput) -> Float[Tensor, "views height width 3"]:
@@ -95,4 +96,4 @@ def enlarged(
     pictures: Float[Tensor, "views height width 3"], size: tuple[int, int]
 ) -> Float[Tensor, "views rows columns 3"]:
     """Pictures in another size (rows, columns), interpolated."""
-    return F.interpolate(pictures.movedim(-1, 1), tuple(size), mode="bilinear").movedim(1, -1)
+    return F.interpolate(pictures.movedim(-1, 1), size, mode="bilinear").movedim(1, -1)

@@ -7,16 +7,12 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
+import diffusers as untyped_diffusers
 import torch
-from diffusers import (
-    AutoencoderKL,
-    AutoencoderTiny,
-    DDIMScheduler,
-    FlowMatchEulerDiscreteScheduler,
-    SD3Transformer2DModel,
-    UNet2DConditionModel,
-)
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+
+# Its names are made at run time, where pyright cannot see them.
+diffusers: Any = untyped_diffusers
 
 Family = Literal["epsilon", "v_prediction", "flow"]
 Layout = Literal["sd", "xl", "sd3"]
@@ -63,12 +59,13 @@ def make_tiny_model(
 
 
 def _save(folder: Path, part: str, network: Any, dtype: torch.dtype) -> None:
-    torch.nn.Module.to(network, dtype).save_pretrained(folder / part)
+    torch.nn.Module.to(network, dtype)  # diffusers' own `to` warns
+    network.save_pretrained(folder / part)
 
 
 def _autoencoder(channels: int, tiny: bool, extra: dict[str, Any]) -> torch.nn.Module:
     if tiny:
-        return AutoencoderTiny(
+        return diffusers.AutoencoderTiny(
             latent_channels=channels,
             encoder_block_out_channels=(8, 8),
             decoder_block_out_channels=(8, 8),
@@ -76,7 +73,7 @@ def _autoencoder(channels: int, tiny: bool, extra: dict[str, Any]) -> torch.nn.M
             num_decoder_blocks=(1, 1),
             **extra,
         )
-    return AutoencoderKL(
+    return diffusers.AutoencoderKL(
         latent_channels=channels,
         block_out_channels=(8, 8),
         down_block_types=("DownEncoderBlock2D",) * 2,
@@ -97,7 +94,7 @@ def _unet(latent_size: int, channels: int, layout: Layout) -> torch.nn.Module:
             "cross_attention_dim": 2 * WIDTH,
         }
     settings = {"cross_attention_dim": WIDTH, **more}
-    return UNet2DConditionModel(
+    return diffusers.UNet2DConditionModel(
         sample_size=latent_size,
         in_channels=channels,
         out_channels=channels,
@@ -112,7 +109,7 @@ def _unet(latent_size: int, channels: int, layout: Layout) -> torch.nn.Module:
 
 
 def _transformer(latent_size: int, channels: int) -> torch.nn.Module:
-    return SD3Transformer2DModel(
+    return diffusers.SD3Transformer2DModel(
         sample_size=latent_size,
         patch_size=2,
         in_channels=channels,
@@ -149,7 +146,7 @@ def tiny_tokenizer(limit: int) -> CLIPTokenizer:
     return CLIPTokenizer(vocab=vocabulary, merges=[], model_max_length=limit)
 
 
-def _text_config(tokenizer: CLIPTokenizer, limit: int) -> CLIPTextConfig:
+def _text_config(tokenizer: Any, limit: int) -> CLIPTextConfig:
     return CLIPTextConfig(
         vocab_size=len(tokenizer),
         hidden_size=WIDTH,
@@ -166,9 +163,9 @@ def _text_config(tokenizer: CLIPTokenizer, limit: int) -> CLIPTextConfig:
 
 def _save_scheduler(folder: Path, family: Family, extra: dict[str, Any]) -> str:
     if family == "flow":
-        scheduler: Any = FlowMatchEulerDiscreteScheduler(**{"shift": 3.0, **extra})
+        scheduler: Any = diffusers.FlowMatchEulerDiscreteScheduler(**{"shift": 3.0, **extra})
     else:
         settings = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012, **extra}
-        scheduler = DDIMScheduler(prediction_type=family, clip_sample=False, steps_offset=1, **settings)
+        scheduler = diffusers.DDIMScheduler(prediction_type=family, clip_sample=False, steps_offset=1, **settings)
     scheduler.save_pretrained(folder / "scheduler")
     return type(scheduler).__name__

@@ -70,7 +70,7 @@ def test_srgb_ends_and_join():
 
 def test_trimesh_reads_the_same_mesh(tmp_path: Path):
     mesh = _tetrahedron()
-    loaded = trimesh.load(write_glb(tmp_path / "mesh.glb", mesh, EXTRAS), process=False, force="mesh")
+    loaded: Any = trimesh.load(write_glb(tmp_path / "mesh.glb", mesh, EXTRAS), process=False, force="mesh")
     assert np.array_equal(loaded.vertices, mesh.vertices)
     assert np.array_equal(loaded.faces, mesh.faces)
     assert loaded.volume == pytest.approx(1 / 6)

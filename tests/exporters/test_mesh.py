@@ -28,7 +28,7 @@ def _ball_system(radius: float = 0.4) -> Any:
         colour = torch.where(positions[:, 1:2] > 0, torch.tensor([1.0, -1, -1]), torch.tensor([-1.0, 1, -1]))
         return FieldOutput(200 * torch.sigmoid((radius - distance) * 400), colour)
 
-    system.geometry.forward = field
+    system.geometry.forward = field  # pyright: ignore[reportArgumentType]
     system.geometry.density = lambda positions: field(positions).density
     return system
 

@@ -1,5 +1,7 @@
 """Colours from pictures: projection, visibility and blending."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -18,8 +20,8 @@ def _around(n_views: int) -> Cameras:
 
 
 def _from(elevation_deg: float, azimuth_deg: float) -> Cameras:
-    values = (torch.tensor([value]) for value in (elevation_deg, azimuth_deg, 1.6, 47.0))
-    return orbit_cameras(*values, SIZE, SIZE)
+    one = torch.ones(1)
+    return orbit_cameras(elevation_deg * one, azimuth_deg * one, 1.6 * one, 47 * one, SIZE, SIZE)
 
 
 def test_points_on_a_ray_project_to_its_pixel():
@@ -63,7 +65,7 @@ def test_what_another_part_hides_is_not_painted_through_it():
     plate = trimesh.creation.box((0.8, 0.8, 0.02))
     shield = trimesh.creation.box((0.8, 0.8, 0.02))
     shield.apply_translation((0, 0, 0.3))
-    both = trimesh.util.concatenate([plate, shield])
+    both: Any = trimesh.util.concatenate([plate, shield])
     points = np.array([[0.0, 0.0, 0.01], [0.0, 0.0, 0.31]], np.float32)
     normals = np.array([[0, 0, 1], [0, 0, 1]], np.float32)
     side = 75.0  # looks into the gap, from a direction in which the shield does not hide the plate's middle

@@ -3,13 +3,16 @@
 from pathlib import Path
 from typing import Any
 
+import diffusers as untyped_diffusers
 import pytest
 import torch
-from diffusers import AutoencoderKL, AutoencoderTiny
 
 from guidance.autoencoder import Autoencoder
 from guidance.model_source import find_model
 from tests.tiny_pipelines import make_tiny_model
+
+# Its names are made at run time, where pyright cannot see them.
+diffusers: Any = untyped_diffusers
 
 FACTORS = [
     {"scaling_factor": 0.18215},
@@ -21,7 +24,7 @@ FACTORS = [
 @pytest.mark.parametrize("factors", FACTORS, ids=["scaling", "shift", "mean and std"])
 def test_normalised_both_ways(factors: dict[str, Any], tmp_path: Path):
     folder = make_tiny_model(tmp_path, vae=factors)
-    vae = AutoencoderKL.from_pretrained(folder / "vae")
+    vae = diffusers.AutoencoderKL.from_pretrained(folder / "vae")
     picture = torch.rand(2, 16, 16, 3, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         raw = vae.encode(picture.permute(0, 3, 1, 2) * 2 - 1).latent_dist.mean.permute(0, 2, 3, 1)
@@ -37,7 +40,7 @@ def test_normalised_both_ways(factors: dict[str, Any], tmp_path: Path):
 
 def test_autoencoder_tiny(tmp_path: Path):
     folder = make_tiny_model(tmp_path, tiny_vae=True)
-    vae = AutoencoderTiny.from_pretrained(folder / "vae")
+    vae = diffusers.AutoencoderTiny.from_pretrained(folder / "vae")
     picture = torch.rand(1, 16, 16, 3)
     autoencoder = Autoencoder(find_model(str(folder)))
     with torch.no_grad():

@@ -2,14 +2,18 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import diffusers as untyped_diffusers
 import pytest
 import torch
-from diffusers import DDIMScheduler, UNet2DConditionModel
 
 from guidance.latent_diffusion import LatentDiffusion
 from guidance.model_source import find_model
 from tests.tiny_pipelines import make_tiny_model
+
+# Its names are made at run time, where pyright cannot see them.
+diffusers: Any = untyped_diffusers
 
 ALL = [("epsilon", "sd"), ("v_prediction", "sd"), ("flow", "sd"), ("epsilon", "xl"), ("flow", "sd3")]
 
@@ -24,8 +28,8 @@ def test_predicted_noise_is_the_samplers(family: str, tiny_model: Callable[..., 
     model = LatentDiffusion(find_model(str(folder)))
     text = model.embed_text(["a red mushroom"])
     noisy, timestep = _noisy(1), torch.tensor([321])
-    unet = UNet2DConditionModel.from_pretrained(folder / "unet")
-    sampler = DDIMScheduler.from_pretrained(folder / "scheduler")
+    unet = diffusers.UNet2DConditionModel.from_pretrained(folder / "unet")
+    sampler = diffusers.DDIMScheduler.from_pretrained(folder / "scheduler")
     with torch.no_grad():
         output = unet(noisy.permute(0, 3, 1, 2), 321, encoder_hidden_states=text.tokens).sample
     sampler.set_timesteps(1000)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from guidance.sds import WEIGHTINGS, add_noise, draw_timesteps, guided_noise, sds_gradient, sds_loss
+from guidance.sds import WEIGHTINGS, Weighting, add_noise, draw_timesteps, guided_noise, sds_gradient, sds_loss
 
 
 def _pictures(seed: int, *shape: int) -> torch.Tensor:
@@ -45,7 +45,7 @@ def test_guidance_scale_means_the_published_formula():
 
 
 @pytest.mark.parametrize(("name", "expected"), [("sigma2", 0.36), ("sqrt-alpha-sigma2", 0.8 * 0.36), ("uniform", 1.0)])
-def test_weights_by_name(name: str, expected: float):
+def test_weights_by_name(name: Weighting, expected: float):
     assert WEIGHTINGS[name](torch.tensor([0.8]), torch.tensor([0.6])).item() == pytest.approx(expected)
 
 
