@@ -1,0 +1,131 @@
+"""Flattens a surface into a texture atlas: xatlas in a child process that can be watched and stopped.
+
+Words used here:
+    chart   a patch of the surface that is flattened in one piece; its border is a seam.
+    UV      a place in the texture: u to the right, v upward, from (0, 0) at the lower left to (1, 1). OBJ and OpenGL
+            have it so; glTF counts v downward.
+    texel   a pixel of the texture.
+"""
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from core.errors import UserError, require
+
+CHILD = Path(__file__).with_name("unwrap_child.py")
+#: Seconds between two looks at the child.
+POLL_SECONDS = 0.2
+
+Mesh = tuple[Float[np.ndarray, "vertices 3"], Int[np.ndarray, "faces 3"]]
+
+
+@dataclass(frozen=True)
+class Atlas:
+    """A mesh whose vertices are doubled along seams, so that each has one place in the texture."""
+
+    vertex_map: Int[np.ndarray, "unwrapped"]
+    """Which vertex of the given mesh each one is."""
+    faces: Int[np.ndarray, "faces 3"]
+    """The given faces, in their order and with their corners' order, as indices into the doubled vertices."""
+    uv: Float[np.ndarray, "unwrapped 2"]
+    width: int
+    """Texels of the texture for which the charts were packed: near to what was asked for, more where charts are many."""
+    height: int
+    n_charts: int
+    seconds: float
+
+
+def unwrap(
+    vertices: Float[np.ndarray, "vertices 3"],
+    faces: Int[np.ndarray, "faces 3"],
+    resolution: int,
+    padding: int = 4,
+    max_faces: int = 200_000,
+    time_limit_s: float = 120.0,
+    tell: Callable[[float], None] | None = None,
+) -> Atlas:
+    """Cut a surface into charts and pack them without overlaps.
+
+    Args:
+        resolution: wanted height and width of the texture, in texels.
+        padding: texels between charts, so that a filtered look into one never meets another.
+        max_faces: more are refused, since the time grows faster than their number.
+        time_limit_s: the child is stopped after so many seconds.
+        tell: called with the elapsed seconds while one waits.
+
+    Raises:
+        UserError: too many faces, vertices that are no numbers, faces without area, or the child ran out of time.
+    """
+    require(resolution >= 16, f"unwrap: a texture of at least 16 texels, got {resolution}")
+    if len(faces) > max_faces:
+        raise UserError(
+            f"unwrap: {len(faces):,} faces, at most {max_faces:,} can be unwrapped in reasonable time; simplify first"
+        )
+    _check(vertices, faces)
+    start = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="unwrap-") as folder:
+        source, target = Path(folder) / "mesh.npz", Path(folder) / "atlas.npz"
+        np.savez(source, vertices=vertices.astype(np.float32), faces=faces.astype(np.uint32))
+        command = [sys.executable, "-P", CHILD, source, target, str(padding), str(resolution)]
+        _wait_for(command, len(faces), time_limit_s, tell)
+        made = {name: array.copy() for name, array in np.load(target).items()}
+    width, height, n_charts, n_atlases = (int(size) for size in made["sizes"])
+    if n_atlases != 1:
+        raise UserError(f"unwrap: the charts took {n_atlases} textures instead of one; ask for a larger texture")
+    uv = made["uv"].astype(np.float32)
+    return Atlas(
+        made["vertex_map"].astype(np.int64),
+        made["faces"].astype(np.int64).reshape(-1, 3),
+        uv.clip(0, 1),
+        width,
+        height,
+        n_charts,
+        time.monotonic() - start,
+    )
+
+
+def _check(vertices: Float[np.ndarray, "vertices 3"], faces: Int[np.ndarray, "faces 3"]) -> None:
+    if len(faces) == 0:
+        raise UserError("unwrap: the mesh has no faces")
+    if not np.isfinite(vertices).all():
+        raise UserError("unwrap: the mesh has vertices that are no numbers (NaN or infinite)")
+    a, b, c = vertices[faces].astype(np.float64).transpose(1, 0, 2)
+    if not np.cross(b - a, c - a).any():
+        raise UserError("unwrap: none of the mesh's faces has an area")
+
+
+def _wait_for(
+    command: list[str | Path], n_faces: int, time_limit_s: float, tell: Callable[[float], None] | None
+) -> None:
+    start = time.monotonic()
+    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    try:
+        status, said = None, b""
+        while status is None:
+            elapsed = time.monotonic() - start
+            if elapsed > time_limit_s:
+                raise UserError(
+                    f"unwrap: xatlas has not finished {n_faces:,} faces within {time_limit_s:g} s; "
+                    "allow fewer faces or more time"
+                )
+            if tell is not None:
+                tell(elapsed)
+            try:
+                _, said = child.communicate(timeout=min(POLL_SECONDS, time_limit_s))
+                status = child.returncode
+            except subprocess.TimeoutExpired:
+                continue
+    finally:
+        child.kill()  # does nothing to one that has ended; else neither Ctrl-C nor the limit leaves it behind
+        child.communicate()
+    if status != 0:
+        last = said.decode(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
+        raise UserError(f"unwrap: xatlas ended with status {status} on {n_faces:,} faces: {last[0]}")
