@@ -1,0 +1,66 @@
+"""Where a mesh stands in the scene: from its own coordinates to the world's, in steps that are all settings.
+
+The order: the up axis becomes +y; rotation about the x axis, then y, then z; centring; scaling. Nothing else moves it.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from core.errors import require
+from geometry.mesh import TriangleMesh
+
+_UP = {
+    "x": np.array([[0, -1, 0], [1, 0, 0], [0, 0, 1]]),
+    "y": np.eye(3),
+    "z": np.array([[1, 0, 0], [0, 0, 1], [0, -1, 0]]),
+}
+
+
+@dataclass(frozen=True)
+class Placement:
+    """How a mesh is turned, moved and scaled."""
+
+    center: Literal["box", "none"] = "box"
+    """`box` moves the middle of the bounding box to the origin, `none` leaves the mesh where it is."""
+    scale: Literal["none"] | float = 0.7
+    """Largest distance of a vertex from the origin after centring, in world units; `none` keeps the mesh's size."""
+    up_axis: Literal["x", "y", "z"] = "y"
+    """The mesh's own axis that points up."""
+    rotation_deg: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Turns about the world's x axis, then y, then z, counter-clockwise seen from the axis's tip."""
+
+    def __post_init__(self) -> None:
+        require(self.scale == "none" or self.scale > 0, f"scale: above 0, or none, got {self.scale}")
+
+    def matrix(self, mesh: TriangleMesh) -> Float[np.ndarray, "4 4"]:
+        """The similarity that takes points in the mesh's own coordinates to the world (p' = M p, homogeneous)."""
+        used = mesh.vertices[np.unique(mesh.faces)]
+        turn = _rotation(self.rotation_deg) @ _UP[self.up_axis]
+        turned = used @ turn.T
+        middle = (turned.min(axis=0) + turned.max(axis=0)) / 2 if self.center == "box" else np.zeros(3)
+        reach = float(np.linalg.norm(turned - middle, axis=1).max())
+        factor = 1.0 if self.scale == "none" else self.scale / reach
+        matrix = np.eye(4)
+        matrix[:3, :3] = factor * turn
+        matrix[:3, 3] = -factor * middle
+        return matrix
+
+
+def placed(mesh: TriangleMesh, matrix: Float[np.ndarray, "4 4"]) -> TriangleMesh:
+    """The mesh with its vertices moved by a matrix that does not mirror."""
+    return TriangleMesh(mesh.vertices @ matrix[:3, :3].T + matrix[:3, 3], mesh.faces)
+
+
+def _rotation(degrees: tuple[float, float, float]) -> Float[np.ndarray, "3 3"]:
+    """About x, then y, then z: R = Rz Ry Rx."""
+    turn = np.eye(3)
+    for axis, angle in enumerate(np.radians(degrees)):
+        one, other = (axis + 1) % 3, (axis + 2) % 3
+        step = np.eye(3)
+        step[[one, other], [one, other]] = np.cos(angle)
+        step[one, other], step[other, one] = -np.sin(angle), np.sin(angle)
+        turn = step @ turn
+    return turn
