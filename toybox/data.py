@@ -57,12 +57,17 @@ class BufferStore:
     """
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.kinds = tuple(load_world().kinds)
         self._parts, self._normals = (
             {kind: np.load(folder / f"{kind}.{what}.npy", mmap_mode="r") for kind in self.kinds}
             for what in ("parts", "normals")
         )
         self._views = {kind: np.load(folder / f"{kind}.views.npy") for kind in self.kinds}
+
+    def __reduce__(self) -> tuple:
+        """Another process maps the same files, instead of being sent gigabytes."""
+        return BufferStore, (self.folder,)
 
     def pick(self, rng: np.random.Generator, kind: str, size: int) -> tuple[np.ndarray, np.ndarray, View]:
         """Part indices, normals and view of a random buffer of this kind, for a picture of `size` pixels a side.

@@ -12,7 +12,15 @@ import pytest
 import torch
 
 from toybox.data import BufferStore, render_buffers
-from toybox.denoiser import Denoiser, DenoiserSettings, average_into, captions_of, denoiser_loss
+from toybox.denoiser import (
+    Denoiser,
+    DenoiserSettings,
+    StepBatches,
+    average_into,
+    batch_loader,
+    captions_of,
+    denoiser_loss,
+)
 from toybox.networks import new_scheduler
 from toybox.tokenizer import new_tokenizer
 from toybox.world import load_world
@@ -60,6 +68,19 @@ def test_captions_name_the_subject_and_the_view_of_their_picture(buffers):
             placed += text.endswith("view")
     assert texts.count("") / 400 == pytest.approx(0.1, abs=0.05)
     assert placed / 400 == pytest.approx(0.75, abs=0.07)
+
+
+def test_batches_belong_to_their_step_whoever_draws_them(buffers):
+    settings = DenoiserSettings(steps=203, coarse=1.0, coarse_batch=3)
+    store = BufferStore(buffers)
+    loader = batch_loader(StepBatches(store, settings, first=100))
+    assert loader.num_workers == 1
+    drawn = [item for item, _ in zip(loader, range(4), strict=False)]
+    late = StepBatches(store, settings, first=101)  # as after a kill one step later
+    for index, (batch, captions) in enumerate(drawn[1:]):
+        again, captions_again = late[index]
+        assert torch.equal(batch.pictures, again.pictures) and captions == captions_again
+    assert not torch.equal(drawn[0][0].pictures, drawn[1][0].pictures)
 
 
 def test_loss_of_a_perfect_denoiser_is_zero_and_of_silence_is_the_velocitys_power(denoiser, monkeypatch):
