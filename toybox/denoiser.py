@@ -29,6 +29,8 @@ class DenoiserSettings:
             128-pixel ones (32x32 latents).
         coarse_batch, fine_batch: pictures a step.
         empty, unplaced: shares of the captions that are empty, or name no view.
+        noise_power: timesteps are drawn as this power of a uniform number: below 1 more of them in strong noise, where
+            the outline of an object is decided. 32x32 latents show more through the same noise than 16x16 ones.
         ema: highest decay of the average of the weights, which is what ships.
     """
 
@@ -39,6 +41,7 @@ class DenoiserSettings:
     rate: float = 1e-3
     empty: float = 0.1
     unplaced: float = 0.15
+    noise_power: float = 0.6
     ema: float = 0.9985
     seed: int = 23
     save_every: int = 100
@@ -112,13 +115,18 @@ def captions_of(batch: Batch, settings: DenoiserSettings, rng: np.random.Generat
 
 
 def denoiser_loss(
-    denoiser: Denoiser, latents: Tensor, captions: list[str], scheduler: DDIMScheduler, rng: torch.Generator
+    denoiser: Denoiser,
+    latents: Tensor,
+    captions: list[str],
+    scheduler: DDIMScheduler,
+    rng: torch.Generator,
+    noise_power: float = 1.0,
 ) -> Tensor:
     """Mean squared error of the predicted velocity v = alpha eps - sigma z (arXiv:2202.00512), one t per picture."""
     total = scheduler.config.num_train_timesteps
     # stratified over the batch: the same expectation with less noise from the draw of t
     strata = (torch.arange(len(latents)) + torch.rand(len(latents), generator=rng)) / len(latents)
-    timestep = (strata * total).long().clamp(max=total - 1)
+    timestep = (strata**noise_power * total).long().clamp(max=total - 1)
     noise = torch.randn(latents.shape, generator=rng).to(latents)
     timestep = timestep.to(latents.device)
     noisy = scheduler.add_noise(latents, noise, timestep)
@@ -173,7 +181,7 @@ def train_denoiser(
         for group in optimiser.param_groups:
             group["lr"] = cosine_rate(step, settings.steps, settings.rate, warmup=100)
         rng = torch.Generator().manual_seed(settings.seed * 10**6 + step)
-        losses.append(_step(live, vae, optimiser, batch.to(device), captions, scheduler, rng))
+        losses.append(_step(live, vae, optimiser, batch.to(device), captions, scheduler, rng, settings.noise_power))
         average_into(average, live, step, settings.ema)
         bar.set_postfix(loss=f"{np.mean(losses[-100:]):.4f}", refresh=False)
         if (step + 1) % settings.save_every == 0 or step + 1 == settings.steps:
@@ -209,12 +217,13 @@ def _step(
     captions: list[str],
     scheduler: DDIMScheduler,
     rng: torch.Generator,
+    noise_power: float,
 ) -> float:
     """One optimiser step on a batch; its loss."""
     with torch.autocast(live.unet.device.type, torch.bfloat16):
         with torch.no_grad():
             latents = encode(vae, batch.pictures, rng)
-        loss = denoiser_loss(live, latents.float(), captions, scheduler, rng)
+        loss = denoiser_loss(live, latents.float(), captions, scheduler, rng, noise_power)
     optimiser.zero_grad()
     loss.backward()
     nn.utils.clip_grad_norm_(live.parameters(), 1.0)
