@@ -52,11 +52,15 @@ class TriangleMesh:
     def is_closed(self) -> bool:
         """Whether every edge of the merged mesh has as many faces on one side as on the other: it bounds a volume."""
         faces = self.merged().faces
-        edges = faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2)
-        forward = edges[:, 0] < edges[:, 1]
-        _, index = np.unique(np.sort(edges, axis=1), axis=0, return_inverse=True)
-        balance = np.bincount(index.reshape(-1), weights=np.where(forward, 1.0, -1.0))
-        return bool(len(faces)) and not balance.any()
+        edge, direction = directed_edges(faces)
+        return bool(len(faces)) and not np.bincount(edge, weights=direction).any()
+
+
+def directed_edges(faces: Int[np.ndarray, "faces 3"]) -> tuple[Int[np.ndarray, "sides"], Int[np.ndarray, "sides"]]:
+    """The number of the edge that each side of each face runs along, face after face, and 1 or -1 for its direction."""
+    start, end = faces[:, [0, 1, 2]].reshape(-1), faces[:, [1, 2, 0]].reshape(-1)
+    pair = np.minimum(start, end) * (faces.max(initial=0) + 1) + np.maximum(start, end)
+    return np.unique(pair, return_inverse=True)[1].reshape(-1), np.where(start < end, 1, -1)
 
 
 def load_mesh(path: Path, most_faces: int = MOST_FACES) -> TriangleMesh:
