@@ -17,7 +17,7 @@ from torch import Tensor
 
 from toybox.buffers import View
 from toybox.captions import Subject, draw_subject
-from toybox.checkpoint import cosine_rate, load_state, save_state, steps
+from toybox.checkpoint import cosine_rate, load_state, save_state, settings_since, steps
 from toybox.data import BufferStore, paint_subjects, render_buffers
 from toybox.judge.network import FOLDER, NOTHING, OWN, SIZE, Judge, colour_classes, object_classes
 from toybox.judge.spoil import spoil, weather
@@ -33,13 +33,14 @@ SAVE_EVERY = 200
 class JudgeSettings:
     """How the judge is trained; `spoiled` is the share of pictures that show no whole object.
 
-    Every `round_trip_every`-th batch is sent through the autoencoder.
+    Every `round_trip_every`-th batch is sent through the autoencoder. What wants many views is the azimuth: learned from
+    160 of a kind it was right on 97% of these, but on 85% of others.
     """
 
-    steps: int = 4500
+    steps: int = 9000
     batch: int = 64
     rate: float = 2e-3
-    views: int = 160
+    views: int = 640
     test_views: int = 24
     spoiled: float = 0.2
     round_trip_every: int = 50
@@ -125,12 +126,13 @@ def round_trips(vae: AutoencoderKL, pictures: Tensor) -> Tensor:
         return decode(vae, encode(vae, pictures)).clamp(0, 1)
 
 
-def train_judge(store: BufferStore, vae: AutoencoderKL, work: Path, settings: JudgeSettings) -> tuple[Judge, float]:
-    """Trains, or goes on training, the judge; returns it with its last mean loss."""
+def train_judge(store: BufferStore, vae: AutoencoderKL, work: Path, settings: JudgeSettings) -> tuple[Judge, dict]:
+    """Trains, or goes on training, the judge; returns it with its settings so far and its last mean loss."""
     torch.manual_seed(settings.seed)
     judge = Judge()
     optimiser = torch.optim.AdamW(judge.parameters(), lr=settings.rate, weight_decay=1e-3)
     saved = load_state(work / "judge.pt")
+    history = settings_since(saved, asdict(settings))
     first, losses = 0, []
     if saved:
         judge.load_state_dict(saved["judge"])
@@ -153,8 +155,8 @@ def train_judge(store: BufferStore, vae: AutoencoderKL, work: Path, settings: Ju
         bar.set_postfix(loss=f"{np.mean(losses[-100:]):.3f}", refresh=False)
         if (step + 1) % SAVE_EVERY == 0 or step + 1 == settings.steps:
             state = {"judge": judge.state_dict(), "optimiser": optimiser.state_dict()}
-            save_state(work / "judge.pt", {**state, "step": step + 1, "losses": losses})
-    return judge.eval().requires_grad_(False), float(np.mean(losses[-100:]))
+            save_state(work / "judge.pt", {**state, "step": step + 1, "losses": losses, "history": history})
+    return judge.eval().requires_grad_(False), {"history": history, "loss": float(np.mean(losses[-100:]))}
 
 
 def examine(judge: Judge, store: BufferStore, seed: int, count: int = 3000) -> dict:
@@ -190,14 +192,9 @@ def main(arguments: list[str] | None = None) -> int:
     render_buffers(options.work / "judge", settings.views, PICTURE_SIZE, seed=2)
     render_buffers(options.work / "judge-test", settings.test_views, PICTURE_SIZE, 3, TEST_ELEVATION_DEG)
     vae = diffusers.AutoencoderKL.from_pretrained(MODEL_FOLDER / "vae", local_files_only=True).requires_grad_(False)
-    judge, loss = train_judge(BufferStore(options.work / "judge"), vae, options.work, settings)
+    judge, facts = train_judge(BufferStore(options.work / "judge"), vae, options.work, settings)
     marks = examine(judge, BufferStore(options.work / "judge-test"), seed=4)
-    facts = {
-        "settings": asdict(settings),
-        "loss": loss,
-        "marks": marks,
-        "last_run_s": round(time.monotonic() - started),
-    }
+    facts |= {"marks": marks, "last_run_s": round(time.monotonic() - started)}
     options.out.mkdir(parents=True, exist_ok=True)
     judge.save(options.out, facts)
     print("\n".join(f"{name:>8}: {100 * share:.1f}%" for name, share in marks.items()))
