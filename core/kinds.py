@@ -94,6 +94,8 @@ class Guidance(Part, nn.Module, kind="guidance"):
     """What the model was trained to see, where it says so."""
     known_cameras: Cameras | None = None
     """The only cameras that it has an opinion on, where these are few; training views are then drawn from them."""
+    decodes_points: bool = False
+    """Whether `decode` works pixel by pixel, because its latents are RGB by another name."""
 
     @abstractmethod
     def prepare(self, prompt: str) -> None:
@@ -149,6 +151,11 @@ class System(Part, kind="system"):
     prompt: str
     seed: int
     total_steps: int
+
+    @property
+    def decodes_points(self) -> bool:
+        """Whether `decode` works pixel by pixel, so that a field's features at a point are a colour by themselves."""
+        return self.guidance.decodes_points
 
     @abstractmethod
     def prepare(self) -> None:

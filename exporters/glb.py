@@ -2,37 +2,28 @@
 
 The same arrays give the same bytes: nothing of the clock or the machine goes in.
 
-Source: Khronos, glTF 2.0 specification, sections 3.6 (binary data), 3.7 (meshes), 3.9 (materials) and 4 (GLB).
+Source: Khronos, glTF 2.0 specification, sections 3.6 (binary data), 3.7 (meshes), 3.8 (textures), 3.9 (materials) and
+4 (GLB).
 """
 
+import io
 import json
 import struct
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
+from PIL import Image
 
 from core.files import whole_file
+from exporters.coloured_mesh import ColouredMesh
 
 GENERATOR = "Latent-NeRF"
 _FLOAT, _UINT16, _UINT32 = 5126, 5123, 5125
 _ARRAY, _INDICES = 34962, 34963
-
-
-@dataclass(frozen=True)
-class ColouredMesh:
-    """A triangle mesh with a colour at each vertex; +y up, front +z, as glTF and this project have it."""
-
-    vertices: Float[np.ndarray, "vertices 3"]
-    normals: Float[np.ndarray, "vertices 3"]
-    """Outward, of unit length."""
-    faces: Int[np.ndarray, "faces 3"]
-    """Counter-clockwise seen from outside."""
-    colours: Float[np.ndarray, "vertices 3"]
-    """sRGB in [0, 1], as pictures have them."""
+_LINEAR, _LINEAR_MIPMAP_LINEAR, _REPEAT = 9729, 9987, 10497
 
 
 class _Binary:
@@ -45,14 +36,17 @@ class _Binary:
 
     def add(self, array: NDArray[Any], component: int, kind: str, target: int, **more: Any) -> int:
         """Append an array and give the index of its accessor."""
-        content = np.ascontiguousarray(array).tobytes()
-        view = {"buffer": 0, "byteOffset": len(self.data), "byteLength": len(content), "target": target}
-        self.data += content + bytes(-len(content) % 4)  # accessors begin at multiples of their component's size
-        self.views.append(view)
+        view = self.view(np.ascontiguousarray(array).tobytes(), target=target)
         count = array.size if kind == "SCALAR" else len(array)
-        accessor = {"bufferView": len(self.views) - 1, "componentType": component, "count": count, "type": kind}
+        accessor = {"bufferView": view, "componentType": component, "count": count, "type": kind}
         self.accessors.append({**accessor, **more})
         return len(self.accessors) - 1
+
+    def view(self, content: bytes, **more: Any) -> int:
+        """Append bytes and give the index of their view."""
+        self.views.append({"buffer": 0, "byteOffset": len(self.data), "byteLength": len(content), **more})
+        self.data += content + bytes(-len(content) % 4)  # accessors begin at multiples of their component's size
+        return len(self.views) - 1
 
 
 def write_glb(path: Path, mesh: ColouredMesh, extras: dict[str, Any]) -> Path:
@@ -72,25 +66,48 @@ def glb_bytes(mesh: ColouredMesh, extras: dict[str, Any]) -> bytes:
     binary = _Binary()
     vertices = mesh.vertices.astype("<f4")
     bounds = {"min": vertices.min(axis=0).tolist(), "max": vertices.max(axis=0).tolist()}
-    attributes = {
-        "POSITION": binary.add(vertices, _FLOAT, "VEC3", _ARRAY, **bounds),
-        "NORMAL": binary.add(mesh.normals.astype("<f4"), _FLOAT, "VEC3", _ARRAY),
-        "COLOR_0": binary.add(_vertex_colours(mesh.colours), _UINT16, "VEC4", _ARRAY, normalized=True),
-    }
+    attributes = {"POSITION": binary.add(vertices, _FLOAT, "VEC3", _ARRAY, **bounds)}
+    if mesh.normals is not None:
+        attributes["NORMAL"] = binary.add(mesh.normals.astype("<f4"), _FLOAT, "VEC3", _ARRAY)
+    if mesh.colours is not None:
+        attributes["COLOR_0"] = binary.add(_vertex_colours(mesh.colours), _UINT16, "VEC4", _ARRAY, normalized=True)
+    matte: dict[str, Any] = {"metallicFactor": 0.0, "roughnessFactor": 1.0}
+    pictures: dict[str, Any] = {}
+    if mesh.uv is not None and mesh.texture is not None:
+        downward = mesh.uv.astype("<f4") * np.float32([1, -1]) + np.float32([0, 1])  # glTF counts v from the top
+        attributes["TEXCOORD_0"] = binary.add(downward, _FLOAT, "VEC2", _ARRAY)
+        pictures = _pictures(binary.view(png_bytes(mesh.texture)))
+        matte["baseColorTexture"] = {"index": 0}
     indices = binary.add(mesh.faces.astype("<u4").reshape(-1), _UINT32, "SCALAR", _INDICES)
-    matte = {"pbrMetallicRoughness": {"metallicFactor": 0.0, "roughnessFactor": 1.0}}
     tree = {
         "asset": {"version": "2.0", "generator": GENERATOR, "extras": extras},
         "scene": 0,
         "scenes": [{"nodes": [0]}],
         "nodes": [{"mesh": 0}],
         "meshes": [{"primitives": [{"attributes": attributes, "indices": indices, "material": 0}]}],
-        "materials": [matte],
+        "materials": [{"pbrMetallicRoughness": matte}],
+        **pictures,
         "accessors": binary.accessors,
         "bufferViews": binary.views,
         "buffers": [{"byteLength": len(binary.data)}],
     }
     return _container(tree, bytes(binary.data))
+
+
+def _pictures(view: int) -> dict[str, Any]:
+    sampler = {"magFilter": _LINEAR, "minFilter": _LINEAR_MIPMAP_LINEAR, "wrapS": _REPEAT, "wrapT": _REPEAT}
+    return {
+        "textures": [{"sampler": 0, "source": 0}],
+        "samplers": [sampler],
+        "images": [{"bufferView": view, "mimeType": "image/png"}],
+    }
+
+
+def png_bytes(picture: UInt8[np.ndarray, "rows columns 3"]) -> bytes:
+    """A picture as a PNG file's content."""
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, format="PNG")
+    return file.getvalue()
 
 
 def linear_from_srgb(colours: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:

@@ -1,57 +1,110 @@
-"""`mesh`: mesh.glb, a closed surface with the colours that the model decodes."""
+"""`mesh`: mesh.glb, mesh.obj or mesh.ply: a closed surface with the colours that the model decodes."""
 
+import dataclasses
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from core.errors import UserError, require
-from core.kinds import DensityField, Exporter, System
-from core.settings import plain
-from exporters.glb import ColouredMesh, write_glb
-from exporters.projection import Photographs, point_colours
-from geometry.isosurface import extract_surface
+from core.kinds import DensityField, Exporter, System, device_of
+from exporters.coloured_mesh import ColouredMesh
+from exporters.mesh_colour import ColourSource, colour_source
+from exporters.mesh_files import MeshFormat, write_mesh
+from exporters.phases import Phases, keep_record
+from exporters.provenance import provenance
+from exporters.seams import seam_gaps
+from exporters.silhouettes import silhouette_iou, silhouettes
+from exporters.texture_bake import UnwrappedMesh
+from geometry.isosurface import Surface, extract_surface
+from geometry.simplify import simplified
+from geometry.surface_pieces import pieces, without_hidden_pieces
+from geometry.unwrap import unwrap
 
 log = logging.getLogger(__name__)
 
+#: Texels per side of the texture for each pixel of a decoded picture, and the least and most texels.
+TEXELS_PER_PIXEL, SMALLEST_TEXTURE, LARGEST_TEXTURE = 4, 256, 2048
+#: A mesh whose silhouettes agree less with what rays see is told.
+POOR_OUTLINE = 0.8
+
 
 class MeshExporter(Exporter, name="mesh"):
-    """mesh.glb from a density field: threshold found by silhouettes, colours from decoded views."""
+    """The mesh of a density field: threshold found by silhouettes, colours from decoded views in a texture."""
 
     @dataclass(frozen=True)
     class Config:
         """Settings of the mesh exporter."""
 
-        resolution: int = 128
-        """Points of the density grid along each axis."""
+        format: MeshFormat = "glb"
+        """Kind of file: mesh.glb holds everything; mesh.obj comes with mesh.mtl and mesh.png; mesh.ply has colours at
+        its vertices."""
+        colours: Literal["auto", "texture", "vertices"] = "auto"
+        """Where colours go; auto: into a texture, at the vertices for ply."""
+        resolution: int | None = None
+        """Points of the density grid along each axis; null: 256 on a GPU, 128 on a CPU."""
+        n_faces: int = 20_000
+        """Faces at most; the surface is simplified down to them."""
+        texture_size: int | None = None
+        """Height and width of the texture, about; null: four times the decoded pictures', from 256 to 2048."""
         n_silhouettes: int = 12
         """Views whose silhouettes the surface is fitted to."""
         n_photographs: int = 24
         """Views that are decoded for its colours."""
+        unwrap_limit_s: float = 120.0
+        """Seconds after which the unwrapping is given up."""
 
         def __post_init__(self) -> None:
-            for name, least in (("resolution", 8), ("n_silhouettes", 1), ("n_photographs", 1)):
+            for name, least in (("n_faces", 100), ("n_silhouettes", 1), ("n_photographs", 1)):
                 require(getattr(self, name) >= least, f"{name}: at least {least}, got {getattr(self, name)}")
+            for name, least in (("resolution", 8), ("texture_size", 16)):
+                given = getattr(self, name)
+                require(given is None or given >= least, f"{name}: at least {least} or null, got {given}")
+            require(self.unwrap_limit_s > 0, f"unwrap_limit_s: above 0, got {self.unwrap_limit_s:g}")
+            require(
+                self.format != "ply" or self.colours != "texture",
+                "colours: PLY files hold no texture; use 'vertices', or the format glb or obj",
+            )
 
     def __init__(self, config: Config) -> None:
         self.config = config
 
     def export(self, system: System, run_folder: Path) -> list[Path]:
-        """Extract the surface, colour it, write it.
+        """Extract the surface, colour it, write it, and keep what was found in export.json.
 
         Raises:
-            UserError: the geometry is no density field, or it is empty.
+            UserError: the geometry is no density field, it is empty, or it cannot be unwrapped in time.
         """
-        mesh = coloured_mesh(system, self.config)
-        log.info("mesh: %d vertices, %d faces", len(mesh.vertices), len(mesh.faces))
-        return [write_glb(run_folder / "mesh.glb", mesh, provenance(system))]
+        phases = Phases("mesh")
+        mesh, figures = coloured_mesh(system, self.config, phases)
+        with phases.phase("write"):
+            files = write_mesh(run_folder / f"mesh.{self.config.format}", mesh, provenance(system))
+        keep_record(run_folder, "mesh", {"file": files[0].name, **figures}, phases.seconds)
+        log.info("mesh: %s", ", ".join(f"{name} {value}" for name, value in figures.items()))
+        return files
 
 
-def coloured_mesh(system: System, config: MeshExporter.Config) -> ColouredMesh:
-    """The surface of a trained density field with a colour at each vertex.
+def coloured_mesh(system: System, config: MeshExporter.Config, phases: Phases) -> tuple[ColouredMesh, dict[str, Any]]:
+    """The surface of a trained density field with its colours, and figures about it by name.
+
+    Raises:
+        UserError: the geometry is no density field, it is empty, or it cannot be unwrapped in time.
+    """
+    surface, figures = closed_surface(system, config, phases)
+    normals = vertex_normals(surface.vertices, surface.faces)
+    colours = colour_source(system, config.n_photographs, phases)
+    if config.colours == "vertices" or config.format == "ply":
+        at_vertices = colours.of_vertices(surface.vertices, normals, surface.faces, phases)
+        return ColouredMesh(surface.vertices, normals, surface.faces, at_vertices.astype(np.float32)), figures
+    mesh, more = _textured(surface, normals, colours, _texture_size(system, config), config.unwrap_limit_s, phases)
+    return mesh, {**figures, **more}
+
+
+def closed_surface(system: System, config: MeshExporter.Config, phases: Phases) -> tuple[Surface, dict[str, Any]]:
+    """The closed surface within the budget of faces, and figures about it by name.
 
     Raises:
         UserError: the geometry is no density field, or it is empty.
@@ -59,17 +112,40 @@ def coloured_mesh(system: System, config: MeshExporter.Config) -> ColouredMesh:
     field = system.geometry
     if not isinstance(field, DensityField):
         raise UserError(f"exporter 'mesh' draws density fields; '{field.part_name}' is none")
-    size = system.guidance.latent_size
-    outlines = system.surrounding_cameras(config.n_silhouettes, 2 * size)
-    surface = extract_surface(field, outlines, system.render(outlines).opacity, config.resolution)
-    if surface.n_floaters:
-        log.info("mesh: %d floating pieces left out", surface.n_floaters)
-    cameras = system.surrounding_cameras(config.n_photographs, size)
-    render = system.render(cameras)
-    photographs = Photographs(cameras.to("cpu"), system.decode(render.latents).cpu(), render.opacity.cpu())
-    normals = vertex_normals(surface.vertices, surface.faces)
-    colours = point_colours(surface.vertices, normals, photographs, surface.vertices, surface.faces)
-    return ColouredMesh(surface.vertices, normals, surface.faces, colours.astype(np.float32))
+    resolution = config.resolution or (256 if device_of(field).type == "cuda" else 128)
+    with phases.phase("surface"):
+        outlines = system.surrounding_cameras(config.n_silhouettes, 2 * system.guidance.latent_size)
+        opacity = system.render(outlines).opacity
+        raw = extract_surface(field, outlines, opacity, resolution)
+        (vertices, faces), n_hidden = without_hidden_pieces(raw.vertices, raw.faces)
+    with phases.phase("simplify"):
+        vertices, faces = simplified(vertices, faces, config.n_faces)
+    agreement = silhouette_iou(silhouettes(vertices, faces, outlines), opacity)
+    if agreement < POOR_OUTLINE:
+        log.warning(
+            "mesh: its silhouettes agree with the rendered ones by %.2f only (intersection over union): the object is "
+            "more of a fog than a body; train longer, or raise the weight of sparsity",
+            agreement,
+        )
+    figures = {
+        "faces": len(faces),
+        "faces_before_simplification": len(raw.faces),
+        "components": int(pieces(len(vertices), faces).max()) + 1,
+        "watertight": is_watertight(faces),
+        "floaters_removed": raw.n_floaters,
+        "inner_shells_removed": n_hidden,
+        "silhouette_iou": round(agreement, 4),
+        "threshold": round(raw.threshold, 4),
+    }
+    return dataclasses.replace(raw, vertices=vertices, faces=faces), figures
+
+
+def is_watertight(faces: Int[np.ndarray, "faces 3"]) -> bool:
+    """Whether every edge is run through once in each direction: closed, and oriented throughout."""
+    there = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+    back = there[:, ::-1]
+    n_distinct = len(np.unique(there, axis=0))
+    return n_distinct == len(there) and len(np.unique(np.concatenate([there, back]), axis=0)) == n_distinct
 
 
 def vertex_normals(
@@ -86,11 +162,24 @@ def vertex_normals(
     return unit.astype(np.float32)
 
 
-def provenance(system: System) -> dict[str, Any]:
-    """What a file made of this system should remember."""
-    return {
-        "prompt": system.prompt,
-        "seed": system.seed,
-        "steps": system.total_steps,
-        "system": {"type": system.part_name, **plain(system.config)},
+def _textured(
+    surface: Surface, normals: np.ndarray, colours: ColourSource, size: int, limit_s: float, phases: Phases
+) -> tuple[ColouredMesh, dict[str, Any]]:
+    with phases.phase("unwrap") as bar:
+        atlas = unwrap(surface.vertices, surface.faces, size, time_limit_s=limit_s, tell=lambda _: bar.refresh())
+    doubled = atlas.vertex_map
+    mesh = UnwrappedMesh(surface.vertices[doubled], normals[doubled], atlas.faces, atlas.uv)
+    texture = colours.texture(mesh, atlas.height, atlas.width, phases)
+    gaps = seam_gaps(mesh.vertices, mesh.faces, mesh.uv, texture)
+    figures = {
+        "charts": atlas.n_charts,
+        "texture": [atlas.width, atlas.height],
+        "seam_gap": round(gaps.seams, 5),
+        "seam_ratio": round(gaps.ratio, 3),
     }
+    return ColouredMesh(mesh.vertices, mesh.normals, mesh.faces, uv=mesh.uv, texture=texture), figures
+
+
+def _texture_size(system: System, config: MeshExporter.Config) -> int:
+    wanted = TEXELS_PER_PIXEL * system.guidance.picture_size
+    return config.texture_size or min(max(wanted, SMALLEST_TEXTURE), LARGEST_TEXTURE)

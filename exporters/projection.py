@@ -1,15 +1,16 @@
 """Colours of surface points from pictures whose cameras are known.
 
 Every picture says something about the points it sees; a point takes the weighted mean of what it is told. A picture's
-weight is 0 where the surface hides the point, grows with how squarely it looks at the point, and is small near the
-silhouette, where a decoded picture has mixed the object with what is behind it.
+weight is 0 where the surface hides the point, grows with how squarely and how finely it shows the point, and is small
+near the silhouette, where a decoded picture has mixed the object with what is behind it.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
@@ -35,20 +36,21 @@ class Photographs:
     """How much of each ray the object takes; its size may be another than the colours'."""
 
 
-def point_colours(
+def seen_colours(
     points: Float[np.ndarray, "points 3"],
     normals: Float[np.ndarray, "points 3"],
     photographs: Photographs,
     vertices: Float[np.ndarray, "vertices 3"],
     faces: Int[np.ndarray, "faces 3"],
-) -> Float[np.ndarray, "points 3"]:
-    """sRGB of points on a surface; those that no picture shows take it from the nearest ones that are seen.
+    tell: Callable[[], object] = lambda: None,
+) -> tuple[Float[np.ndarray, "points 3"], Float[np.ndarray, "points"]]:
+    """sRGB of points on a surface, and how well they are seen: 1 is one picture that looks squarely, 0 is not at all.
 
     Args:
         normals: outward, of unit length.
         vertices, faces: the surface, which hides points from cameras.
+        tell: called after each picture.
     """
-    from scipy.spatial import KDTree
     from trimesh import Trimesh
     from trimesh.ray.ray_pyembree import RayMeshIntersector
 
@@ -56,24 +58,22 @@ def point_colours(
     total = np.zeros((len(points), 3))
     weights = np.zeros(len(points))
     certain = _certainty(photographs.opacity)
+    sharpest = _pixels_per_length(photographs.cameras).max()
     for i in range(len(photographs.cameras)):
         camera = photographs.cameras[i : i + 1]
-        toward, facing = _directions(points, normals, camera)
+        toward, distance, facing = _directions(points, normals, camera)
         weight = np.maximum(facing, 0) ** SQUARENESS
         where = project(torch.from_numpy(points).float(), camera)
         weight *= _sampled(certain[i, ..., None], where)[:, 0]
         weight *= (where.abs() <= 1).all(dim=-1).numpy()
+        weight *= (_pixels_per_length(camera, distance) / sharpest) ** 2
         looked_at = np.flatnonzero(weight > 0)
         starts = points[looked_at] + CLEARANCE * normals[looked_at]
         weight[looked_at[hidden_by.intersects_any(starts, toward[looked_at])]] = 0
         total += weight[:, None] * _sampled(photographs.colours[i], where)
         weights += weight
-    seen: Bool[np.ndarray, "points"] = weights > 1e-6
-    colours = total / np.maximum(weights, 1e-12)[:, None]
-    if seen.any() and not seen.all():
-        _, nearest = KDTree(points[seen]).query(points[~seen])
-        colours[~seen] = colours[seen][nearest]
-    return colours if seen.any() else np.full_like(colours, 0.5)
+        tell()
+    return total / np.maximum(weights, 1e-12)[:, None], weights
 
 
 def project(points: Float[Tensor, "points 3"], camera: Cameras) -> Float[Tensor, "points 2"]:
@@ -91,11 +91,20 @@ def project(points: Float[Tensor, "points 3"], camera: Cameras) -> Float[Tensor,
     return torch.where(depth[:, None] > 0, on_plane, torch.full_like(on_plane, 1e9))
 
 
-def _directions(points: NDArray, normals: NDArray, camera: Cameras) -> tuple[NDArray, NDArray]:
-    """Unit directions from the points to the camera, and their cosine with the normals."""
+def _directions(points: NDArray, normals: NDArray, camera: Cameras) -> tuple[NDArray, NDArray, NDArray]:
+    """Unit directions from the points to the camera, its distances, and the directions' cosines with the normals."""
     toward = camera.c2w[0, :3, 3].cpu().numpy() - points
-    toward /= np.linalg.norm(toward, axis=-1, keepdims=True)
-    return toward, (toward * normals).sum(axis=-1)
+    distance = np.linalg.norm(toward, axis=-1)
+    toward /= distance[:, None]
+    return toward, distance, (toward * normals).sum(axis=-1)
+
+
+def _pixels_per_length(cameras: Cameras, distance: NDArray | None = None) -> NDArray:
+    """How finely pictures of one size show a unit of length that stands so far off; by default, at the origin."""
+    half_height = torch.tan(cameras.fovy_deg.deg2rad() / 2).cpu().numpy()
+    if distance is None:
+        distance = cameras.c2w[:, :3, 3].norm(dim=-1).cpu().numpy()
+    return 1 / (half_height * distance)
 
 
 def _certainty(opacity: Float[Tensor, "views height width"]) -> Float[Tensor, "views height width"]:

@@ -24,8 +24,6 @@ CHILD = Path(__file__).with_name("unwrap_child.py")
 #: Seconds between two looks at the child.
 POLL_SECONDS = 0.2
 
-Mesh = tuple[Float[np.ndarray, "vertices 3"], Int[np.ndarray, "faces 3"]]
-
 
 @dataclass(frozen=True)
 class Atlas:
@@ -37,7 +35,7 @@ class Atlas:
     """The given faces, in their order and with their corners' order, as indices into the doubled vertices."""
     uv: Float[np.ndarray, "unwrapped 2"]
     width: int
-    """Texels of the texture for which the charts were packed: near to what was asked for, more where charts are many."""
+    """Texels of the texture that the charts were packed for: about what was asked for, more where charts are many."""
     height: int
     n_charts: int
     seconds: float
@@ -50,7 +48,7 @@ def unwrap(
     padding: int = 4,
     max_faces: int = 200_000,
     time_limit_s: float = 120.0,
-    tell: Callable[[float], None] | None = None,
+    tell: Callable[[float], object] | None = None,
 ) -> Atlas:
     """Cut a surface into charts and pack them without overlaps.
 
@@ -103,7 +101,7 @@ def _check(vertices: Float[np.ndarray, "vertices 3"], faces: Int[np.ndarray, "fa
 
 
 def _wait_for(
-    command: list[str | Path], n_faces: int, time_limit_s: float, tell: Callable[[float], None] | None
+    command: list[str | Path], n_faces: int, time_limit_s: float, tell: Callable[[float], object] | None
 ) -> None:
     start = time.monotonic()
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)

@@ -60,6 +60,7 @@ class TargetImage(Guidance, name="target-image"):
         self.autoencoder = Autoencoder(source) if source else None
         self.world = read_world(source.folder) if source else None
         self._size = latent_size(source) if source else config.size
+        self.decodes_points = self.autoencoder is None
         self._target: Target | None = None
         self._views = read_views(config.folder) if config.folder else None
         if self._views is not None:

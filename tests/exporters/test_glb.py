@@ -1,5 +1,6 @@
 """Binary glTF, read back by its specification and by trimesh."""
 
+import io
 import json
 import struct
 from pathlib import Path
@@ -8,8 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 import trimesh
+from PIL import Image
 
-from exporters.glb import ColouredMesh, glb_bytes, linear_from_srgb, write_glb
+from exporters.coloured_mesh import ColouredMesh
+from exporters.glb import glb_bytes, linear_from_srgb, write_glb
 
 EXTRAS = {"prompt": 'a "red" mushroom \u2603', "seed": 3}
 
@@ -20,6 +23,14 @@ def _tetrahedron() -> ColouredMesh:
     normals = np.full((4, 3), 1 / np.sqrt(3), dtype=np.float32)
     colours = np.array([[1, 0, 0], [0, 1, 0], [0.5, 0.5, 0.5], [0.01, 0, 1]], dtype=np.float32)
     return ColouredMesh(vertices, normals, faces, colours)
+
+
+def _textured() -> ColouredMesh:
+    bare = _tetrahedron()
+    uv = np.array([[0, 0], [1, 0], [0, 1], [0.25, 0.75]], np.float32)
+    texture = np.zeros((8, 16, 3), np.uint8)
+    texture[:4] = [250, 10, 20]
+    return ColouredMesh(bare.vertices, bare.normals, bare.faces, uv=uv, texture=texture)
 
 
 def _parts(content: bytes) -> tuple[dict[str, Any], bytes]:
@@ -80,3 +91,40 @@ def test_extras_travel_and_bytes_repeat():
     first, second = glb_bytes(_tetrahedron(), EXTRAS), glb_bytes(_tetrahedron(), EXTRAS)
     assert first == second
     assert _parts(first)[0]["asset"]["extras"] == EXTRAS
+
+
+def test_a_texture_travels_inside_and_keeps_its_top_on_top(tmp_path: Path):
+    mesh = _textured()
+    tree, binary = _parts(glb_bytes(mesh, EXTRAS))
+    (primitive,) = tree["meshes"][0]["primitives"]
+    assert "COLOR_0" not in primitive["attributes"]
+    view = tree["bufferViews"][tree["images"][0]["bufferView"]]
+    picture = Image.open(io.BytesIO(binary[view["byteOffset"] : view["byteOffset"] + view["byteLength"]]))
+    assert np.array_equal(np.asarray(picture), mesh.texture)
+    accessor = tree["accessors"][primitive["attributes"]["TEXCOORD_0"]]
+    start = tree["bufferViews"][accessor["bufferView"]]["byteOffset"]
+    places = np.frombuffer(binary, "<f4", 8, start).reshape(4, 2)
+    assert places.tolist() == [[0, 1], [1, 1], [0, 0], [0.25, 0.25]]  # glTF counts from the top
+    matte = tree["materials"][0]["pbrMetallicRoughness"]
+    assert (matte["metallicFactor"], matte["roughnessFactor"], matte["baseColorTexture"]) == (0, 1, {"index": 0})
+    loaded: Any = trimesh.load(write_glb(tmp_path / "mesh.glb", mesh, EXTRAS), process=False, force="mesh")
+    assert np.array_equal(loaded.visual.uv, mesh.uv)  # trimesh counts from the bottom
+    assert loaded.visual.to_color().vertex_colors[2, :3].tolist() == [250, 10, 20]
+
+
+def test_a_mesh_without_normals_has_none():
+    bare = _tetrahedron()
+    tree, _ = _parts(glb_bytes(ColouredMesh(bare.vertices, None, bare.faces, bare.colours), EXTRAS))
+    assert set(tree["meshes"][0]["primitives"][0]["attributes"]) == {"POSITION", "COLOR_0"}
+
+
+def test_colours_are_at_the_vertices_or_in_a_texture():
+    bare, textured = _tetrahedron(), _textured()
+    for colours, uv, texture in (
+        (None, None, None),
+        (bare.colours, textured.uv, textured.texture),
+        (None, None, textured.texture),
+        (bare.colours, textured.uv, None),
+    ):
+        with pytest.raises(ValueError, match="either a colour at each vertex, or a texture"):
+            ColouredMesh(bare.vertices, bare.normals, bare.faces, colours, uv, texture)

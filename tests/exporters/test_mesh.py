@@ -1,5 +1,6 @@
 """From a trained field to mesh.glb."""
 
+import dataclasses
 import json
 import struct
 from pathlib import Path
@@ -12,10 +13,12 @@ import trimesh
 
 from core.errors import UserError
 from core.types import FieldOutput
-from exporters.mesh import MeshExporter, coloured_mesh, vertex_normals
+from exporters.coloured_mesh import ColouredMesh
+from exporters.mesh import MeshExporter, coloured_mesh, is_watertight, vertex_normals
+from exporters.phases import Phases, read_record
 from tests.systems.small_systems import fitting_system
 
-SMALL = MeshExporter.Config(resolution=32, n_silhouettes=4, n_photographs=8)
+SMALL = MeshExporter.Config(resolution=32, n_silhouettes=4, n_photographs=8, texture_size=128)
 
 
 def _ball_system(radius: float = 0.4) -> Any:
@@ -33,16 +36,49 @@ def _ball_system(radius: float = 0.4) -> Any:
     return system
 
 
-def test_a_ball_keeps_its_size_its_colours_and_its_way_up():
-    mesh = coloured_mesh(_ball_system(), SMALL)
-    solid = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
+def _colours_of(mesh: ColouredMesh) -> np.ndarray:
+    """At the vertices, from the texture's nearest texel where it has one."""
+    if mesh.colours is not None:
+        return mesh.colours
+    assert mesh.uv is not None
+    assert mesh.texture is not None
+    rows, columns, _ = mesh.texture.shape
+    return mesh.texture[((1 - mesh.uv[:, 1]) * rows).astype(int), (mesh.uv[:, 0] * columns).astype(int)] / 255
+
+
+@pytest.mark.parametrize("asks_the_field", [True, False])
+@pytest.mark.parametrize("colours", ["texture", "vertices"])
+def test_a_ball_keeps_its_size_its_colours_and_its_way_up(colours: str, asks_the_field: bool):
+    system = _ball_system()
+    system.guidance.decodes_points = asks_the_field
+    mesh, figures = coloured_mesh(system, dataclasses.replace(SMALL, colours=colours), Phases("mesh"))
+    solid = trimesh.Trimesh(mesh.vertices, mesh.faces, process=True, merge_tex=True, merge_norm=True)
     assert solid.is_watertight
     assert solid.volume == pytest.approx(4 / 3 * np.pi * 0.4**3, rel=0.15)
+    shown = _colours_of(mesh)
     above, below = mesh.vertices[:, 1] > 0.12, mesh.vertices[:, 1] < -0.12
-    assert mesh.colours[above].mean(axis=0) == pytest.approx([1, 0, 0], abs=0.1)
-    assert mesh.colours[below].mean(axis=0) == pytest.approx([0, 1, 0], abs=0.1)
+    assert shown[above].mean(axis=0) == pytest.approx([1, 0, 0], abs=0.1)
+    assert shown[below].mean(axis=0) == pytest.approx([0, 1, 0], abs=0.1)
+    assert mesh.normals is not None
     outward = (mesh.normals * mesh.vertices).sum(axis=-1) / np.linalg.norm(mesh.vertices, axis=-1)
     assert outward.min() > 0.9
+    assert (figures["components"], figures["watertight"], figures["faces"]) == (1, True, len(mesh.faces))
+    assert figures["silhouette_iou"] > 0.9
+    assert ("seam_ratio" in figures) == (colours == "texture")
+
+
+def test_the_budget_of_faces_holds():
+    config = dataclasses.replace(SMALL, n_faces=300, colours="vertices")
+    mesh, figures = coloured_mesh(_ball_system(), config, Phases("mesh"))
+    assert 200 < len(mesh.faces) <= 300 < figures["faces_before_simplification"]
+    assert figures["watertight"]
+    assert np.linalg.norm(mesh.vertices, axis=1) == pytest.approx(np.full(len(mesh.vertices), 0.4), abs=0.03)
+
+
+def test_a_fog_is_told(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("exporters.mesh.silhouette_iou", lambda *_: 0.3)
+    coloured_mesh(_ball_system(), dataclasses.replace(SMALL, colours="vertices"), Phases("mesh"))
+    assert "silhouettes agree with the rendered ones by 0.30 only" in caplog.text
 
 
 def test_the_file_remembers_where_it_comes_from(tmp_path: Path):
@@ -53,7 +89,33 @@ def test_the_file_remembers_where_it_comes_from(tmp_path: Path):
     assert (extras["prompt"], extras["seed"]) == ("a ball", 0)
     assert extras["system"]["type"] == "latent-nerf"
     assert extras["system"]["geometry"]["n_levels"] == 3
+    assert extras["versions"]["torch"] == torch.__version__
     assert MeshExporter(SMALL).export(_ball_system(), tmp_path)[0].read_bytes() == content
+
+
+def test_figures_and_seconds_are_kept(tmp_path: Path):
+    MeshExporter(SMALL).export(_ball_system(), tmp_path)
+    record = read_record(tmp_path)["mesh"]
+    assert record["figures"]["file"] == "mesh.glb"
+    assert record["figures"]["watertight"] is True
+    assert set(record["seconds"]) == {"surface", "simplify", "unwrap", "bake", "write"}
+
+
+@pytest.mark.parametrize(("wanted", "names"), [("obj", {"mesh.obj", "mesh.mtl", "mesh.png"}), ("ply", {"mesh.ply"})])
+def test_other_formats(wanted: str, names: set[str], tmp_path: Path):
+    config = dataclasses.replace(SMALL, format=wanted)
+    assert {path.name for path in MeshExporter(config).export(_ball_system(), tmp_path)} == names
+    assert {path.name for path in tmp_path.iterdir()} == {*names, "export.json"}
+
+
+def test_watertight_means_every_edge_once_each_way():
+    box = np.asarray(trimesh.creation.box().faces)
+    assert is_watertight(box)
+    assert not is_watertight(box[1:])
+    flipped = box.copy()
+    flipped[0] = flipped[0, ::-1]
+    assert not is_watertight(flipped)
+    assert not is_watertight(np.concatenate([box, box[:1]]))
 
 
 def test_an_empty_field_is_an_error_that_gives_its_density(tmp_path: Path):
@@ -79,7 +141,18 @@ def test_a_vertex_without_area_gets_a_unit_normal():
     assert vertex_normals(point, np.array([[0, 1, 2]])).tolist() == [[0, 1, 0]] * 3
 
 
-@pytest.mark.parametrize("settings", [{"resolution": 4}, {"n_silhouettes": 0}, {"n_photographs": 0}])
-def test_settings_out_of_range(settings: dict[str, int]):
-    with pytest.raises(UserError, match="at least"):
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"resolution": 4}, "resolution: at least 8 or null, got 4"),
+        ({"texture_size": 2}, "texture_size: at least 16 or null, got 2"),
+        ({"n_silhouettes": 0}, "n_silhouettes: at least 1, got 0"),
+        ({"n_photographs": 0}, "n_photographs: at least 1, got 0"),
+        ({"n_faces": 10}, "n_faces: at least 100, got 10"),
+        ({"unwrap_limit_s": 0.0}, "unwrap_limit_s: above 0, got 0"),
+        ({"format": "ply", "colours": "texture"}, "colours: PLY files hold no texture"),
+    ],
+)
+def test_settings_out_of_range(settings: dict[str, Any], message: str):
+    with pytest.raises(UserError, match=message):
         MeshExporter.Config(**settings)

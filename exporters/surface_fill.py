@@ -1,0 +1,60 @@
+"""Colours for what no picture shows, from its neighbours on the surface."""
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy import sparse
+from scipy.sparse import csgraph
+from scipy.sparse.linalg import spsolve
+from scipy.spatial import KDTree
+
+#: What nobody sees at all, on any surface.
+GREY = 0.5
+
+
+def fill_over_surface(
+    vertices: Float[np.ndarray, "vertices 3"],
+    faces: Int[np.ndarray, "faces 3"],
+    colours: Float[np.ndarray, "vertices 3"],
+    known: Bool[np.ndarray, "vertices"],
+) -> Float[np.ndarray, "vertices 3"]:
+    """Known colours as they are, and between them as smooth a passage over the surface as there is.
+
+    Every other vertex has the mean of its neighbours along edges, the near ones counting more (weight 1 / length): the
+    discrete Dirichlet problem. Colours so cannot reach through a thin wall to its other side, as those of the nearest
+    point would, and stay within the range of the known ones. Pieces of which nothing is known take the nearest known
+    colour; grey, where none is known at all.
+    """
+    if not known.any():
+        return np.full_like(colours, GREY)
+    _, first, weld = np.unique(vertices, axis=0, return_index=True, return_inverse=True)  # seams double vertices
+    weld = weld.ravel()
+    welded_known = np.zeros(len(first), dtype=bool)
+    welded_known[weld[known]] = True
+    welded = np.zeros((len(first), 3))
+    welded[weld[known]] = colours[known]
+
+    graph = _neighbours(vertices[first], weld[faces])
+    _, piece = csgraph.connected_components(graph, directed=False)
+    reached = np.isin(piece, np.unique(piece[welded_known]))
+    inner = np.flatnonzero(reached & ~welded_known)
+    if len(inner):
+        edge = np.flatnonzero(welded_known)
+        degree = sparse.diags(np.asarray(graph.sum(axis=1)).ravel()[inner])
+        system = (degree - graph[inner][:, inner]).tocsc()
+        welded[inner] = np.reshape(spsolve(system, graph[inner][:, edge] @ welded[edge]), (-1, 3))
+    if not reached.all():
+        _, nearest = KDTree(vertices[first][reached]).query(vertices[first][~reached])
+        welded[~reached] = welded[reached][nearest]
+    filled = welded[weld]
+    filled[known] = colours[known]
+    return filled
+
+
+def _neighbours(vertices: Float[np.ndarray, "vertices 3"], faces: Int[np.ndarray, "faces 3"]) -> sparse.csr_array:
+    """Symmetric, with 1 / length for each edge."""
+    edges = np.unique(np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), axis=1), axis=0)
+    edges = edges[edges[:, 0] != edges[:, 1]]
+    length = np.linalg.norm(vertices[edges[:, 0]].astype(np.float64) - vertices[edges[:, 1]], axis=1)
+    weight = 1 / np.maximum(length, 1e-9)
+    one_way = sparse.coo_array((weight, (edges[:, 0], edges[:, 1])), shape=(len(vertices), len(vertices)))
+    return (one_way + one_way.T).tocsr()

@@ -1,0 +1,109 @@
+"""Which part of a surface each texel of its texture shows.
+
+UVs count to the right and upward from the lower left corner; row 0 of a texture is its top. So the centre of the texel
+in row r and column c of a texture of H x W has u = (c + 0.5) / W and v = 1 - (r + 0.5) / H.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from numpy.typing import NDArray
+from scipy import ndimage
+
+#: Texels that are looked at together; bounds the memory.
+AT_ONCE = 2**21
+#: A centre this far outside of a face still belongs to it (a share of the face's height): edges leave no cracks.
+TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True)
+class Texels:
+    """The texels that some face covers, in the order of the texture's rows."""
+
+    height: int
+    width: int
+    index: Int[np.ndarray, "texels"]
+    """row * width + column."""
+    face: Int[np.ndarray, "texels"]
+    barycentric: Float[np.ndarray, "texels 3"]
+    """Shares of the face's three corners at the texel's centre."""
+
+    def of_corners(
+        self, values: Float[np.ndarray, "vertices channels"], faces: Int[np.ndarray, "faces 3"]
+    ) -> Float[np.ndarray, "texels channels"]:
+        """What is given at the vertices, interpolated to the texels."""
+        return np.einsum("tc,tck->tk", self.barycentric, values[faces[self.face]])
+
+    def covered(self) -> Bool[np.ndarray, "height width"]:
+        """Where the texture shows the surface."""
+        mask = np.zeros(self.height * self.width, dtype=bool)
+        mask[self.index] = True
+        return mask.reshape(self.height, self.width)
+
+    def texture(self, colours: Float[np.ndarray, "texels channels"]) -> Float[np.ndarray, "height width channels"]:
+        """Colours put in their places; all other texels take the nearest one's.
+
+        What lies between charts is never seen itself, but filters and mip levels mix it in.
+        """
+        flat = np.zeros((self.height * self.width, colours.shape[1]))
+        flat[self.index] = colours
+        nearest = ndimage.distance_transform_edt(~self.covered(), return_distances=False, return_indices=True)
+        assert isinstance(nearest, np.ndarray)
+        return flat[(nearest[0] * self.width + nearest[1]).ravel()].reshape(self.height, self.width, -1)
+
+
+def covered_texels(
+    uv: Float[np.ndarray, "vertices 2"], faces: Int[np.ndarray, "faces 3"], height: int, width: int
+) -> Texels:
+    """The texels whose centres lie in a face; of several faces the first. UVs beyond [0, 1] repeat.
+
+    Faces so small that they hold no centre cover nothing: their colours come from around them.
+    """
+    corners = (uv.astype(np.float64) * [1, -1] + [0, 1])[faces] * [width, height]
+    found = [_in_chunk(corners, chunk) for chunk in _chunks(corners)]
+    face, column, row, barycentric = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
+    index, first = np.unique((row % height) * width + column % width, return_index=True)
+    return Texels(height, width, index, face[first], barycentric[first])
+
+
+def _chunks(corners: NDArray) -> Iterator[NDArray]:
+    """Faces in groups whose bounding boxes hold about AT_ONCE centres."""
+    n_seen = np.cumsum(_boxes(corners)[1].prod(axis=1))
+    groups = (n_seen - 1).clip(0) // AT_ONCE
+    for group in np.unique(groups):
+        yield np.flatnonzero(groups == group)
+
+
+def _boxes(corners: NDArray) -> tuple[NDArray, NDArray]:
+    """First column and row of the centres in each face's bounding box, and how many columns and rows they are."""
+    first = np.ceil(corners.min(axis=1) - 0.5 - 1e-9).astype(np.int64)
+    last = np.floor(corners.max(axis=1) - 0.5 + 1e-9).astype(np.int64)
+    return first, (last - first + 1).clip(0)
+
+
+def _in_chunk(corners: NDArray, chunk: NDArray) -> tuple[NDArray, NDArray, NDArray, NDArray]:
+    """Faces, columns, rows and barycentrics of the centres that lie in the faces of a chunk."""
+    first, size = _boxes(corners[chunk])
+    counts = size.prod(axis=1)
+    of_chunk = np.repeat(np.arange(len(chunk)), counts)
+    within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    n_columns = np.maximum(size[of_chunk, 0], 1)
+    column, row = first[of_chunk, 0] + within % n_columns, first[of_chunk, 1] + within // n_columns
+    barycentric, area = _barycentric(np.stack([column, row], axis=1) + 0.5, corners[chunk][of_chunk])
+    inside = (barycentric >= -TOLERANCE).all(axis=1) & (area != 0)
+    return chunk[of_chunk[inside]], column[inside], row[inside], barycentric[inside]
+
+
+def _barycentric(points: NDArray, corners: NDArray) -> tuple[NDArray, NDArray]:
+    """Shares of the corners at points of the plane, and twice the faces' signed areas."""
+    a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
+    area = _cross(b - a, c - a)
+    safe = np.where(area == 0, 1.0, area)
+    of_b, of_c = _cross(points - a, c - a) / safe, _cross(b - a, points - a) / safe
+    return np.stack([1 - of_b - of_c, of_b, of_c], axis=1), area
+
+
+def _cross(p: NDArray, q: NDArray) -> NDArray:
+    return p[:, 0] * q[:, 1] - p[:, 1] * q[:, 0]

@@ -1,0 +1,95 @@
+"""Bakes colours into a texture, from pictures whose cameras are known or from a field that knows its colour at points.
+
+The colour of a texel is what pictures say of the point at its centre (projection.py). Where they say little, it leans
+on the colours of its neighbours on the surface (surface_fill.py); beside the charts it is the nearest chart's.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+
+from exporters.projection import Photographs, seen_colours
+from exporters.surface_fill import fill_over_surface
+from exporters.texels import Texels, covered_texels
+
+#: A point that is seen this well is coloured half by pictures and half by its neighbours: one picture at 80 degrees.
+HARDLY_SEEN = 1e-3
+
+
+@dataclass(frozen=True)
+class UnwrappedMesh:
+    """A surface and its place in a texture; vertices are doubled along seams."""
+
+    vertices: Float[np.ndarray, "vertices 3"]
+    normals: Float[np.ndarray, "vertices 3"]
+    """Outward, of unit length; the same on both sides of a seam."""
+    faces: Int[np.ndarray, "faces 3"]
+    uv: Float[np.ndarray, "vertices 2"]
+    """To the right and upward from the texture's lower left corner; beyond [0, 1] the texture repeats."""
+
+
+def bake_photographs(
+    mesh: UnwrappedMesh, photographs: Photographs, height: int, width: int, tell: Callable[[], object] = lambda: None
+) -> UInt8[np.ndarray, "height width 3"]:
+    """A texture from pictures, row 0 on top.
+
+    Args:
+        tell: called after each picture.
+    """
+    texels, points, normals = _surface_points(mesh, height, width)
+    everywhere = np.concatenate([points, mesh.vertices.astype(np.float64)])
+    facing = np.concatenate([normals, mesh.normals.astype(np.float64)])
+    colours, weights = seen_colours(everywhere, facing, photographs, mesh.vertices, mesh.faces, tell)
+    filled = filled_vertices(mesh.vertices, mesh.faces, colours[len(points) :], weights[len(points) :])
+    return _as_texture(texels, _leaning(colours[: len(points)], weights[: len(points)], mesh, texels, filled))
+
+
+def bake_points(
+    mesh: UnwrappedMesh,
+    colours_at: Callable[[Float[np.ndarray, "points 3"]], Float[np.ndarray, "points 3"]],
+    height: int,
+    width: int,
+) -> UInt8[np.ndarray, "height width 3"]:
+    """A texture from a function that gives the sRGB of points, row 0 on top."""
+    texels, points, _ = _surface_points(mesh, height, width)
+    return _as_texture(texels, colours_at(points))
+
+
+def filled_vertices(
+    vertices: Float[np.ndarray, "vertices 3"],
+    faces: Int[np.ndarray, "faces 3"],
+    colours: Float[np.ndarray, "vertices 3"],
+    weights: Float[np.ndarray, "vertices"],
+) -> Float[np.ndarray, "vertices 3"]:
+    """Colours of vertices that pictures show as well as `weights` say; the others' from their neighbours."""
+    return fill_over_surface(vertices, faces, colours, weights > HARDLY_SEEN)
+
+
+def _surface_points(
+    mesh: UnwrappedMesh, height: int, width: int
+) -> tuple[Texels, Float[np.ndarray, "texels 3"], Float[np.ndarray, "texels 3"]]:
+    """The covered texels, and position and unit normal of the surface at their centres."""
+    texels = covered_texels(mesh.uv, mesh.faces, height, width)
+    points = texels.of_corners(mesh.vertices.astype(np.float64), mesh.faces)
+    normals = texels.of_corners(mesh.normals.astype(np.float64), mesh.faces)
+    length = np.linalg.norm(normals, axis=-1, keepdims=True)
+    return texels, points, normals / np.maximum(length, 1e-12)
+
+
+def _leaning(
+    colours: Float[np.ndarray, "texels 3"],
+    weights: Float[np.ndarray, "texels"],
+    mesh: UnwrappedMesh,
+    texels: Texels,
+    filled: Float[np.ndarray, "vertices 3"],
+) -> Float[np.ndarray, "texels 3"]:
+    """Each texel between what pictures say of it and what its face's corners have."""
+    around = texels.of_corners(filled, mesh.faces)
+    share = (weights / (weights + HARDLY_SEEN))[:, None]
+    return share * colours + (1 - share) * around
+
+
+def _as_texture(texels: Texels, colours: Float[np.ndarray, "texels 3"]) -> UInt8[np.ndarray, "height width 3"]:
+    return np.rint(texels.texture(colours).clip(0, 1) * 255).astype(np.uint8)

@@ -1,0 +1,154 @@
+"""Meshes written and read back by trimesh: the same arrays, the same colours, the same way up and front."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+from PIL import Image
+
+from core.cameras import camera_rays, orbit_cameras
+from exporters import mesh_files
+from exporters.coloured_mesh import ColouredMesh
+from exporters.mesh_files import comment_lines, write_mesh
+from geometry.unwrap import unwrap
+
+EXTRAS = {"prompt": "a ball\nf 1 1 1\n☃ " + "very " * 100 + "round", "seed": 3}
+RED, GREEN, BLUE = (230, 20, 30), (20, 220, 30), (40, 50, 240)
+
+
+def _arrow() -> trimesh.Trimesh:
+    """A body with a front, a top and a right: long toward +z, less so toward +y, least toward +x."""
+    bars = []
+    for axis, length in ((0, 0.2), (1, 0.3), (2, 0.5)):
+        size, centre = np.full(3, 0.1), np.zeros(3)
+        size[axis], centre[axis] = length, length / 2
+        bar = trimesh.creation.box(size)
+        bar.apply_translation(centre)
+        bars.append(bar)
+    whole: Any = trimesh.util.concatenate(bars)
+    return whole.subdivide()
+
+
+def _colours(vertices: np.ndarray) -> np.ndarray:
+    """Red toward +x, green upward, blue in front: whatever is largest."""
+    return np.array([RED, GREEN, BLUE])[vertices.argmax(axis=1)] / 255
+
+
+def _coloured(texture: bool) -> ColouredMesh:
+    arrow = _arrow()
+    vertices, faces = np.asarray(arrow.vertices, np.float32), np.asarray(arrow.faces)
+    normals = np.asarray(arrow.vertex_normals, np.float32)
+    if not texture:
+        return ColouredMesh(vertices, normals, faces, _colours(vertices).astype(np.float32))
+    from exporters.texture_bake import UnwrappedMesh, bake_points
+
+    atlas = unwrap(vertices, faces, 128)
+    mesh = UnwrappedMesh(vertices[atlas.vertex_map], normals[atlas.vertex_map], atlas.faces, atlas.uv)
+    picture = bake_points(mesh, _colours, 128, 128)
+    return ColouredMesh(mesh.vertices, mesh.normals, mesh.faces, uv=mesh.uv, texture=picture)
+
+
+CASES = [("glb", True), ("glb", False), ("obj", True), ("obj", False), ("ply", False)]
+
+
+@pytest.fixture(params=CASES, ids=lambda case: f"{case[0]}-{'texture' if case[1] else 'vertices'}")
+def written(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[ColouredMesh, Any]:
+    suffix, texture = request.param
+    mesh = _coloured(texture)
+    first, *_ = write_mesh(tmp_path / f"mesh.{suffix}", mesh, EXTRAS)
+    (loaded,) = trimesh.load_scene(first, process=False, maintain_order=True).geometry.values()
+    return mesh, loaded
+
+
+def _colour_at(loaded: Any, face: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """The colours that a loaded mesh shows at points of its faces, in bytes."""
+    corners = loaded.faces[face]
+    if loaded.visual.kind == "vertex":
+        return np.einsum("pc,pck->pk", shares, loaded.visual.vertex_colors[corners][..., :3].astype(float))
+    if loaded.visual.uv is None:  # a GLB with a material but no texture: linear colours of 16 bits
+        linear = loaded.visual.vertex_attributes["color"][corners][..., :3] / 65535
+        return np.einsum("pc,pck->pk", shares, 255 * linear ** (1 / 2.2))
+    uv = np.einsum("pc,pck->pk", shares, loaded.visual.uv[corners])
+    material = loaded.visual.material
+    picture = getattr(material, "baseColorTexture", None) or material.image
+    texels = np.asarray(picture.convert("RGB"))
+    rows, columns, _ = texels.shape
+    row = ((1 - uv[:, 1]) * rows).astype(int).clip(0, rows - 1)
+    return texels[row, (uv[:, 0] * columns).astype(int).clip(0, columns - 1)].astype(float)
+
+
+def test_arrays_come_back(written: tuple[ColouredMesh, Any]) -> None:
+    mesh, loaded = written
+    assert np.array_equal(np.asarray(loaded.vertices, np.float32)[loaded.faces], mesh.vertices[mesh.faces])
+    assert np.asarray(loaded.vertex_normals)[loaded.faces] == pytest.approx(mesh.normals[mesh.faces], abs=1e-5)
+    if mesh.uv is not None:
+        # glTF counts v from the top: 1 - v is rounded once.
+        assert loaded.visual.uv[loaded.faces] == pytest.approx(mesh.uv[mesh.faces], abs=6e-8, rel=0)
+
+
+@pytest.mark.parametrize(
+    ("elevation_deg", "azimuth_deg", "colour", "sideways", "upward"),
+    [(0.0, 0.0, BLUE, RED, GREEN), (0.0, 90.0, RED, BLUE, GREEN), (88.0, 0.0, GREEN, RED, BLUE)],
+)
+def test_a_picture_of_the_file_shows_front_top_and_right_where_they_are(
+    written: tuple[ColouredMesh, Any], elevation_deg: float, azimuth_deg: float, colour: Any, sideways: Any, upward: Any
+) -> None:
+    """From the front the right is at the right; from the right the front is at the left; from above it is below."""
+    _, loaded = written
+    one, size = torch.ones(1), 64
+    cameras = orbit_cameras(elevation_deg * one, azimuth_deg * one, 2 * one, 40 * one, size, size)
+    rays = camera_rays(cameras)
+    places, ray, face = loaded.ray.intersects_location(
+        rays.origins.reshape(-1, 3).double().numpy(), rays.directions.reshape(-1, 3).double().numpy(), False
+    )
+    shares = trimesh.triangles.points_to_barycentric(loaded.triangles[face], places)
+    shown = _colour_at(loaded, face, shares)
+    names = np.abs(shown[:, None] - np.array([colour, sideways, upward])).sum(axis=2).argmin(axis=1)
+    across, down = ray % size - size / 2, ray // size - size / 2
+    side = -1 if azimuth_deg == 90.0 else 1
+    below = 1 if elevation_deg > 80 else -1
+    assert side * across[names == 1].mean() > 3
+    assert below * down[names == 2].mean() > 3
+    assert abs(across[names == 0].mean()) < 3  # what looks at the camera is in the middle
+
+
+def test_provenance_travels_in_every_format(tmp_path: Path) -> None:
+    for suffix, word in (("obj", "# "), ("ply", "comment ")):
+        path, *_ = write_mesh(tmp_path / f"mesh.{suffix}", _coloured(False), EXTRAS)
+        header = path.read_bytes().split(b"end_header")[0].decode("ascii").splitlines()
+        lines = [line.removeprefix(word) for line in header if line.startswith(word)]
+        assert json.loads("".join(lines)) == EXTRAS
+        assert max(map(len, lines)) <= mesh_files.COMMENT_LENGTH
+
+
+def test_comments_are_ascii_of_one_line_each() -> None:
+    lines = comment_lines(EXTRAS)
+    assert json.loads("".join(lines)) == EXTRAS
+    assert all(line.isascii() and line.isprintable() for line in lines)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_the_same_mesh_gives_the_same_bytes(case: tuple[str, bool], tmp_path: Path) -> None:
+    mesh = _coloured(case[1])
+    first = [path.read_bytes() for path in write_mesh(tmp_path / f"mesh.{case[0]}", mesh, EXTRAS)]
+    second = [path.read_bytes() for path in write_mesh(tmp_path / f"mesh.{case[0]}", mesh, EXTRAS)]
+    assert first == second
+
+
+def test_obj_names_its_picture(tmp_path: Path) -> None:
+    mesh = _coloured(True)
+    names = [path.name for path in write_mesh(tmp_path / "mesh.obj", mesh, EXTRAS)]
+    assert names == ["mesh.obj", "mesh.mtl", "mesh.png"]
+    assert "map_Kd mesh.png" in (tmp_path / "mesh.mtl").read_text().splitlines()
+    with Image.open(tmp_path / "mesh.png") as picture:
+        assert np.array_equal(np.asarray(picture), mesh.texture)
+
+
+def test_ply_takes_no_texture(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="PLY files hold colours at vertices"):
+        write_mesh(tmp_path / "mesh.ply", _coloured(True), EXTRAS)
+    assert list(tmp_path.iterdir()) == []
