@@ -49,6 +49,8 @@ class TexturedSurface(Geometry):
     vertices: Float[Tensor, "vertices 3"]
     faces: Tensor
     """Three vertex indices per face."""
+    corner_uv: Float[Tensor, "faces 3 2"]
+    """Where each corner of each face lies in the texture: u to the right, v upward, repeating beyond [0, 1]."""
 
     @abstractmethod
     def forward(

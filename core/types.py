@@ -64,6 +64,18 @@ class Cameras(TensorRecord):
             self.width,
         )
 
+    def chosen(self, views: Int[Tensor, "chosen"]) -> "Cameras":
+        """Some of the cameras, in the order asked for; repeated where asked for again."""
+        views = views.to(self.c2w.device)
+        return Cameras(
+            self.c2w[views],
+            self.fovy_deg[views],
+            self.elevation_deg[views],
+            self.azimuth_deg[views],
+            self.height,
+            self.width,
+        )
+
     def resized(self, height: int, width: int) -> "Cameras":
         """The same cameras with other picture sizes (the vertical field of view stays)."""
         return dataclasses.replace(self, height=height, width=width)

@@ -4,13 +4,14 @@ Only geometry is read: materials and pictures are not opened. Other files that a
 read where they lie in its own folder or below, and never elsewhere.
 """
 
+import io
 import logging
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -73,9 +74,9 @@ def load_mesh(path: Path, most_faces: int = MOST_FACES) -> TriangleMesh:
         UserError: naming the file and what is wrong: missing, empty, an archive, of another format, broken, without
             faces, with coordinates that are no numbers, with faces of vertices that are not there, without extent.
     """
-    kind = _checked_format(path)
-    mesh = _joined(_read_scene(path, kind), path)
-    _check(mesh, path)
+    kind = checked_format(path)
+    mesh = joined([placed for _, placed in bodies(read_scene(path, kind), path)], path)
+    check_mesh(mesh, path)
     if len(mesh.faces) > most_faces:
         log.warning("%s: %s faces, decimated to %s", path, f"{len(mesh.faces):,}", f"{most_faces:,}")
         return decimated(mesh, most_faces)
@@ -93,7 +94,7 @@ def decimated(mesh: TriangleMesh, n_faces: int) -> TriangleMesh:
     return TriangleMesh(vertices.astype(np.float64), faces.astype(np.int64))
 
 
-def _checked_format(path: Path) -> str:
+def checked_format(path: Path) -> str:
     """The file's format by its ending, if it can be a mesh at all."""
     if not path.exists():
         raise UserError(f"{path}: no such file")
@@ -114,17 +115,29 @@ def _checked_format(path: Path) -> str:
     return kind
 
 
-def _read_scene(path: Path, kind: str) -> "Scene":
+def read_scene(path: Path, kind: str, content: bytes | None = None) -> "Scene":
+    """The file as trimesh reads it, without materials.
+
+    Args:
+        content: what to read in the place of the file's own bytes.
+
+    Raises:
+        UserError: it is broken, or refers to files outside of its folder.
+    """
     import trimesh
 
     try:
-        with path.open("rb") as file:
-            if kind == "obj":
-                _check_obj_indices(file.read(), path)
-                file.seek(0)
-            return trimesh.load_scene(
-                file, file_type=kind, resolver=_OwnFolder(path), process=False, validate=False, skip_materials=True
-            )  # pyright: ignore[reportArgumentType]
+        content = path.read_bytes() if content is None else content
+        if kind == "obj":
+            _check_obj_indices(content, path)
+        return trimesh.load_scene(
+            io.BytesIO(content),  # pyright: ignore[reportArgumentType]
+            file_type=kind,
+            resolver=OwnFolder(path),  # pyright: ignore[reportArgumentType]
+            process=False,
+            validate=False,
+            skip_materials=True,
+        )
     except UserError:
         raise
     except Exception as error:  # trimesh's readers answer broken files with whatever their parsing ran into
@@ -144,7 +157,7 @@ def _out_of_range(path: Path) -> UserError:
     return UserError(f"{path}: face indices out of range: a face names a vertex that the file does not have")
 
 
-class _OwnFolder:
+class OwnFolder:
     """Gives trimesh's readers the files that a mesh refers to, if they lie in its folder or below."""
 
     def __init__(self, path: Path) -> None:
@@ -167,20 +180,29 @@ class _OwnFolder:
     __getitem__ = get
 
 
-def _joined(scene: "Scene", path: Path) -> TriangleMesh:
-    """All bodies of a scene as one mesh."""
-    bodies = list(_bodies(scene, path))
-    if not bodies:
+def joined(placed: Sequence[TriangleMesh], path: Path) -> TriangleMesh:
+    """Bodies as one mesh, in their order.
+
+    Raises:
+        UserError: there is none.
+    """
+    if not placed:
         raise UserError(f"{path}: no faces in it; a mesh of triangles is needed, not points or lines alone")
-    first = np.cumsum([0, *(len(body.vertices) for body in bodies[:-1])])
+    first = np.cumsum([0, *(len(body.vertices) for body in placed[:-1])])
     return TriangleMesh(
-        np.concatenate([body.vertices for body in bodies]),
-        np.concatenate([body.faces + offset for body, offset in zip(bodies, first, strict=True)]),
+        np.concatenate([body.vertices for body in placed]),
+        np.concatenate([body.faces + offset for body, offset in zip(placed, first, strict=True)]),
     )
 
 
-def _bodies(scene: "Scene", path: Path) -> Iterator[TriangleMesh]:
-    """Each body of a scene in world coordinates; a mirroring placement turns its faces over, so that they look out."""
+def bodies(scene: "Scene", path: Path) -> Iterator[tuple[Any, TriangleMesh]]:
+    """Each body of a scene as the reader has it, and in world coordinates.
+
+    A mirroring placement turns its faces over, so that they look out.
+
+    Raises:
+        UserError: faces of vertices that are not there.
+    """
     for node in scene.graph.nodes_geometry:
         matrix, name = scene.graph[node]
         body = scene.geometry[name]
@@ -190,12 +212,18 @@ def _bodies(scene: "Scene", path: Path) -> Iterator[TriangleMesh]:
         vertices = np.asarray(body.vertices, dtype=np.float64)
         if faces.min() < 0 or faces.max() >= len(vertices):
             raise _out_of_range(path)
-        with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is told in one place
-            moved = vertices @ matrix[:3, :3].T + matrix[:3, 3]
-        yield TriangleMesh(moved, faces[:, ::-1] if np.linalg.det(matrix[:3, :3]) < 0 else faces)
+        mirrored = np.linalg.det(matrix[:3, :3]) < 0
+        with np.errstate(invalid="ignore"):  # infinite coordinates are told by check_mesh
+            there = vertices @ matrix[:3, :3].T + matrix[:3, 3]
+        yield body, TriangleMesh(there, faces[:, ::-1] if mirrored else faces)
 
 
-def _check(mesh: TriangleMesh, path: Path) -> None:
+def check_mesh(mesh: TriangleMesh, path: Path) -> None:
+    """Refuse what is no body.
+
+    Raises:
+        UserError: coordinates that are no numbers, or all of them the same.
+    """
     used = mesh.vertices[np.unique(mesh.faces)]
     if not np.isfinite(used).all():
         n_bad = int((~np.isfinite(used)).any(axis=1).sum())

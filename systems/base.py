@@ -115,12 +115,16 @@ class LightningSystem(System, LightningModule):
         step = self.global_step
         rng = stream(self.seed, "training", step, self.device)
         self.renderer.prepare(self.geometry, step, rng)
-        cameras = random_views(self.views, self._latent_size, rng, self.guidance.known_cameras)
+        cameras = self.training_cameras(rng)
         terms, metrics = self.losses(cameras, step, rng)
         loss = torch.stack([self.weight(name, step) * term for name, term in terms.items()]).sum()
         shown = {f"loss/{name}": term.detach() for name, term in terms.items()} | metrics
         # The callbacks get the numbers with the step's outputs: Lightning's own log would take a tenth of a small step.
         return {"loss": loss, "numbers": {"loss": loss.detach(), **shown}}
+
+    def training_cameras(self, rng: torch.Generator) -> Cameras:
+        """The views of one step."""
+        return random_views(self.views, self._latent_size, rng, self.guidance.known_cameras)
 
     def weight(self, term: str, step: int) -> float:
         """The weight of a loss term at a step, as the recipe schedules it."""

@@ -80,14 +80,7 @@ def random_views(views: Views, size: int, rng: torch.Generator, known: Cameras |
     """
     if known is not None:
         chosen = torch.randint(len(known), (views.n_views,), generator=rng, device=rng.device)
-        known = known.to(rng.device).resized(size, size)
-        return dataclasses.replace(
-            known,
-            c2w=known.c2w[chosen],
-            fovy_deg=known.fovy_deg[chosen],
-            elevation_deg=known.elevation_deg[chosen],
-            azimuth_deg=known.azimuth_deg[chosen],
-        )
+        return known.to(rng.device).resized(size, size).chosen(chosen)
     share = torch.rand(4, views.n_views, generator=rng, device=rng.device)
     strata = torch.arange(views.n_views, device=rng.device)
     return orbit_cameras(

@@ -9,18 +9,25 @@ import pytest
 
 from app.parts import load_house
 from core.recipe import load_recipe, read_recipe
+from tests.systems.small_paint import write_ball
 from tests.systems.small_systems import quiet_trainer
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 RECIPES = sorted(CONFIGS.glob("*.yaml"))
 
 #: Sizes alone; what a recipe chooses stays as it is.
-SMALL = [
-    "system.renderer.samples_per_ray=12",
-    "system.renderer.occupancy_resolution=16",
-    "system.geometry.log2_table_size=8",
-    "trainer.max_steps=3",
-]
+SMALL: dict[str, list[str]] = {
+    "volume": [
+        "system.renderer.samples_per_ray=12",
+        "system.renderer.occupancy_resolution=16",
+        "system.geometry.log2_table_size=8",
+    ],
+    "rasterizer": ["system.geometry.texture_size=16", "system.pool_size=8"],
+}
+#: Settings that only users can give.
+GIVEN: dict[str, Callable[[Path], list[str]]] = {
+    "latent-paint": lambda folder: [f"system.geometry.path={write_ball(folder / 'ball.ply')}"],
+}
 #: What the real model behind a recipe predicts, and whether it says what it was trained to see.
 FAMILIES: dict[str, tuple[Any, bool]] = {
     "toybox": ("v_prediction", True),
@@ -35,14 +42,18 @@ def test_there_are_recipes():
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)
 def test_three_steps_and_a_validation(path: Path, tiny_model: Callable[..., Path], tmp_path: Path):
     load_house()
-    as_written = read_recipe(load_recipe(path))
+    written = load_recipe(path)
+    method, renderer = written["system"]["type"], written["system"]["renderer"]["type"]
+    given = GIVEN.get(method, lambda _: [])(tmp_path)
+    as_written = read_recipe(load_recipe(path, given))
     family, has_world = FAMILIES[as_written.system.config.guidance.config.model]
     model = tiny_model(family)
     if has_world:
         world = CONFIGS.parent / "toybox" / "model" / "world.json"
         model = Path(shutil.copytree(model, tmp_path / "model"))
         shutil.copy(world, model)
-    recipe = read_recipe(load_recipe(path, [*SMALL, f"system.guidance.model={model}"]))
+    small = [*given, *SMALL[renderer], "trainer.max_steps=3", f"system.guidance.model={model}"]
+    recipe = read_recipe(load_recipe(path, small))
     system: Any = recipe.system.build("a red mushroom", recipe.seed, 3)
     before = {name: value.clone() for name, value in system.state_dict().items()}
     trainer = quiet_trainer(3)

@@ -1,0 +1,88 @@
+"""`rasterizer`: pictures of a mesh with a texture of latents or RGB.
+
+A pixel is the mean over a few points in it, each looked up in the texture's mip pyramid: edges of the object are as
+soft as in an area-averaged picture, and a texture seen from afar does not flicker.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor
+
+from core.cameras import camera_rays
+from core.errors import UserError, require
+from core.kinds import Background, Geometry, Renderer, TexturedSurface
+from core.part import names
+from core.types import Cameras, RenderOutput
+from renderers.compositing import over_background
+from renderers.rasterize import RASTERIZERS
+from renderers.surface_views import SurfaceView, ViewPool
+
+
+class MeshRenderer(Renderer, name="rasterizer"):
+    """A textured mesh, both sides of its faces seen; only the texture has a gradient."""
+
+    @dataclass(frozen=True)
+    class Config:
+        """Settings of the mesh renderer."""
+
+        backend: Literal["auto", "raycast", "nvdiffrast"] = "raycast"
+        """`raycast` runs anywhere, `nvdiffrast` on NVIDIA cards alone, `auto` takes nvdiffrast where it can run."""
+        points_per_side: int = 2
+        """Points along each side of a pixel, whose mean it shows."""
+
+        def __post_init__(self) -> None:
+            require(1 <= self.points_per_side <= 16, f"points_per_side: from 1 to 16, got {self.points_per_side}")
+
+    def __init__(self, config: Config, geometry: Geometry) -> None:
+        super().__init__()
+        self.config = config
+        surface = _textured_surface(geometry)
+        rasterizer = RASTERIZERS.choose(config.backend)(surface.vertices, surface.faces)
+        self.pool = ViewPool(rasterizer, config.points_per_side)
+
+    def forward(
+        self, geometry: Geometry, background: Background, cameras: Cameras, rng: Generator, with_normals: bool = False
+    ) -> RenderOutput:
+        """Render all views; `rng` goes to the background, nothing else is random."""
+        surface = _textured_surface(geometry)
+        views = self.pool.views(surface, cameras)
+        uv, footprint = torch.cat([view.uv for view in views]), torch.cat([view.footprint for view in views])
+        foreground = self._in_pixels(surface(uv, footprint), views, cameras)
+        distance = torch.cat([view.distance for view in views])
+        counted = torch.stack([torch.ones_like(distance), distance], dim=-1)
+        opacity, reach = self._in_pixels(counted, views, cameras).unbind(dim=-1)
+        normals = None
+        if with_normals:
+            normals = self._in_pixels(torch.cat([view.normal for view in views]), views, cameras)
+        directions = camera_rays(cameras).directions
+        return RenderOutput(
+            latents=over_background(foreground, opacity, background(directions, rng)),
+            opacity=opacity,
+            depth=reach / opacity.clamp_min(torch.finfo(opacity.dtype).eps),
+            normals=normals,
+            foreground=foreground,
+            samples=None,
+        )
+
+    def _in_pixels(
+        self, values: Float[Tensor, "points channels"], views: list[SurfaceView], cameras: Cameras
+    ) -> Float[Tensor, "views height width channels"]:
+        """Means over each pixel's points; those that meet nothing count as 0."""
+        n_pixels = cameras.height * cameras.width
+        place = torch.cat([view.pixel + i * n_pixels for i, view in enumerate(views)])
+        sums = values.new_zeros(len(views) * n_pixels, values.shape[-1]).index_add(0, place, values)
+        means = sums / self.config.points_per_side**2
+        return means.view(len(views), cameras.height, cameras.width, -1)
+
+
+def _textured_surface(geometry: Geometry) -> TexturedSurface:
+    """The geometry, if this renderer can show it."""
+    if not isinstance(geometry, TexturedSurface):
+        raise UserError(
+            f"renderer 'rasterizer' shows textured surfaces ({', '.join(names('geometry', TexturedSurface))}), "
+            f"'{geometry.part_name}' is none"
+        )
+    return geometry

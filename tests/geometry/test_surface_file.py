@@ -1,0 +1,135 @@
+"""Mesh files with texture coordinates: arrays as the file has them, whatever reads it."""
+
+import json
+import logging
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import trimesh
+
+from core.errors import UserError
+from geometry.surface_file import read_surface, same_positions, v_upward
+
+QUADS = """\
+v 0 0 0
+v 1 0 0
+v 1 1 0
+v 0 1 0
+v 0 0 1
+vt 0.1 0.2
+vt 0.7 0.25
+vt 0.8 0.9
+vt 0.15 0.65
+vt 1.5 -0.5
+f 1/1 2/2 3/3 4/4
+f 1/1 5/5 2/4
+"""
+POSITIONS = np.array([[0.1, 0.2, 0.3], [1, 0, 0], [0, 1.5, 0], [0, 0, 2]], dtype="<f4")
+# v values that 1 - v would round.
+RAW_UV = np.array([[0.25, 1e-17], [0.123456789, 0.0999999], [1e-8, 0.7], [2.5, -0.3]], dtype="<f4")
+FACES = np.array([[0, 2, 1], [0, 1, 3], [3, 2, 0]], dtype="<u4")
+
+
+def glb(path: Path, uv: bool = True, matrix: list[float] | None = None) -> Path:
+    """A GLB written by hand, with no material."""
+    arrays = [POSITIONS, RAW_UV, FACES.reshape(-1)]
+    offsets = np.cumsum([0, *(array.nbytes for array in arrays)]).tolist()
+    views = [
+        {"buffer": 0, "byteOffset": at, "byteLength": array.nbytes}
+        for at, array in zip(offsets[:3], arrays, strict=True)
+    ]
+    types = ((5126, "VEC3", 4), (5126, "VEC2", 4), (5125, "SCALAR", 9))
+    accessors = [
+        {"bufferView": i, "componentType": component, "type": kind, "count": count}
+        for i, (component, kind, count) in enumerate(types)
+    ]
+    attributes = {"POSITION": 0, **({"TEXCOORD_0": 1} if uv else {})}
+    tree = {
+        "asset": {"version": "2.0"},
+        "scene": 0,
+        "scenes": [{"nodes": [0]}],
+        "nodes": [{"mesh": 0, **({"matrix": matrix} if matrix else {})}],
+        "meshes": [{"primitives": [{"attributes": attributes, "indices": 2}]}],
+        "buffers": [{"byteLength": offsets[3]}],
+        "bufferViews": views,
+        "accessors": accessors,
+    }
+    text = json.dumps(tree).encode()
+    text += b" " * (-len(text) % 4)
+    binary = b"".join(array.tobytes() for array in arrays)
+    body = struct.pack("<I4s", len(text), b"JSON") + text + struct.pack("<I4s", len(binary), b"BIN\0") + binary
+    path.write_bytes(struct.pack("<4sII", b"glTF", 2, 12 + len(body)) + body)
+    return path
+
+
+def test_glb_arrays_come_bit_for_bit_without_a_material(tmp_path: Path):
+    file = read_surface(glb(tmp_path / "a.glb"))
+    assert file.vertices.tobytes() == POSITIONS.tobytes()
+    assert file.faces.tolist() == FACES.tolist()
+    assert file.uv is not None
+    assert file.uv.tobytes() == RAW_UV.tobytes()
+    assert file.v_points_down
+    assert file.corner_uv is not None
+    np.testing.assert_allclose(file.corner_uv[0, 2], [0.123456789, 1 - 0.0999999], rtol=1e-7)
+
+
+def test_coordinates_are_the_worlds(tmp_path: Path):
+    moved = [2.0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 2, 0, 5, 6, 7, 1]  # column after column
+    file = read_surface(glb(tmp_path / "a.glb", matrix=moved))
+    np.testing.assert_allclose(file.vertices, 2 * POSITIONS + [5, 6, 7], rtol=1e-6)
+
+
+def test_without_coordinates_there_are_none(tmp_path: Path):
+    file = read_surface(glb(tmp_path / "a.glb", uv=False))
+    assert file.uv is None
+    assert file.corner_uv is None
+
+
+def test_obj_polygons_become_fans_and_that_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    (tmp_path / "a.obj").write_text(QUADS)
+    with caplog.at_level(logging.INFO):
+        file = read_surface(tmp_path / "a.obj")
+    corners, uv = file.vertices[file.faces], file.corner_uv
+    # A fan around the first corner; where each triangle begins is the reader's affair.
+    assert corners[:, :, :2].tolist()[:2] == [[[0, 0], [1, 0], [1, 1]], [[1, 1], [0, 1], [0, 0]]]
+    assert uv is not None
+    expected = [[[0.1, 0.2], [0.7, 0.25], [0.8, 0.9]], [[0.8, 0.9], [0.15, 0.65], [0.1, 0.2]]]
+    np.testing.assert_array_equal(uv[:2].astype(np.float32), np.float32(expected))
+    np.testing.assert_array_equal(uv[2, 1].astype(np.float32), np.float32([1.5, -0.5]))
+    assert "1 polygons are split into fans of triangles" in caplog.text
+
+
+def test_several_bodies_become_one_and_that_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    scene = trimesh.Scene([trimesh.creation.box(), trimesh.creation.icosphere(subdivisions=1)])
+    scene.export(tmp_path / "a.glb")
+    with caplog.at_level(logging.INFO):
+        file = read_surface(tmp_path / "a.glb")
+    assert (file.n_bodies, len(file.faces)) == (2, 12 + 80)
+    assert "its 2 bodies and their materials are painted as one" in caplog.text
+
+
+def test_a_position_has_one_number_however_often_it_is_there(tmp_path: Path):
+    box = trimesh.creation.box()
+    box.export(tmp_path / "a.stl")  # 36 vertices
+    file = read_surface(tmp_path / "a.stl")
+    assert len(np.unique(file.faces)) > 8
+    numbers = same_positions(file)
+    assert numbers.shape == (12, 3)
+    assert len(np.unique(numbers)) == 8
+
+
+def test_turning_v_over_twice_brings_it_back():
+    uv = np.random.default_rng(0).random((100, 2)).astype(np.float32)
+    again = v_upward(v_upward(uv, True), True).astype(np.float32)
+    np.testing.assert_array_equal(again, uv)
+    np.testing.assert_array_equal(v_upward(uv, False), uv.astype(np.float64))
+
+
+@pytest.mark.parametrize("content", [b"glTF", b"glTF\2\0\0\0\1\0\0\0xxxxJSONzz", b"{not json"])
+def test_broken_gltf_is_told(tmp_path: Path, content: bytes):
+    path = tmp_path / ("a.glb" if content.startswith(b"glTF") else "a.gltf")
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"a\.gl.*: not a readable"):
+        read_surface(path)

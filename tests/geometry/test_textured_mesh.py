@@ -1,0 +1,110 @@
+"""A mesh that stays as it is, and its texture."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+
+from core.errors import UserError
+from core.part import find
+from geometry.placement import Placement
+from geometry.textured_mesh import TexturedMesh
+from geometry.uv_check import uv_fault
+from tests.geometry.test_surface_file import glb
+from tests.geometry.test_uv_check import grid
+
+
+def sheet(path: Path, uv_scale: float = 1.0) -> Path:
+    """A square in the plane z = 0 with texture coordinates of its own, as OBJ."""
+    corners, uv = grid(2)
+    lines = [f"v {x:.9g} {y:.9g} {z:.9g}" for x, y, z in corners.reshape(-1, 3)]
+    lines += [f"vt {u:.9g} {v:.9g}" for u, v in (uv_scale * uv).reshape(-1, 2)]
+    lines += [f"f {i}/{i} {i + 1}/{i + 1} {i + 2}/{i + 2}" for i in range(1, 3 * len(uv), 3)]
+    path.write_text("\n".join(lines))
+    return path
+
+
+def made(path: Path, **settings: object) -> TexturedMesh:
+    """The part as a recipe would build it, with four channels."""
+    return TexturedMesh(TexturedMesh.Config(path=path, texture_size=32, **settings), 4)  # pyright: ignore[reportArgumentType]
+
+
+def test_own_coordinates_are_used_as_they_are(tmp_path: Path):
+    surface = made(sheet(tmp_path / "a.obj"))
+    assert surface.uses_own_uv
+    np.testing.assert_array_equal(surface.corner_uv.numpy(), grid(2)[1].astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("uv_scale", "reason"), [(0.0, "degenerate: 100% of the surface"), (9.0, "texture coordinates overlap")]
+)
+def test_useless_coordinates_are_replaced_and_the_reason_told(
+    tmp_path: Path, uv_scale: float, reason: str, caplog: pytest.LogCaptureFixture
+):
+    path = sheet(tmp_path / "a.obj", uv_scale)
+    with caplog.at_level(logging.INFO):
+        surface = made(path)
+    assert not surface.uses_own_uv
+    assert reason in caplog.text
+    assert "it is unwrapped" in caplog.text
+    with pytest.raises(UserError, match=rf"a\.obj: .*{reason}.*; give system\.geometry\.uv=auto to have it unwrapped"):
+        made(path, uv="own")
+
+
+def test_a_new_atlas_has_no_overlaps_and_leaves_the_mesh_alone(tmp_path: Path):
+    ball = trimesh.creation.icosphere(subdivisions=2)
+    ball.export(tmp_path / "a.stl")
+    surface = made(tmp_path / "a.stl")
+    corners = surface.file.vertices[surface.file.faces].astype(np.float64)
+    assert uv_fault(corners, surface.corner_uv.numpy().astype(np.float64)) is None
+    # An STL file repeats its vertices; in the atlas neighbours hang together all the same, or every edge were a seam.
+    as_places = np.unique(surface.corner_uv.numpy().reshape(-1, 2), axis=0)
+    assert len(as_places) < 1.5 * len(ball.vertices)
+
+
+def test_it_is_placed_for_the_cameras_and_its_front_turned_to_them(tmp_path: Path):
+    path = glb(tmp_path / "a.glb")
+    plain = made(path, placement=Placement(scale=0.5))
+    assert float(plain.vertices.norm(dim=-1).max()) == pytest.approx(0.5, abs=1e-5)
+    turned = made(path, placement=Placement(scale=0.5), front_azimuth_deg=90.0)  # its front is seen from +x
+    x, y, z = plain.vertices.T
+    torch.testing.assert_close(turned.vertices, torch.stack([-z, y, x], dim=-1), atol=1e-6, rtol=0)
+
+
+def test_the_first_texture_is_taken_once(tmp_path: Path):
+    surface = made(sheet(tmp_path / "a.obj"))
+    surface.start_from(torch.tensor([1.0, 2.0, 3.0, 4.0]))
+    assert surface.texture[5, 7].tolist() == [1, 2, 3, 4]
+    again = made(sheet(tmp_path / "a.obj"))
+    again.load_state_dict(surface.state_dict())
+    again.start_from(torch.zeros(4))
+    assert again.texture[5, 7].tolist() == [1, 2, 3, 4], "what a checkpoint has brought stays"
+
+
+def test_only_the_texture_learns(tmp_path: Path):
+    surface = made(sheet(tmp_path / "a.obj"))
+    assert [name for name, _ in surface.named_parameters()] == ["texture"]
+    assert surface.parameter_groups() == [{"params": [surface.texture], "lr": 0.01}]
+    assert find("geometry", "textured-mesh") is TexturedMesh
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"texture_size": 100}, "texture_size: 16, 32, 64 ... 4096, got 100"),
+        ({"start_color": (0.0, 2.0, 0.0)}, "start_color: from 0 to 1"),
+        ({"learning_rate": 0.0}, "learning_rate: above 0"),
+    ],
+)
+def test_nonsense_is_refused(settings: dict, complaint: str):
+    with pytest.raises(UserError, match=complaint):
+        TexturedMesh.Config(path=Path("a.obj"), **settings)
+
+
+def test_too_many_faces_for_an_atlas_are_told_with_the_file(tmp_path: Path):
+    trimesh.creation.icosphere(subdivisions=2).export(tmp_path / "ball.stl")
+    with pytest.raises(UserError, match=r"ball\.stl: unwrap: 320 faces, at most 100"):
+        made(tmp_path / "ball.stl", max_faces=100)

@@ -1,0 +1,109 @@
+"""Latent-Paint: the pool of views, the first texture, and a real painting."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from core.errors import UserError
+from core.part import Choice
+from core.settings import read_settings
+from geometry.latent_field import HashGridField
+from geometry.textured_mesh import TexturedMesh
+from guidance.latent_sds import LatentSDS
+from renderers.backgrounds import SolidColor
+from renderers.mesh import MeshRenderer
+from systems.latent_paint import LatentPaint
+from systems.random_streams import stream
+from systems.views import Views
+from tests.systems.small_paint import fitting_paint, paint_config, texture_at, views_of, write_ball
+from tests.systems.small_systems import BALL_RADIUS, ball_pictures, quiet_trainer
+
+
+@pytest.fixture
+def ball(tmp_path: Path) -> Path:
+    return write_ball(tmp_path / "ball.ply")
+
+
+def test_known_pictures_of_a_ball_are_painted_on_it(ball: Path):
+    """The whole way but for the network: views, rasteriser, texture, exact score, optimiser."""
+    system = fitting_paint(ball, total_steps=80)
+    quiet_trainer(80).fit(system)
+    anywhere = torch.nn.functional.normalize(torch.randn(300, 3, generator=torch.Generator().manual_seed(0)), dim=-1)
+    points = BALL_RADIUS * anywhere[anywhere[:, 1].abs() > 0.2]
+    colour = texture_at(system, points)
+    red, green = torch.tensor([1.0, -1.0, -1.0]), torch.tensor([-1.0, 1.0, -1.0])
+    expected = torch.where(points[:, 1:2] > 0, red, green)
+    assert float((colour - expected).abs().mean()) < 0.1
+    views = views_of(system)
+    error = (system.render(views).latents - ball_pictures(views)).square().mean()
+    assert float(error) < 0.05 * float((1 - ball_pictures(views)).square().mean())
+
+
+def test_the_background_never_gets_into_the_texture(ball: Path):
+    """The same painting before white and before black: the texture keeps nothing of either."""
+    textures = []
+    for color in ((1.0, 1.0, 1.0), (0.0, 0.0, 0.0)):
+        system = fitting_paint(ball, 3, background=Choice.of(SolidColor, color=color))
+        system.prepare()
+        render = system.renderer(system.geometry, system.background, views_of(system), stream(0, "a", 0))
+        render.foreground.sum().backward()
+        assert isinstance(system.geometry, TexturedMesh)
+        textures.append(system.geometry.texture.grad)
+    assert torch.equal(textures[0], textures[1])
+
+
+def test_each_step_sees_every_side_of_the_pool(ball: Path):
+    views = Views(elevation_deg=(-60.0, 60.0), radius=(1.5, 1.5), fovy_deg=(45.0, 45.0), n_views=4)
+    system = fitting_paint(ball, 3, cameras=views)
+    drawn = [system.training_cameras(stream(0, "training", step)) for step in range(100)]
+    for cameras in drawn:
+        quadrants = ((cameras.azimuth_deg + 180) / 90).floor().tolist()
+        assert quadrants == [0, 1, 2, 3]
+    different = {tuple(row) for cameras in drawn for row in cameras.c2w.flatten(1).tolist()}
+    assert len(different) == 16, "the whole pool is used, and nothing else"
+
+
+def test_without_a_pool_every_step_has_new_views(ball: Path):
+    system = fitting_paint(ball, 3, pool_size=0)
+    drawn = [system.training_cameras(stream(0, "training", step)) for step in range(20)]
+    assert len({tuple(row) for cameras in drawn for row in cameras.c2w.flatten(1).tolist()}) == 40
+
+
+def test_the_pool_is_drawn_ahead_and_changes_nothing(ball: Path):
+    textures = []
+    for waits in (False, True):
+        system = fitting_paint(ball, 4)
+        assert isinstance(system.renderer, MeshRenderer)
+        if waits:
+            assert isinstance(system.geometry, TexturedMesh)
+            system.renderer.pool.draw(system.geometry, system._pool())
+        quiet_trainer(4).fit(system)
+        assert isinstance(system.geometry, TexturedMesh)
+        textures.append(system.geometry.texture.detach())
+    assert torch.equal(*textures)
+
+
+def test_painting_starts_from_the_colour_of_the_recipe(ball: Path):
+    system = fitting_paint(ball, 3, geometry={"start_color": (0.25, 0.5, 1.0)})
+    system.prepare()
+    assert isinstance(system.geometry, TexturedMesh)
+    torch.testing.assert_close(system.geometry.texture[3, 4].detach(), torch.tensor([-0.5, 0.0, 1.0]))
+
+
+def test_a_diffusion_model_moves_every_seen_texel(ball: Path, tiny_model: Callable[..., Path]):
+    config = paint_config(ball, Choice.of(LatentSDS, model=str(tiny_model())))
+    system = LatentPaint(config, "a red ball", seed=0, total_steps=3)
+    system.prepare()
+    assert isinstance(system.geometry, TexturedMesh)
+    before = system.geometry.texture.detach().clone()
+    quiet_trainer(3).fit(system)
+    after = system.geometry.texture.detach()
+    assert bool(after.isfinite().all())
+    assert float((after != before).any(dim=-1).float().mean()) > 0.5
+
+
+def test_a_volume_cannot_be_painted(ball: Path):
+    with pytest.raises(UserError, match=r"hash-grid"):
+        read_settings(LatentPaint.Config, {"geometry": {"type": HashGridField.part_name}})
