@@ -33,8 +33,8 @@ SAVE_EVERY = 200
 class JudgeSettings:
     """How the judge is trained; `spoiled` is the share of pictures that show no whole object.
 
-    Every `round_trip_every`-th batch is sent through the autoencoder. What wants many views is the azimuth: learned from
-    160 of a kind it was right on 97% of these, but on 85% of others.
+    Every `round_trip_every`-th batch is sent through the autoencoder. What wants many views is the azimuth: learned
+    from 160 of a kind it was right on 97% of these, but on 85% of others.
     """
 
     steps: int = 9000
