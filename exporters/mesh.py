@@ -21,7 +21,7 @@ from exporters.silhouettes import silhouette_iou, silhouettes
 from exporters.texture_bake import UnwrappedMesh
 from geometry.isosurface import Surface, extract_surface
 from geometry.simplify import simplified
-from geometry.surface_pieces import pieces, without_hidden_pieces
+from geometry.surface_pieces import is_closed, pieces, without_hidden_pieces
 from geometry.unwrap import unwrap
 
 log = logging.getLogger(__name__)
@@ -131,21 +131,13 @@ def closed_surface(system: System, config: MeshExporter.Config, phases: Phases) 
         "faces": len(faces),
         "faces_before_simplification": len(raw.faces),
         "components": int(pieces(len(vertices), faces).max()) + 1,
-        "watertight": is_watertight(faces),
+        "watertight": is_closed(faces),
         "floaters_removed": raw.n_floaters,
         "inner_shells_removed": n_hidden,
         "silhouette_iou": round(agreement, 4),
         "threshold": round(raw.threshold, 4),
     }
     return dataclasses.replace(raw, vertices=vertices, faces=faces), figures
-
-
-def is_watertight(faces: Int[np.ndarray, "faces 3"]) -> bool:
-    """Whether every edge is run through once in each direction: closed, and oriented throughout."""
-    there = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
-    back = there[:, ::-1]
-    n_distinct = len(np.unique(there, axis=0))
-    return n_distinct == len(there) and len(np.unique(np.concatenate([there, back]), axis=0)) == n_distinct
 
 
 def vertex_normals(

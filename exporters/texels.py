@@ -14,8 +14,10 @@ from scipy import ndimage
 
 #: Texels that are looked at together; bounds the memory.
 AT_ONCE = 2**21
-#: A centre this far outside of a face still belongs to it (a share of the face's height): edges leave no cracks.
+#: A centre this far outside of a face still belongs to it, in texels: edges leave no cracks.
 TOLERANCE = 1e-6
+#: Faces of less height, in texels, do not say what lies beside them: their planes' places are too uncertain.
+THINNEST = 1e-2
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Texels:
     """row * width + column."""
     face: Int[np.ndarray, "texels"]
     barycentric: Float[np.ndarray, "texels 3"]
-    """Shares of the face's three corners at the texel's centre."""
+    """Shares of the face's three corners at the texel's centre; beside the face, one is below 0."""
 
     def of_corners(
         self, values: Float[np.ndarray, "vertices channels"], faces: Int[np.ndarray, "faces 3"]
@@ -55,54 +57,65 @@ class Texels:
 
 
 def covered_texels(
-    uv: Float[np.ndarray, "vertices 2"], faces: Int[np.ndarray, "faces 3"], height: int, width: int
+    uv: Float[np.ndarray, "vertices 2"], faces: Int[np.ndarray, "faces 3"], height: int, width: int, reach: float = 0.0
 ) -> Texels:
-    """The texels whose centres lie in a face; of several faces the first. UVs beyond [0, 1] repeat.
+    """The texels whose centres lie in a face, or beside one; of several faces the nearest, of equal ones the first.
 
-    Faces so small that they hold no centre cover nothing: their colours come from around them.
+    UVs beyond [0, 1] repeat. Faces so small that they hold no centre cover nothing: their colours come from around.
+
+    Args:
+        reach: how far beside a face, in texels. A look near a chart's border mixes the texel beyond it in; the face's
+            own plane, continued, says what belongs there.
     """
     corners = (uv.astype(np.float64) * [1, -1] + [0, 1])[faces] * [width, height]
-    found = [_in_chunk(corners, chunk) for chunk in _chunks(corners)]
-    face, column, row, barycentric = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
-    index, first = np.unique((row % height) * width + column % width, return_index=True)
-    return Texels(height, width, index, face[first], barycentric[first])
+    found = [_near(corners, chunk, reach) for chunk in _chunks(corners, reach)]
+    face, column, row, barycentric, outside = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
+    index = (row % height) * width + column % width
+    nearest_first = np.lexsort((face, outside))
+    index, first = np.unique(index[nearest_first], return_index=True)
+    chosen = nearest_first[first]
+    return Texels(height, width, index, face[chosen], barycentric[chosen])
 
 
-def _chunks(corners: NDArray) -> Iterator[NDArray]:
+def _chunks(corners: NDArray, reach: float) -> Iterator[NDArray]:
     """Faces in groups whose bounding boxes hold about AT_ONCE centres."""
-    n_seen = np.cumsum(_boxes(corners)[1].prod(axis=1))
+    n_seen = np.cumsum(_boxes(corners, reach)[1].prod(axis=1))
     groups = (n_seen - 1).clip(0) // AT_ONCE
     for group in np.unique(groups):
         yield np.flatnonzero(groups == group)
 
 
-def _boxes(corners: NDArray) -> tuple[NDArray, NDArray]:
+def _boxes(corners: NDArray, reach: float) -> tuple[NDArray, NDArray]:
     """First column and row of the centres in each face's bounding box, and how many columns and rows they are."""
-    first = np.ceil(corners.min(axis=1) - 0.5 - 1e-9).astype(np.int64)
-    last = np.floor(corners.max(axis=1) - 0.5 + 1e-9).astype(np.int64)
+    first = np.ceil(corners.min(axis=1) - reach - 0.5 - TOLERANCE).astype(np.int64)
+    last = np.floor(corners.max(axis=1) + reach - 0.5 + TOLERANCE).astype(np.int64)
     return first, (last - first + 1).clip(0)
 
 
-def _in_chunk(corners: NDArray, chunk: NDArray) -> tuple[NDArray, NDArray, NDArray, NDArray]:
-    """Faces, columns, rows and barycentrics of the centres that lie in the faces of a chunk."""
-    first, size = _boxes(corners[chunk])
+def _near(corners: NDArray, chunk: NDArray, reach: float) -> tuple[NDArray, ...]:
+    """Faces, columns, rows, barycentrics and distances (0 inside) of the centres in or near the faces of a chunk."""
+    first, size = _boxes(corners[chunk], reach)
     counts = size.prod(axis=1)
     of_chunk = np.repeat(np.arange(len(chunk)), counts)
     within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
     n_columns = np.maximum(size[of_chunk, 0], 1)
     column, row = first[of_chunk, 0] + within % n_columns, first[of_chunk, 1] + within // n_columns
-    barycentric, area = _barycentric(np.stack([column, row], axis=1) + 0.5, corners[chunk][of_chunk])
-    inside = (barycentric >= -TOLERANCE).all(axis=1) & (area != 0)
-    return chunk[of_chunk[inside]], column[inside], row[inside], barycentric[inside]
+    barycentric, heights = _barycentric(np.stack([column, row], axis=1) + 0.5, corners[chunk], of_chunk)
+    outside = (-barycentric * heights).max(axis=1).clip(0)
+    kept = (outside <= np.where(heights.min(axis=1) > THINNEST, reach, 0) + TOLERANCE) & (heights.min(axis=1) > 0)
+    outside[outside <= TOLERANCE] = 0
+    return chunk[of_chunk[kept]], column[kept], row[kept], barycentric[kept], outside[kept]
 
 
-def _barycentric(points: NDArray, corners: NDArray) -> tuple[NDArray, NDArray]:
-    """Shares of the corners at points of the plane, and twice the faces' signed areas."""
-    a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
-    area = _cross(b - a, c - a)
-    safe = np.where(area == 0, 1.0, area)
+def _barycentric(points: NDArray, triangles: NDArray, of: NDArray) -> tuple[NDArray, NDArray]:
+    """Shares of the corners at points of the plane, and the heights of each point's triangle over its three sides."""
+    sides = np.linalg.norm(triangles[:, [1, 2, 0]] - triangles[:, [2, 0, 1]], axis=2)
+    area = _cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0])
+    heights = np.abs(area)[:, None] / np.maximum(sides, 1e-30)
+    a, b, c = triangles[of].transpose(1, 0, 2)
+    safe = np.where(area == 0, 1.0, area)[of]
     of_b, of_c = _cross(points - a, c - a) / safe, _cross(b - a, points - a) / safe
-    return np.stack([1 - of_b - of_c, of_b, of_c], axis=1), area
+    return np.stack([1 - of_b - of_c, of_b, of_c], axis=1), heights[of]
 
 
 def _cross(p: NDArray, q: NDArray) -> NDArray:

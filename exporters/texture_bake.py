@@ -16,6 +16,8 @@ from exporters.texels import Texels, covered_texels
 
 #: A point that is seen this well is coloured half by pictures and half by its neighbours: one picture at 80 degrees.
 HARDLY_SEEN = 1e-3
+#: Texels beside the charts that are baked like those within: as far as a bilinear look sees.
+REACH = 1.0
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,8 @@ def filled_vertices(
 def _surface_points(
     mesh: UnwrappedMesh, height: int, width: int
 ) -> tuple[Texels, Float[np.ndarray, "texels 3"], Float[np.ndarray, "texels 3"]]:
-    """The covered texels, and position and unit normal of the surface at their centres."""
-    texels = covered_texels(mesh.uv, mesh.faces, height, width)
+    """The covered texels with those right beside them, and position and unit normal of the surface at their centres."""
+    texels = covered_texels(mesh.uv, mesh.faces, height, width, REACH)
     points = texels.of_corners(mesh.vertices.astype(np.float64), mesh.faces)
     normals = texels.of_corners(mesh.normals.astype(np.float64), mesh.faces)
     length = np.linalg.norm(normals, axis=-1, keepdims=True)

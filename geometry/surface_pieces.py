@@ -1,4 +1,4 @@
-"""The separate pieces of a triangle mesh, and those among them that nobody outside can see."""
+"""The separate pieces of a triangle mesh, whether they are closed, and which of them nobody outside can see."""
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -21,6 +21,14 @@ def pieces(n_vertices: int, faces: Int[np.ndarray, "faces 3"]) -> Int[np.ndarray
     _, label = csgraph.connected_components(graph, directed=False)
     _, number = np.unique(label[faces[:, 0]], return_inverse=True)
     return number.ravel()
+
+
+def is_closed(faces: Int[np.ndarray, "faces 3"]) -> bool:
+    """Whether every edge is run through once in each direction: watertight, and oriented throughout."""
+    there = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+    both_ways = np.concatenate([there, there[:, ::-1]])
+    n_distinct = len(np.unique(there, axis=0))
+    return n_distinct == len(there) == len(np.unique(both_ways, axis=0))
 
 
 def without_hidden_pieces(

@@ -14,7 +14,7 @@ import trimesh
 from core.errors import UserError
 from core.types import FieldOutput
 from exporters.coloured_mesh import ColouredMesh
-from exporters.mesh import MeshExporter, coloured_mesh, is_watertight, vertex_normals
+from exporters.mesh import MeshExporter, coloured_mesh, vertex_normals
 from exporters.phases import Phases, read_record
 from tests.systems.small_systems import fitting_system
 
@@ -106,16 +106,6 @@ def test_other_formats(wanted: str, names: set[str], tmp_path: Path):
     config = dataclasses.replace(SMALL, format=wanted)
     assert {path.name for path in MeshExporter(config).export(_ball_system(), tmp_path)} == names
     assert {path.name for path in tmp_path.iterdir()} == {*names, "export.json"}
-
-
-def test_watertight_means_every_edge_once_each_way():
-    box = np.asarray(trimesh.creation.box().faces)
-    assert is_watertight(box)
-    assert not is_watertight(box[1:])
-    flipped = box.copy()
-    flipped[0] = flipped[0, ::-1]
-    assert not is_watertight(flipped)
-    assert not is_watertight(np.concatenate([box, box[:1]]))
 
 
 def test_an_empty_field_is_an_error_that_gives_its_density(tmp_path: Path):

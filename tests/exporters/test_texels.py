@@ -65,3 +65,25 @@ def test_texels_beside_the_charts_have_the_nearest_colour() -> None:
     texture = texels.texture((texels.face >= 2).astype(float)[:, None])
     assert texture[:, :4].max() == 0
     assert texture[:, 4:].min() == 1
+
+
+def test_beside_a_face_its_plane_goes_on() -> None:
+    """A look at the very border of a chart finds what the surface has there, since bilinear looks are linear."""
+    uv = np.array([[0.3, 0.3], [0.71, 0.32], [0.5, 0.8]])
+    texels = covered_texels(uv, np.array([[0, 1, 2]]), 16, 16, reach=1.0)
+    inside = covered_texels(uv, np.array([[0, 1, 2]]), 16, 16)
+    assert set(inside.index) < set(texels.index)
+    centres = np.stack([(texels.index % 16 + 0.5) / 16, 1 - (texels.index // 16 + 0.5) / 16], axis=1)
+    assert texels.of_corners(uv, np.array([[0, 1, 2]])) == pytest.approx(centres)
+    beside = ~np.isin(texels.index, inside.index)
+    assert (texels.barycentric[beside].min(axis=1) < 0).all()
+    assert (texels.barycentric[~beside].min(axis=1) >= -1e-6).all()
+
+
+def test_a_centre_between_two_faces_belongs_to_the_nearer() -> None:
+    uv = np.array([[0.0, 0], [0.25, 0], [0.25, 1], [0, 1], [0.46, 0], [1, 0], [1, 1], [0.46, 1]])
+    faces = np.array([[0, 1, 2], [0, 2, 3], [4, 5, 6], [4, 6, 7]])
+    texels = covered_texels(uv, faces, 8, 8, reach=2.0)  # of the columns between 2 and 3.68, the third is at 2.5
+    assert texels.covered().all()
+    assert (texels.face.reshape(8, 8)[:, 2] < 2).all()
+    assert (texels.face.reshape(8, 8)[:, 3] >= 2).all()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from geometry.surface_pieces import compacted, pieces, spread_directions, without_hidden_pieces
+from geometry.surface_pieces import compacted, is_closed, pieces, spread_directions, without_hidden_pieces
 
 
 def _together(*meshes: trimesh.Trimesh) -> tuple[np.ndarray, np.ndarray]:
@@ -61,3 +61,13 @@ def test_directions_are_even() -> None:
     assert np.linalg.norm(away, axis=1) == pytest.approx(np.ones(96))
     assert away.mean(axis=0) == pytest.approx(np.zeros(3), abs=0.01)
     assert away.T @ away / 96 == pytest.approx(np.eye(3) / 3, abs=0.01)
+
+
+def test_closed_means_every_edge_once_each_way():
+    box = np.asarray(trimesh.creation.box().faces)
+    assert is_closed(box)
+    assert not is_closed(box[1:])
+    flipped = box.copy()
+    flipped[0] = flipped[0, ::-1]
+    assert not is_closed(flipped)
+    assert not is_closed(np.concatenate([box, box[:1]]))
