@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 from core.kinds import DensityField
 from core.part import Choice
 from core.schedule import Schedule
-from core.types import Cameras
+from core.types import Cameras, RenderOutput
 from systems.base import LightningSystem
 
 
@@ -39,7 +39,12 @@ class LatentNeRF(LightningSystem, name="latent-nerf"):
 
     def losses(self, cameras: Cameras, step: int, rng: Generator) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """The terms of one step: guidance, and sparsity of opacity."""
-        render = self.renderer(self.geometry, self.background, cameras, rng)
+        return self.picture_losses(self.renderer(self.geometry, self.background, cameras, rng), cameras, step, rng)
+
+    def picture_losses(
+        self, render: RenderOutput, cameras: Cameras, step: int, rng: Generator
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """The terms that look at rendered views; methods that build on this one add theirs."""
         guidance = self.guidance(render.latents, cameras, step, self.total_steps, rng)
         terms = {"sds": guidance.loss, "sparsity": opacity_entropy(render.opacity)}
         return terms, {"opacity": render.opacity.detach().mean(), **guidance.metrics}

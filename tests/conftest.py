@@ -1,12 +1,21 @@
 """Shape and type checks are on in every test: jaxtyping's hook must be in place before our packages are imported."""
 
 import copy
+from collections.abc import Iterator
 
 import pytest
 from jaxtyping import install_import_hook
 
 # toybox/ is left out: it states no tensor shapes in types, and beartype takes no int for a float
 install_import_hook(["core", "geometry", "guidance", "renderers", "systems", "exporters", "app"], "beartype.beartype")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What is cached in tests is forgotten with them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture

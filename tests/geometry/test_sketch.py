@@ -15,11 +15,6 @@ from geometry.sketch import Sketch, read_sketch
 RADIUS, BOUND = 0.5, 0.6
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-
 def _ball(folder: Path, **settings: object) -> Sketch:
     path = folder / "ball.ply"
     trimesh.creation.icosphere(subdivisions=4, radius=3.0).export(path)
