@@ -72,10 +72,12 @@ def orbit_cameras(
 def camera_rays(cameras: Cameras) -> Rays:
     """Rays through the centres of all pixels, batched as (views, height, width); row 0 is the top of the picture."""
     c2w, height, width = cameras.c2w, cameras.height, cameras.width
-    rows = torch.arange(height, dtype=c2w.dtype, device=c2w.device) + 0.5
-    columns = torch.arange(width, dtype=c2w.dtype, device=c2w.device) + 0.5
-    y = (1.0 - 2.0 * rows / height)[:, None].expand(height, width)
-    x = ((2.0 * columns - width) / height)[None, :].expand(height, width)
+    left, top, share_across, share_down = cameras.window
+    whole_height, whole_width = height / share_down, width / share_across
+    rows = torch.arange(height, dtype=c2w.dtype, device=c2w.device) + (0.5 + top * whole_height)
+    columns = torch.arange(width, dtype=c2w.dtype, device=c2w.device) + (0.5 + left * whole_width)
+    y = (1.0 - 2.0 * rows / whole_height)[:, None].expand(height, width)
+    x = ((2.0 * columns - whole_width) / whole_height)[None, :].expand(height, width)
     on_plane = torch.stack([x, y], dim=-1)
     half_height = (cameras.fovy_deg.deg2rad() / 2).tan()
     in_plane = on_plane * half_height[:, None, None, None]

@@ -50,35 +50,37 @@ class Cameras(TensorRecord):
     """Rows of the picture, in pixels (or latents)."""
     width: int
     """Columns of the picture."""
+    window: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
+    """The part of the whole view that the picture shows: left, top, width and height, as shares of the whole."""
 
     def __len__(self) -> int:
         return self.c2w.shape[0]
 
     def __getitem__(self, views: slice) -> "Cameras":
-        return Cameras(
-            self.c2w[views],
-            self.fovy_deg[views],
-            self.elevation_deg[views],
-            self.azimuth_deg[views],
-            self.height,
-            self.width,
-        )
+        return self._some(views)
 
     def chosen(self, views: Int[Tensor, "chosen"]) -> "Cameras":
         """Some of the cameras, in the order asked for; repeated where asked for again."""
-        views = views.to(self.c2w.device)
-        return Cameras(
-            self.c2w[views],
-            self.fovy_deg[views],
-            self.elevation_deg[views],
-            self.azimuth_deg[views],
-            self.height,
-            self.width,
+        return self._some(views.to(self.c2w.device))
+
+    def _some(self, views: slice | Tensor) -> "Cameras":
+        return dataclasses.replace(
+            self,
+            c2w=self.c2w[views],
+            fovy_deg=self.fovy_deg[views],
+            elevation_deg=self.elevation_deg[views],
+            azimuth_deg=self.azimuth_deg[views],
         )
 
     def resized(self, height: int, width: int) -> "Cameras":
         """The same cameras with other picture sizes (the vertical field of view stays)."""
         return dataclasses.replace(self, height=height, width=width)
+
+    def cut(self, top: int, left: int, height: int, width: int) -> "Cameras":
+        """The same views of a rectangle of the picture alone, in pixels; field of view and pose stay the whole's."""
+        across, down = self.window[2] / self.width, self.window[3] / self.height
+        window = (self.window[0] + left * across, self.window[1] + top * down, width * across, height * down)
+        return dataclasses.replace(self, height=height, width=width, window=window)
 
 
 @dataclass(frozen=True)

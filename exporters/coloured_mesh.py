@@ -21,6 +21,8 @@ class ColouredMesh:
     """Places in the texture, to the right and upward from its lower left corner; beyond [0, 1] it repeats."""
     texture: UInt8[np.ndarray, "rows columns 3"] | None = None
     """sRGB bytes, row 0 on top."""
+    uv_downward: Float[np.ndarray, "vertices 2"] | None = None
+    """The same places counted from the top, where they came so: 1 - v is rounded."""
 
     def __post_init__(self) -> None:
         if (self.colours is None) == (self.texture is None) or (self.uv is None) != (self.texture is None):

@@ -74,8 +74,10 @@ def glb_bytes(mesh: ColouredMesh, extras: dict[str, Any]) -> bytes:
     matte: dict[str, Any] = {"metallicFactor": 0.0, "roughnessFactor": 1.0}
     pictures: dict[str, Any] = {}
     if mesh.uv is not None and mesh.texture is not None:
-        downward = mesh.uv.astype("<f4") * np.float32([1, -1]) + np.float32([0, 1])  # glTF counts v from the top
-        attributes["TEXCOORD_0"] = binary.add(downward, _FLOAT, "VEC2", _ARRAY)
+        downward = mesh.uv_downward  # glTF counts v from the top
+        if downward is None:
+            downward = mesh.uv.astype(np.float64) * [1, -1] + [0, 1]
+        attributes["TEXCOORD_0"] = binary.add(downward.astype("<f4"), _FLOAT, "VEC2", _ARRAY)
         pictures = _pictures(binary.view(png_bytes(mesh.texture)))
         matte["baseColorTexture"] = {"index": 0}
     indices = binary.add(mesh.faces.astype("<u4").reshape(-1), _UINT32, "SCALAR", _INDICES)

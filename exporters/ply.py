@@ -1,6 +1,7 @@
-"""Writes binary PLY with colours at the vertices.
+"""Writes binary PLY with colours at the vertices, or with a texture in a file beside it.
 
-Source: Turk, The PLY polygon file format (1994). A texture has no settled place in it.
+Source: Turk, The PLY polygon file format (1994). A texture has no settled place in it; s and t at the vertices and a
+comment `TextureFile` are what MeshLab, Blender and trimesh read.
 """
 
 from pathlib import Path
@@ -9,26 +10,31 @@ import numpy as np
 
 from core.files import whole_file
 from exporters.coloured_mesh import ColouredMesh
+from exporters.glb import png_bytes
 
 
 def write_ply(path: Path, mesh: ColouredMesh, notes: list[str]) -> list[Path]:
-    """Write a mesh, whole or not at all.
+    """Write a mesh with the picture that it names, each whole or not at all; the mesh comes last.
 
     Args:
         notes: lines that the file carries as comments.
-
-    Raises:
-        ValueError: the mesh has a texture instead of colours.
     """
-    if mesh.colours is None:
-        raise ValueError("PLY files hold colours at vertices")
+    pictures: list[Path] = []
+    if mesh.texture is not None:
+        pictures = [path.with_suffix(".png")]
+        with whole_file(pictures[0]) as unfinished:
+            unfinished.write_bytes(png_bytes(mesh.texture))
     layout: list[tuple[str, str]] = [(name, "<f4") for name in ("x", "y", "z")]
     columns = [*mesh.vertices.astype(np.float32).T]
     if mesh.normals is not None:
         layout += [(name, "<f4") for name in ("nx", "ny", "nz")]
         columns += [*mesh.normals.astype(np.float32).T]
-    layout += [(name, "u1") for name in ("red", "green", "blue")]
-    columns += [*np.rint(mesh.colours.clip(0, 1) * 255).astype(np.uint8).T]
+    if mesh.uv is not None:
+        layout += [(name, "<f4") for name in ("s", "t")]
+        columns += [*mesh.uv.astype(np.float32).T]
+    if mesh.colours is not None:
+        layout += [(name, "u1") for name in ("red", "green", "blue")]
+        columns += [*np.rint(mesh.colours.clip(0, 1) * 255).astype(np.uint8).T]
     vertices = np.empty(len(mesh.vertices), dtype=layout)
     for (name, _), column in zip(layout, columns, strict=True):
         vertices[name] = column
@@ -38,6 +44,7 @@ def write_ply(path: Path, mesh: ColouredMesh, notes: list[str]) -> list[Path]:
     header = [
         "ply",
         "format binary_little_endian 1.0",
+        *(f"comment TextureFile {picture.name}" for picture in pictures),
         *(f"comment {note}" for note in notes),
         f"element vertex {len(vertices)}",
         *(f"property {words[kind]} {name}" for name, kind in layout),
@@ -47,4 +54,4 @@ def write_ply(path: Path, mesh: ColouredMesh, notes: list[str]) -> list[Path]:
     ]
     with whole_file(path) as unfinished:
         unfinished.write_bytes("\n".join(header).encode("ascii") + b"\n" + vertices.tobytes() + faces.tobytes())
-    return [path]
+    return [path, *pictures]

@@ -62,8 +62,12 @@ def world_to_clip(cameras: Cameras) -> Float[Tensor, "views 4 4"]:
     view[:, :3, 3] = -(turn @ c2w[:, :3, 3:])[..., 0]
     focal = 1 / (cameras.fovy_deg.float().deg2rad() / 2).tan()
     projection = torch.zeros_like(view)
-    projection[:, 0, 0] = focal * cameras.height / cameras.width
-    projection[:, 1, 1] = focal
+    left, top, across, down = cameras.window
+    # A window of the view fills the picture: clip coordinates are stretched around the window's middle.
+    projection[:, 0, 0] = focal * (cameras.height / down) / (cameras.width / across) / across
+    projection[:, 1, 1] = focal / down
+    projection[:, 0, 2] = (2 * left + across - 1) / across
+    projection[:, 1, 2] = -(2 * top + down - 1) / down
     projection[:, 2, 2] = -(FAR + NEAR) / (FAR - NEAR)
     projection[:, 2, 3] = -2 * FAR * NEAR / (FAR - NEAR)
     projection[:, 3, 2] = -1

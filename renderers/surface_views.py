@@ -60,7 +60,7 @@ def _view(
     toward = at_points(corners, barycentrics) - camera.c2w[0, :3, 3]
     direction = F.normalize(toward, dim=-1)
     distance = toward.norm(dim=-1)
-    pixel_side = 2 * (camera.fovy_deg.deg2rad() / 2).tan() / camera.height
+    pixel_side = 2 * (camera.fovy_deg.deg2rad() / 2).tan() * camera.window[3] / camera.height
     forward = -camera.c2w[:, :3, 2].expand_as(direction)
     side = surface_footprint(distance, direction, normal, forward, pixel_side.expand_as(distance))
     return SurfaceView(pixel[mask], at_points(corner_uv, barycentrics), side * uv_per_world, distance, normal)
@@ -98,5 +98,5 @@ class ViewPool:
 def _keys(cameras: Cameras) -> Sequence[bytes]:
     """A name for each camera and its picture's size."""
     numbers = torch.cat([cameras.c2w.flatten(1), cameras.fovy_deg[:, None]], dim=1).detach().float().cpu().numpy()
-    size = f"{cameras.height}x{cameras.width}:".encode()
+    size = f"{cameras.height}x{cameras.width}@{cameras.window}:".encode()
     return [size + row.tobytes() for row in numbers]

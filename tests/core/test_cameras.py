@@ -105,3 +105,16 @@ def test_view_bins_refuse_nonsense() -> None:
         ViewBins(overhead_deg=-50.0)
     with pytest.raises(UserError, match="front_half_width_deg: above 0 and at most 90, got 0"):
         ViewBins(front_half_width_deg=0.0)
+
+
+def test_a_cut_of_a_view_has_the_rays_of_the_view():
+    one = torch.ones(2)
+    cameras = orbit_cameras(20 * one, torch.tensor([10.0, 80.0]), 1.5 * one, 50 * one, 12, 20)
+    whole, part = camera_rays(cameras), camera_rays(cameras.cut(3, 5, 6, 7))
+    torch.testing.assert_close(part.directions, whole.directions[:, 3:9, 5:12])
+    torch.testing.assert_close(part.origins, whole.origins[:, 3:9, 5:12])
+    again = camera_rays(cameras.cut(3, 5, 6, 7).cut(1, 2, 4, 3))
+    torch.testing.assert_close(again.directions, whole.directions[:, 4:8, 7:10])
+    finer = camera_rays(cameras.cut(3, 5, 6, 7).resized(12, 14))
+    expected = camera_rays(cameras.resized(24, 40)).directions[:, 6:18, 10:24]
+    torch.testing.assert_close(finer.directions, expected)

@@ -52,7 +52,7 @@ def _coloured(texture: bool) -> ColouredMesh:
     return ColouredMesh(mesh.vertices, mesh.normals, mesh.faces, uv=mesh.uv, texture=picture)
 
 
-CASES = [("glb", True), ("glb", False), ("obj", True), ("obj", False), ("ply", False)]
+CASES = [("glb", True), ("glb", False), ("obj", True), ("obj", False), ("ply", False), ("ply", True)]
 
 
 @pytest.fixture(params=CASES, ids=lambda case: f"{case[0]}-{'texture' if case[1] else 'vertices'}")
@@ -148,7 +148,7 @@ def test_obj_names_its_picture(tmp_path: Path) -> None:
         assert np.array_equal(np.asarray(picture), mesh.texture)
 
 
-def test_ply_takes_no_texture(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="PLY files hold colours at vertices"):
-        write_mesh(tmp_path / "mesh.ply", _coloured(True), EXTRAS)
-    assert list(tmp_path.iterdir()) == []
+def test_ply_names_its_picture(tmp_path: Path) -> None:
+    names = [path.name for path in write_mesh(tmp_path / "mesh.ply", _coloured(True), EXTRAS)]
+    assert names == ["mesh.ply", "mesh.png"]
+    assert b"comment TextureFile mesh.png\n" in (tmp_path / "mesh.ply").read_bytes()

@@ -32,18 +32,23 @@ RAW_UV = np.array([[0.25, 1e-17], [0.123456789, 0.0999999], [1e-8, 0.7], [2.5, -
 FACES = np.array([[0, 2, 1], [0, 1, 3], [3, 2, 0]], dtype="<u4")
 
 
-def glb(path: Path, uv: bool = True, matrix: list[float] | None = None) -> Path:
-    """A GLB written by hand, with no material."""
-    arrays = [POSITIONS, RAW_UV, FACES.reshape(-1)]
+def glb(
+    path: Path,
+    uv: bool = True,
+    matrix: list[float] | None = None,
+    own: tuple[np.ndarray, np.ndarray, np.ndarray] = (POSITIONS, RAW_UV, FACES),
+) -> Path:
+    """A GLB written by hand, with no material; `own`: positions, texture coordinates, faces."""
+    arrays = [own[0].astype("<f4"), own[1].astype("<f4"), own[2].astype("<u4").reshape(-1)]
     offsets = np.cumsum([0, *(array.nbytes for array in arrays)]).tolist()
     views = [
         {"buffer": 0, "byteOffset": at, "byteLength": array.nbytes}
         for at, array in zip(offsets[:3], arrays, strict=True)
     ]
-    types = ((5126, "VEC3", 4), (5126, "VEC2", 4), (5125, "SCALAR", 9))
+    types = [(5126, "VEC3"), (5126, "VEC2"), (5125, "SCALAR")]
     accessors = [
-        {"bufferView": i, "componentType": component, "type": kind, "count": count}
-        for i, (component, kind, count) in enumerate(types)
+        {"bufferView": i, "componentType": component, "type": kind, "count": len(arrays[i])}
+        for i, (component, kind) in enumerate(types)
     ]
     attributes = {"POSITION": 0, **({"TEXCOORD_0": 1} if uv else {})}
     tree = {

@@ -68,6 +68,12 @@ def test_the_adapter_says_what_the_ray_caster_says(width: int):
     assert_same(NvdiffrastRasterizer(*mesh, library=StandIn())(cameras), RayCaster(*mesh)(cameras))
 
 
+def test_a_part_of_a_view_is_that_part():
+    mesh = bumpy_ball()
+    cameras = views(20, 2, 29).cut(4, 9, 12, 14)
+    assert_same(NvdiffrastRasterizer(*mesh, library=StandIn())(cameras), RayCaster(*mesh)(cameras))
+
+
 def test_clip_space_puts_the_optical_axis_in_the_middle():
     cameras: Cameras = views(10, 2)
     ahead = cameras.c2w[:, :3, 3] - 1.3 * cameras.c2w[:, :3, 2]

@@ -1,0 +1,121 @@
+"""`painted-mesh`: the user's mesh with its new texture, in the format that it came in."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+
+from core.errors import UserError, require
+from core.kinds import Exporter, System
+from exporters.coloured_mesh import ColouredMesh
+from exporters.mesh_colour import take_photographs
+from exporters.mesh_files import write_mesh
+from exporters.painted_surface import seen_mesh, written_mesh
+from exporters.phases import Phases, keep_record
+from exporters.provenance import provenance
+from exporters.seams import seam_gaps
+from exporters.texels import covered_texels
+from exporters.texture_bake import UnwrappedMesh, bake_photographs
+from geometry.textured_mesh import TexturedMesh
+
+log = logging.getLogger(__name__)
+
+#: Texels per side of the colour texture for each pixel of a decoded picture, and the least and most texels.
+TEXELS_PER_PIXEL, SMALLEST_TEXTURE, LARGEST_TEXTURE = 4, 256, 2048
+
+
+class PaintedMesh(Exporter, name="painted-mesh"):
+    """The painted mesh: its own coordinates, faces and texture coordinates, and a colour texture."""
+
+    @dataclass(frozen=True)
+    class Config:
+        """Settings of the painted mesh's exporter."""
+
+        format: Literal["same", "glb", "obj", "ply"] = "same"
+        """Kind of file; same: as the mesh came, glb where that kind holds no texture."""
+        colours: Literal["views", "atlas"] = "views"
+        """`views` bakes decoded views into the texture, `atlas` decodes the latent texture as one picture (the paper),
+        which leaves seams where charts meet and shifts colours where the autoencoder normalises over the picture."""
+        texture_size: int | None = None
+        """Height and width of the colour texture; null: four times the decoded pictures', from 256 to 2048."""
+        n_photographs: int = 32
+        """Views that are decoded for its colours."""
+
+        def __post_init__(self) -> None:
+            size = self.texture_size
+            require(size is None or 16 <= size <= 8192, f"texture_size: from 16 to 8192, or null, got {size}")
+            require(self.n_photographs >= 1, f"n_photographs: at least 1, got {self.n_photographs}")
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    def export(self, system: System, run_folder: Path) -> list[Path]:
+        """Colour the mesh, write it, and keep what was found in export.json.
+
+        Raises:
+            UserError: the geometry is no textured mesh.
+        """
+        surface = system.geometry
+        if not isinstance(surface, TexturedMesh):
+            raise UserError(f"exporter 'painted-mesh' writes textured meshes; '{surface.part_name}' is none")
+        phases = Phases("painted-mesh")
+        texture = colour_texture(system, surface, self.config, phases)
+        own = written_mesh(surface)
+        mesh = ColouredMesh(
+            own.vertices, own.normals, own.faces, uv=own.uv, texture=texture, uv_downward=own.uv_downward
+        )
+        kind = settled_format(self.config.format, surface)
+        with phases.phase("write"):
+            files = write_mesh(run_folder / f"mesh.{kind}", mesh, provenance(system))
+        gaps = seam_gaps(own.vertices, own.faces, own.uv, texture)
+        figures = {
+            "file": files[0].name,
+            "faces": len(own.faces),
+            "own_uv": surface.uses_own_uv,
+            "texture": [texture.shape[1], texture.shape[0]],
+            "seam_gap": round(gaps.seams, 5),
+            "seam_ratio": round(gaps.ratio, 3),
+        }
+        keep_record(run_folder, "painted-mesh", figures, phases.seconds)
+        return files
+
+
+def colour_texture(
+    system: System, surface: TexturedMesh, config: PaintedMesh.Config, phases: Phases
+) -> UInt8[np.ndarray, "rows columns 3"]:
+    """The painting as sRGB, row 0 on top."""
+    wanted = min(max(TEXELS_PER_PIXEL * system.guidance.picture_size, SMALLEST_TEXTURE), LARGEST_TEXTURE)
+    size = config.texture_size or wanted
+    mesh = seen_mesh(surface, system.surrounding_cameras(config.n_photographs, 2 * system.guidance.latent_size))
+    if system.decodes_points or config.colours == "atlas":
+        return decoded_atlas(system, surface, mesh)
+    photographs = take_photographs(system, config.n_photographs, phases)
+    with phases.phase("bake", config.n_photographs) as bar:
+        return bake_photographs(mesh, photographs, size, size, bar.update)
+
+
+@torch.no_grad()
+def decoded_atlas(system: System, surface: TexturedMesh, mesh: UnwrappedMesh) -> UInt8[np.ndarray, "rows columns 3"]:
+    """The texture decoded as one picture; between the charts, the nearest chart's colours.
+
+    Source: Latent-NeRF (arXiv:2211.07600), section 3.4. Of an RGB texture this is the texture itself.
+    """
+    picture = system.decode(surface.texture[None])[0].double().cpu().numpy()
+    rows, columns, _ = picture.shape
+    texels = covered_texels(mesh.uv, mesh.faces, rows, columns)
+    padded = texels.texture(picture.reshape(-1, 3)[texels.index])
+    return np.rint(padded.clip(0, 1) * 255).astype(np.uint8)
+
+
+def settled_format(wanted: str, surface: TexturedMesh) -> Literal["glb", "obj", "ply"]:
+    """The format to write; told where it is not the mesh's own."""
+    kind = surface.file.kind if wanted == "same" else wanted
+    for writable in ("glb", "obj", "ply"):
+        if kind == writable:
+            return writable
+    log.info("%s: written as glb, the kind that holds everything in one file, not as %s", surface.file.path, kind)
+    return "glb"
