@@ -8,6 +8,7 @@ from core.cameras import camera_rays, orbit_cameras
 from core.errors import UserError
 from core.kinds import Background, TexturedSurface
 from core.types import Cameras
+from geometry.textured_mesh import TexturedMesh
 from renderers.mesh import MeshRenderer
 from renderers.surface_views import draw_views
 from tests.fields import Balls
@@ -143,7 +144,6 @@ def test_a_closed_body_covers_itself():
 def test_a_volume_is_refused_by_name():
     field = Balls(0.3, 1.0)
     field.part_name = "balls"  # pyright: ignore[reportAttributeAccessIssue]
-    with pytest.raises(
-        UserError, match=r"renderer 'rasterizer' shows textured surfaces \(.*textured-mesh.*\), 'balls'"
-    ):
+    complaint = rf"renderer 'rasterizer' shows textured surfaces \(.*{TexturedMesh.part_name}.*\), 'balls' is none"
+    with pytest.raises(UserError, match=complaint):
         MeshRenderer(MeshRenderer.Config(), field)
