@@ -95,16 +95,16 @@ def write_results(path: Path, heading: dict[str, Any], rows: Sequence[Row], foun
         ],
     }
     with whole_file(path) as unfinished:
-        unfinished.write_text(json.dumps(_rounded(content), indent=1) + "\n")
+        unfinished.write_text(json.dumps(rounded(content), indent=1) + "\n")
 
 
-def _rounded(value: Any) -> Any:
+def rounded(value: Any) -> Any:
     """Four digits are more than any of this repeats to."""
     if isinstance(value, float):
         return round(value, 4)
     if isinstance(value, dict):
-        return {key: _rounded(item) for key, item in value.items()}
-    return [_rounded(item) for item in value] if isinstance(value, list | tuple) else value
+        return {key: rounded(item) for key, item in value.items()}
+    return [rounded(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def write_sheet(path: Path, rows: Sequence[Row], views: Sequence[tuple[Path, Path]]) -> None:

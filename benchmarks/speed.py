@@ -87,12 +87,12 @@ def time_steps(system: LightningSystem, optimizer: torch.optim.Optimizer, first:
     with watch.watching("field and renderer", system.renderer), watch.watching("guidance", system.guidance):
         for step in range(first, first + n_steps):
             with watch.timing("step"):
-                _take_step(system, optimizer, step, watch)
+                take_step(system, optimizer, step, watch)
     milliseconds = {name: 1e3 * watch.seconds[name] / n_steps for name in ("step", *PARTS[:-1])}
     return {**milliseconds, "rest": milliseconds["step"] - sum(milliseconds[name] for name in PARTS[:-1])}
 
 
-def _take_step(system: LightningSystem, optimizer: torch.optim.Optimizer, step: int, watch: Stopwatch) -> None:
+def take_step(system: LightningSystem, optimizer: torch.optim.Optimizer, step: int, watch: Stopwatch) -> None:
     """What systems/base.py does in a step and Lightning around it."""
     rng = stream(system.seed, "training", step, system.device)
     with watch.timing("occupancy"):

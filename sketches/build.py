@@ -77,12 +77,12 @@ def tower() -> list[trimesh.Trimesh]:
 
 def half_mug() -> list[trimesh.Trimesh]:
     """The half of a mug that has the handle; the other is missing."""
-    return _kept(_joined([part.mesh for part in build("mug").parts]), [0.396, 0, 0])
+    return _kept(joined([part.mesh for part in build("mug").parts]), [0.396, 0, 0])
 
 
 def car_without_front() -> list[trimesh.Trimesh]:
     """A car that ends in front of its cabin."""
-    return _kept(_joined([part.mesh for part in build("car").parts]), [0, 0, -0.4])
+    return _kept(joined([part.mesh for part in build("car").parts]), [0, 0, -0.4])
 
 
 def house_without_roof() -> list[trimesh.Trimesh]:
@@ -104,7 +104,7 @@ SKETCHES: dict[str, Callable[[], list[trimesh.Trimesh]]] = {
 
 def sketch(name: str) -> trimesh.Trimesh:
     """One closed mesh of the solids' union."""
-    return _joined(SKETCHES[name]())
+    return joined(SKETCHES[name]())
 
 
 def _capsule(start: Vector, end: Vector, radius: float) -> trimesh.Trimesh:
@@ -113,7 +113,8 @@ def _capsule(start: Vector, end: Vector, radius: float) -> trimesh.Trimesh:
     return sheet(np.concatenate([around + start, around + end]).tolist())
 
 
-def _joined(solids: list[trimesh.Trimesh]) -> trimesh.Trimesh:
+def joined(solids: list[trimesh.Trimesh]) -> trimesh.Trimesh:
+    """The union of closed solids, as one closed mesh."""
     whole = trimesh.boolean.union(solids, engine="manifold")
     assert isinstance(whole, trimesh.Trimesh)
     return whole

@@ -117,13 +117,19 @@ class SketchShape(LatentNeRF, name="sketch-shape"):
             raise UserError(f"system.renderer: '{self.renderer.part_name}' gives no samples; use volume")
         settings: SketchSettings = self.config.sketch
         reading = self.sketch(samples.positions)
-        strictness = distance_weight(reading.distance, settings.lenience)
-        if settings.complete_box is not None:
-            strictness = strictness * ~self.sketch.within(samples.positions, settings.complete_box)
+        strictness = self.strictness(samples.positions, reading)
         terms = {"shape": shape_loss(samples.density, reading.occupied, strictness, settings.delta)}
         if self.weight("normal", step) > 0:
             terms["normal"] = self._normal_loss(samples, reading)
         return terms
+
+    def strictness(self, positions: Float[Tensor, "samples 3"], reading: SketchReading) -> Float[Tensor, "samples"]:
+        """How strictly the sketch is followed at samples: by their distance, and not at all in `complete_box`."""
+        settings: SketchSettings = self.config.sketch
+        strictness = distance_weight(reading.distance, settings.lenience)
+        if settings.complete_box is None:
+            return strictness
+        return strictness * ~self.sketch.within(positions, settings.complete_box)
 
     def _normal_loss(self, samples: RaySamples, reading: SketchReading) -> Float[Tensor, ""]:
         """Over visible samples nearer to the surface than `lenience`, and farther than half a cell: there, the signed

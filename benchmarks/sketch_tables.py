@@ -1,0 +1,156 @@
+"""Sketch tables against the exact query, how long they take to make, and what the shape loss costs in a step."""
+
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+import trimesh
+
+from benchmarks.machine import ROOT
+from benchmarks.speed import Stopwatch, take_step
+from core.types import RenderOutput
+from geometry.mesh import TriangleMesh, load_mesh
+from geometry.placement import Placement, placed
+from geometry.sketch import Sketch
+from geometry.sketch_tables import exact_distance, exact_occupancy, make_table
+from sketches.build import SKETCHES
+from systems.random_streams import stream
+from systems.sketch_shape import SketchShape, distance_weight, shape_loss
+from systems.views import random_views
+
+HALF = 0.6  # the toybox field's bound
+N_POINTS = 100_000
+REMOVED = 0.1
+FACES_TIMED = 50_000
+ROUNDS = 5
+
+
+@dataclass(frozen=True)
+class TableAgreement:
+    """A sketch's tables against the exact query at random points of their cube."""
+
+    name: str
+    occupancy: float
+    """Share of the points on which both agree."""
+    distance_cells: float
+    """Largest error of the distance, in cells."""
+    inside: float
+    """Share of the points that lie inside."""
+
+
+def table_agreement(quick: bool) -> list[TableAgreement]:
+    """All sketches, and the figure with a tenth of its faces removed."""
+    meshes = {name: _sketch_mesh(name) for name in (list(SKETCHES)[:2] if quick else SKETCHES)}
+    figure = meshes["figure"]
+    kept = np.random.default_rng(0).permutation(len(figure.faces))[round(REMOVED * len(figure.faces)) :]
+    meshes["figure, a tenth of its faces removed"] = TriangleMesh(figure.vertices, figure.faces[kept])
+    return [_agreement(name, mesh, N_POINTS // 10 if quick else N_POINTS) for name, mesh in meshes.items()]
+
+
+def _sketch_mesh(name: str) -> TriangleMesh:
+    mesh = load_mesh(ROOT / "sketches" / f"{name}.obj")
+    return placed(mesh, Placement(scale=0.5).matrix(mesh))
+
+
+def _agreement(name: str, mesh: TriangleMesh, n_points: int) -> TableAgreement:
+    sketch = Sketch(mesh, np.eye(4), HALF)
+    # float32, as the field has its samples: both sides are asked at the same places.
+    points = np.random.default_rng(1).uniform(-HALF, HALF, (n_points, 3)).astype(np.float32).astype(np.float64)
+    reading = sketch(torch.from_numpy(points).float())
+    inside = exact_occupancy(mesh, points)
+    error = np.abs(reading.distance.numpy() - exact_distance(mesh, points)).max()
+    agree = float((reading.occupied.numpy() == inside).mean())
+    return TableAgreement(name, agree, float(error) / sketch.cell, float(inside.mean()))
+
+
+def time_tables(quick: bool) -> dict[str, float]:
+    """Seconds to tabulate a mesh of about 50,000 faces, from its file on: by the clock, and of all cores together."""
+    n = 40 if quick else 158
+    torus = trimesh.creation.torus(0.5, 0.2, major_sections=n, minor_sections=n)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "torus.ply"
+        torus.export(path)
+        wall, cpu = time.perf_counter(), time.process_time()
+        mesh = load_mesh(path)
+        make_table(placed(mesh, Placement(scale=0.5).matrix(mesh)), HALF)
+        seconds = {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu}
+    return {"faces": float(len(mesh.faces)), **seconds}
+
+
+def loss_cost(system: SketchShape, step: int) -> dict[str, float]:
+    """What the shape loss costs on the samples of a step: CPU-milliseconds, medians of some rounds.
+
+    Beside them stand the whole step, and libigl asked for the same points, as the published code does.
+    """
+    optimizer, watch = system.configure_optimizers()["optimizer"], Stopwatch(system.device.type)
+    take_step(system, optimizer, step, watch)  # the first step loads libraries and fills caches
+    render = _rendering(system, step)
+    assert render.samples is not None
+    positions = render.samples.positions
+    density = render.samples.density.detach().requires_grad_()
+
+    def alone() -> None:
+        reading = system.sketch(positions)
+        settings = system.config.sketch
+        weights = system.strictness(positions, reading)
+        torch.autograd.grad(shape_loss(density, reading.occupied, weights, settings.delta), density)
+
+    def libigl() -> None:
+        points = positions.double().numpy()
+        exact_occupancy(system.sketch.mesh, points)
+        exact_distance(system.sketch.mesh, points)
+
+    whole = cpu_milliseconds(lambda: take_step(system, optimizer, step, watch))
+    loss = cpu_milliseconds(alone)
+    return {
+        "step": float(step),
+        "samples": float(len(positions)),
+        "step_ms": whole,
+        "loss_ms": loss,
+        "share": loss / whole,
+        "libigl_ms": cpu_milliseconds(libigl, rounds=1),
+    }
+
+
+def lenient_share(system: SketchShape, lenience: float = 1e3, strict: float = 0.05) -> dict[str, float]:
+    """Shape loss and its gradient's norm at a boundless lenience over those at a strict one, on a step's samples."""
+    render = _rendering(system, 0)
+    assert render.samples is not None
+    reading = system.sketch(render.samples.positions)
+    density = render.samples.density.detach().requires_grad_()
+
+    def both(sigma: float) -> tuple[float, float]:
+        loss = shape_loss(density, reading.occupied, distance_weight(reading.distance, sigma), 0.2)
+        (gradient,) = torch.autograd.grad(loss, density)
+        return loss.item(), float(gradient.norm())
+
+    (loss, gradient), (strict_loss, strict_gradient) = both(lenience), both(strict)
+    return {"loss": loss / strict_loss, "gradient": gradient / strict_gradient}
+
+
+def _rendering(system: SketchShape, step: int) -> RenderOutput:
+    rng = stream(system.seed, "training", step, system.device)
+    cameras = random_views(system.views, system.guidance.latent_size, rng)
+    with torch.no_grad():
+        return system.renderer(system.geometry, system.background, cameras, rng)
+
+
+def cpu_milliseconds(action: Callable[[], Any], rounds: int = ROUNDS) -> float:
+    """Of all threads together, which other programs on the machine stretch less than the clock's."""
+    taken = []
+    for _ in range(rounds):
+        start = time.process_time()
+        action()
+        taken.append(1e3 * (time.process_time() - start))
+    return median(taken)
+
+
+def plain(found: list[TableAgreement]) -> list[dict[str, Any]]:
+    """For JSON."""
+    return [asdict(one) for one in found]

@@ -1,0 +1,128 @@
+"""The sketch benchmark: its cases, its measures on solids that are known, its floors on numbers worked by hand."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+from PIL import Image
+
+from benchmarks import sketch as command
+from benchmarks.sketch_cases import COMPLETION, CONFORMITY, LENIENCES, SEEDS, SketchCase, cases
+from benchmarks.sketch_figures import SketchFigures, box_points, mesh_solid, other_sketches, whole_object
+from benchmarks.sketch_report import conformity, measured_floors, table, trained_floors, write_plot
+from benchmarks.verdicts import Votes
+from core.recipe import load_recipe
+from geometry.mesh import TriangleMesh, load_mesh
+from toybox.captions import Subject
+
+VOTES = Votes(8, 5, 5, None, [], [], [])
+
+
+def _figures(iou: float, **changes: object) -> SketchFigures:
+    return dataclasses.replace(SketchFigures(60.0, 5.0, iou, {}, None, None, VOTES), **changes)
+
+
+def _conformity(*ious: float) -> list[tuple[SketchCase, SketchFigures]]:
+    pairs = zip(LENIENCES, ious, strict=False)
+    return [
+        (SketchCase("conformity", "figure", Subject("robot", "yellow"), lenience, seed), _figures(iou + 0.1 * seed))
+        for lenience, iou in pairs
+        for seed in (0, 1)
+    ]
+
+
+def _unmet(trained: list[tuple[SketchCase, SketchFigures]]) -> list[str]:
+    return [floor.name for floor in trained_floors(trained) if not floor.met]
+
+
+def test_every_question_is_asked_in_full():
+    all_cases = cases()
+    assert len(all_cases) == len(set(all_cases)) == len(CONFORMITY) * len(SEEDS) * len(LENIENCES) + 2 + 3
+    assert {case.question for case in all_cases} == {"conformity", "influence", "completion"}
+    assert len(cases(quick=True)) == 2
+
+
+@pytest.mark.parametrize("case", [*cases()[::7], *cases()[-4:]], ids=lambda case: case.sketch)
+def test_cases_are_settings_of_their_recipe(case: SketchCase, tmp_path: Path):
+    sketch = load_recipe(case.recipe, case.overrides(tmp_path))["system"]["sketch"]
+    assert load_mesh(Path(sketch["path"])).is_closed()
+    assert sketch["lenience"] == case.lenience
+    assert (sketch.get("complete_box") is not None) == (case.question == "completion")
+
+
+def test_a_box_as_a_solid():
+    half, size = 0.6, np.array([0.5, 0.3, 0.4])
+    box = trimesh.creation.box(extents=2 * size)
+    solid = mesh_solid(TriangleMesh(np.asarray(box.vertices), np.asarray(box.faces, dtype=np.int64)), half)
+    axis = torch.linspace(-half, half, 128)
+    points = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1)
+    clear = ((points.abs() - torch.from_numpy(size)).abs() > 1e-3).all(dim=-1)
+    assert torch.equal(solid[clear], (points.abs() < torch.from_numpy(size)).all(dim=-1)[clear])
+
+
+@pytest.mark.parametrize(("name", "subject", "box"), COMPLETION, ids=lambda value: str(value)[:20])
+def test_what_is_given_and_what_is_missing_make_the_whole(name: str, subject: Subject, box: tuple):
+    whole = whole_object(subject.kind, 0.6)
+    given = mesh_solid(load_mesh(Path("sketches") / f"{name}.obj"), 0.6)
+    missing = whole & box_points(box, 0.6)
+    assert float((whole & ~given & ~missing).sum() / whole.sum()) < 0.03
+    assert 0.1 < float(missing.sum() / whole.sum()) < 0.7
+    assert float((given & missing).sum() / whole.sum()) < 0.03
+
+
+def test_others_are_the_questions_other_sketches():
+    case = cases()[0]
+    assert set(other_sketches(case)) == {"chair", "animal"}
+    assert all(np.linalg.norm(mesh.vertices, axis=1).max() < 0.501 for mesh in other_sketches(case).values())
+
+
+def test_conformity_is_the_mean_at_each_lenience():
+    assert conformity(_conformity(0.9, 0.8)) == pytest.approx({0.05: 0.95, 0.1: 0.85})
+
+
+def test_floors_of_conformity():
+    assert _unmet(_conformity(0.85, 0.8, 0.6, 0.5)) == []
+    assert len(_unmet(_conformity(0.7, 0.6, 0.5, 0.4))) == 1
+    assert len(_unmet(_conformity(0.85, 0.8, 0.84, 0.5))) == 1, "rises by 0.04"
+    assert _unmet(_conformity(0.85, 0.8, 0.82, 0.5)) == []
+    assert len(_unmet(_conformity(0.85, 0.84, 0.83, 0.8))) == 1, "falls by 0.05 only"
+
+
+def test_floors_of_influence_and_completion():
+    chair = SketchCase("influence", "chair", Subject("chair", "blue"), 0.1, 0)
+    assert _unmet([(chair, _figures(0.7, iou_others={"canonical-chair": 0.6}))]) == []
+    assert len(_unmet([(chair, _figures(0.5, iou_others={"canonical-chair": 0.6}))])) == 1
+    wrong = Votes(8, 4, 8, None, [], [], [])
+    assert len(_unmet([(chair, _figures(0.7, iou_others={"canonical-chair": 0.6}, votes=wrong))])) == 1
+    mug = SketchCase("completion", "half-mug", Subject("mug", "orange"), 0.05, 0, COMPLETION[0][2])
+    assert _unmet([(mug, _figures(0.7, iou_completed=0.4, iou_given=0.75))]) == []
+    assert len(_unmet([(mug, _figures(0.7, iou_completed=0.39, iou_given=0.74))])) == 2
+
+
+def test_floors_of_what_is_measured():
+    content = {
+        "tables": [{"occupancy": 0.9985, "distance_cells": 0.5}, {"occupancy": 0.9979, "distance_cells": 1.1}],
+        "timing": {"faces": 50000.0, "seconds": 5.1},
+        "cost": [{"step": 0.0, "share": 0.04}, {"step": 256.0, "share": 0.06}],
+        "lenient": {"loss": 1e-6, "gradient": 2e-5},
+    }
+    assert [floor.met for floor in measured_floors(content)] == [False, False, False, True, False, True, False]
+
+
+def test_table_and_plot(tmp_path: Path):
+    trained = _conformity(0.9, 0.8, 0.6, 0.4)
+    lines = table(trained).splitlines()
+    assert len(lines) == 2 + len(trained)
+    assert len({line.count("|") for line in lines}) == 1
+    picture = np.asarray(Image.open(write_plot(tmp_path / "plot.png", trained)))
+    blue = np.argwhere((picture[..., 2] > 150) & (picture[..., 0] < 80))
+    left, right = blue[blue[:, 1] < 80, 0].mean(), blue[blue[:, 1] > 400, 0].mean()
+    assert left < right, "the line falls to the right"
+
+
+def test_an_unknown_part_is_named(capsys: pytest.CaptureFixture[str]):
+    assert command.main(["--only", "tabels"]) == 2
+    assert "--only tabels: not a part of this benchmark. Did you mean 'tables'?" in capsys.readouterr().err
