@@ -5,6 +5,7 @@ from pathlib import Path
 
 from core.errors import require
 from core.kinds import Exporter, System
+from exporters.phases import Phases, keep_record
 from systems.contact_sheet import contact_sheet, save_png
 
 
@@ -26,4 +27,8 @@ class ContactSheet(Exporter, name="contact-sheet"):
 
     def export(self, system: System, run_folder: Path) -> list[Path]:
         """Draw the sheet."""
-        return [save_png(run_folder / "contact_sheet.png", contact_sheet(system, self.config.n_views))]
+        phases = Phases("contact-sheet")
+        with phases.phase("views"):
+            path = save_png(run_folder / "contact_sheet.png", contact_sheet(system, self.config.n_views))
+        keep_record(run_folder, "contact-sheet", {"file": path.name}, phases.seconds)
+        return [path]

@@ -1,7 +1,7 @@
 """`turntable`: the object turning once, its colours, normals and depth side by side."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,6 +14,7 @@ from PIL import Image
 from core.errors import require
 from core.files import whole_file
 from core.kinds import Exporter, System
+from exporters.phases import Phases, keep_record
 from systems.contact_sheet import enlarged, shown_depth, shown_normals, to_bytes
 
 log = logging.getLogger(__name__)
@@ -43,11 +44,19 @@ class Turntable(Exporter, name="turntable"):
 
     def export(self, system: System, run_folder: Path) -> list[Path]:
         """Render one turn and write it."""
-        frames = turntable_frames(system, self.config.n_frames)
-        if find_spec("imageio_ffmpeg") is None:
-            log.info("imageio-ffmpeg is not installed: the turntable becomes an animated WebP")
-            return [write_webp(run_folder / "turntable.webp", frames, self.config.frames_per_second)]
-        return [write_mp4(run_folder / "turntable.mp4", frames, self.config.frames_per_second)]
+        phases = Phases("turntable")
+        path = self._write(system, run_folder, phases)
+        keep_record(run_folder, "turntable", {"file": path.name}, phases.seconds)
+        return [path]
+
+    def _write(self, system: System, run_folder: Path, phases: Phases) -> Path:
+        n_frames, per_second = self.config.n_frames, self.config.frames_per_second
+        with phases.phase("frames", n_frames) as bar:
+            frames = _counted(turntable_frames(system, n_frames), bar.update)
+            if find_spec("imageio_ffmpeg") is None:
+                log.info("imageio-ffmpeg is not installed: the turntable becomes an animated WebP")
+                return write_webp(run_folder / "turntable.webp", frames, per_second)
+            return write_mp4(run_folder / "turntable.mp4", frames, per_second)
 
 
 def turntable_frames(system: System, n_frames: int) -> Iterator[NDArray[np.uint8]]:
@@ -60,6 +69,12 @@ def turntable_frames(system: System, n_frames: int) -> Iterator[NDArray[np.uint8
         size = (magnify * colour.shape[1] // 2 * 2, magnify * colour.shape[2] // 2 * 2)
         pictures = [enlarged(colour, size), *(enlarged(picture[None], size) for picture in beside)]
         yield to_bytes(torch.cat(pictures, dim=2)[0])
+
+
+def _counted(frames: Iterator[NDArray[np.uint8]], tell: Callable[[], object]) -> Iterator[NDArray[np.uint8]]:
+    for frame in frames:
+        yield frame
+        tell()
 
 
 def write_mp4(path: Path, frames: Iterator[NDArray[np.uint8]], frames_per_second: int) -> Path:

@@ -16,6 +16,8 @@ from core.types import Cameras, RenderOutput
 
 #: Pixels between the pictures of a sheet.
 GAP = 4
+#: Colour, opacity, depth and normals.
+N_ROWS = 4
 
 
 def contact_sheet(system: System, n_views: int = 4, magnify: int = 1) -> NDArray[np.uint8]:
@@ -78,6 +80,12 @@ def tiled(rows: list[list[Float[Tensor, "rows columns 3"]]]) -> NDArray[np.uint8
             top, left = i * (height + GAP), j * (width + GAP)
             sheet[top : top + height, left : left + width] = to_bytes(picture)
     return sheet
+
+
+def first_tile(sheet: NDArray[np.uint8], n_rows: int) -> NDArray[np.uint8]:
+    """The upper left picture of a sheet of square pictures in so many rows."""
+    side = (sheet.shape[0] + GAP) // n_rows - GAP
+    return sheet[:side, :side]
 
 
 def to_bytes(picture: Float[Tensor, "*shape 3"]) -> NDArray[np.uint8]:
