@@ -105,7 +105,7 @@ def _figure(content: str, caption: str) -> str:
 
 
 def _figures(record: dict[str, Any]) -> dict[str, Any]:
-    figures = record.get("mesh", {}).get("figures", {})
+    figures = next((record[owner]["figures"] for owner in ("mesh", "painted-mesh") if owner in record), {})
     return {name.replace("_", " "): value for name, value in figures.items()}
 
 
