@@ -36,6 +36,7 @@ from core.errors import UserError, did_you_mean
 from core.files import whole_file
 from systems.sketch_shape import SketchShape
 
+DESCRIPTION = "Tables of sketches against the exact query, costs, and trained objects that follow sketches."
 PARTS = ("tables", "conformity", "influence", "completion")
 WORK = ROOT / "runs" / "benchmarks" / "sketch"
 RESULTS = ROOT / "benchmarks" / "results"
@@ -59,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.sketch", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.sketch", description=DESCRIPTION)
     parser.add_argument("--quick", action="store_true", help="two short trainings, two sketches' tables")
     parser.add_argument("--only", default=",".join(PARTS), metavar="NAMES", help=f"some of {', '.join(PARTS)}")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where JSON and plot go (default: benchmarks/results)")

@@ -62,7 +62,7 @@ def measure(case: SketchCase, system: SketchShape, prompt: ToyPrompt, seconds: f
     pictures = judged_pictures(system)
     save_png(folder / "views.png", tiled([list(pictures)]))
     threshold, solid = trained_solid(system)
-    half = system.sketch.half
+    half = system.sketch.half_side
     ours = torch.zeros((RESOLUTION,) * 3, dtype=torch.bool) if solid is None else solid.occupied
     completed = given = None
     if case.box is not None:

@@ -23,7 +23,7 @@ def turned_outward(mesh: TriangleMesh) -> tuple[TriangleMesh, int]:
     import igl
 
     merged = mesh.merged()
-    oriented, patch = (found.astype(np.int64) for found in igl.bfs_orient(merged.faces))
+    oriented, patch = (np.asarray(found, dtype=np.int64) for found in igl.bfs_orient(merged.faces))
     # Each row of `oriented` holds the same corners as before; turned over, their order is an odd permutation.
     kept = _same_direction(oriented, merged.faces)
     n_patches = int(patch.max(initial=-1)) + 1
@@ -84,6 +84,6 @@ def _is_surrounded(
     normal = np.cross(b - a, c - a)
     normal /= np.linalg.norm(normal, axis=1, keepdims=True) + np.finfo(float).tiny
     points = (a + b + c) / 3 + normal * _OFF_FACE * float(np.ptp(vertices, axis=0).max())
-    inside = igl.fast_winding_number(vertices, faces, points) > 0.5
+    inside = np.asarray(igl.fast_winding_number(vertices, faces, points)) > 0.5
     n_inside = np.bincount(patch[looked], weights=inside, minlength=len(asked))
     return n_inside > 0.9 * np.bincount(patch[looked], minlength=len(asked)).clip(1)

@@ -49,7 +49,7 @@ class Sketch(nn.Module):
         self,
         mesh: TriangleMesh,
         matrix: Float[np.ndarray, "4 4"],
-        half: float,
+        half_side: float,
         with_normals: bool = False,
         resolution: int = RESOLUTION,
     ) -> None:
@@ -57,14 +57,14 @@ class Sketch(nn.Module):
         Args:
             mesh: in its own coordinates, bodies turned outward.
             matrix: takes them to the world.
-            half: half of the side of the cube that is tabulated, in world units.
+            half_side: half of the side of the cube that is tabulated, in world units.
             with_normals: whether `normals` will be asked for: another table, of three numbers at each vertex.
             resolution: vertices of the tables along each axis.
         """
         super().__init__()
-        self.half = half
+        self.half_side = half_side
         self.mesh = placed(mesh, matrix)
-        values = torch.from_numpy(load_table(self.mesh, half, resolution))
+        values = torch.from_numpy(load_table(self.mesh, half_side, resolution))
         signed = torch.where(values[..., 1] < 0, -values[..., 0], values[..., 0])
         self.register_buffer("table", _as_volume(values), persistent=False)
         gradient = _as_volume(torch.stack(torch.gradient(signed), dim=-1)) if with_normals else None
@@ -75,11 +75,11 @@ class Sketch(nn.Module):
     @property
     def cell(self) -> float:
         """Side of a cell of the tables, in world units."""
-        return 2 * self.half / (self.table.shape[-1] - 1)
+        return 2 * self.half_side / (self.table.shape[-1] - 1)
 
     def forward(self, positions: Float[Tensor, "points 3"]) -> SketchReading:
         """Occupancy and distance at points in world space; no gradient flows to them."""
-        distance, level = _read(self.table, positions / self.half)
+        distance, level = _read(self.table, positions / self.half_side)
         return SketchReading(level < 0, distance)
 
     def normals(self, positions: Float[Tensor, "points 3"]) -> Float[Tensor, "points 3"]:
@@ -90,7 +90,7 @@ class Sketch(nn.Module):
         """
         if self.gradient is None:
             raise ValueError("this sketch was made without normals")
-        return F.normalize(_read(self.gradient, positions / self.half).T, dim=-1)
+        return F.normalize(_read(self.gradient, positions / self.half_side).T, dim=-1)
 
     def within(self, positions: Float[Tensor, "points 3"], box: Corners) -> Bool[Tensor, "points"]:
         """Whether points in world space lie in a box that is given by two corners in the mesh's own coordinates."""

@@ -80,13 +80,14 @@ def make_table(mesh: TriangleMesh, half: float, resolution: int = RESOLUTION) ->
     points = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
     unsigned = igl.SignedDistanceType.SIGNED_DISTANCE_TYPE_UNSIGNED
     reach = BAND * float(axis[1] - axis[0])
-    distance, _, closest, _ = igl.signed_distance(points, mesh.vertices, mesh.faces, unsigned, 0.0, reach)
+    found = igl.signed_distance(points, mesh.vertices, mesh.faces, unsigned, 0.0, reach)
+    distance, closest = np.asarray(found[0]), np.asarray(found[2])
     far = np.isnan(distance)  # libigl's word for a distance beyond the bound
     if far.all():
         raise ValueError(f"no vertex of the grid over [-{half:g}, {half:g}]^3 is near the surface")
     shape = (resolution,) * 3
     nearest = ndimage.distance_transform_edt(far.reshape(shape), return_distances=False, return_indices=True)
-    owner = np.ravel_multi_index(tuple(nearest), shape).reshape(-1)[far]
+    owner = np.ravel_multi_index(tuple(np.asarray(nearest)), shape).reshape(-1)[far]
     distance[far] = np.linalg.norm(points[far] - closest[owner], axis=1)
     level = (1 - 2 * np.abs(_winding(mesh, points.reshape(*shape, 3), far.reshape(shape)))) * distance.reshape(shape)
     return np.stack([distance.reshape(shape), level], axis=-1).astype(np.float32)

@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from toybox.captions import Subject
 VOTES = Votes(8, 5, 5, None, [], [], [])
 
 
-def _figures(iou: float, **changes: object) -> SketchFigures:
+def _figures(iou: float, **changes: Any) -> SketchFigures:
     return dataclasses.replace(SketchFigures(60.0, 5.0, iou, {}, None, None, VOTES), **changes)
 
 
@@ -64,7 +65,7 @@ def test_a_box_as_a_solid():
 
 
 @pytest.mark.parametrize(("name", "subject", "box"), COMPLETION, ids=lambda value: str(value)[:20])
-def test_what_is_given_and_what_is_missing_make_the_whole(name: str, subject: Subject, box: tuple):
+def test_what_is_given_and_what_is_missing_make_the_whole(name: str, subject: Subject, box: Any):
     whole = whole_object(subject.kind, 0.6)
     given = mesh_solid(load_mesh(Path("sketches") / f"{name}.obj"), 0.6)
     missing = whole & box_points(box, 0.6)

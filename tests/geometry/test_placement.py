@@ -1,5 +1,7 @@
 """Where a mesh stands: each setting by hand-worked numbers."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -12,7 +14,7 @@ CORNERS = np.array([[x, y, z] for x in (1, 3) for y in (2, 3) for z in (3, 7)] +
 BRICK = TriangleMesh(CORNERS, np.array([[0, 1, 2], [1, 2, 3], [4, 5, 6], [5, 6, 7]]))
 
 
-def _box(**settings: object) -> list[list[float]]:
+def _box(**settings: Any) -> list[list[float]]:
     vertices = placed(BRICK, Placement(**settings).matrix(BRICK)).vertices[:8]
     return np.round([vertices.min(axis=0), vertices.max(axis=0)], 6).tolist()
 
@@ -38,7 +40,7 @@ def test_up_axis():
 
 
 @pytest.mark.parametrize("up", ["x", "y", "z"])
-def test_no_setting_mirrors(up: str):
+def test_no_setting_mirrors(up: Any):
     matrix = Placement(up_axis=up, rotation_deg=(20.0, -50.0, 110.0), scale=2.0).matrix(BRICK)[:3, :3]
     factor = np.cbrt(np.linalg.det(matrix))
     assert factor > 0
@@ -47,7 +49,7 @@ def test_no_setting_mirrors(up: str):
 
 
 def test_rotations_in_turn():
-    def turned(*degrees: float) -> list[float]:
+    def turned(*degrees: Any) -> list[float]:
         matrix = Placement(center="none", scale="none", rotation_deg=degrees).matrix(BRICK)
         return np.round(matrix[:3, :3] @ [1, 2, 3], 6).tolist()
 

@@ -2,6 +2,7 @@
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from geometry.sketch import Sketch, read_sketch
 RADIUS, BOUND = 0.5, 0.6
 
 
-def _ball(folder: Path, **settings: object) -> Sketch:
+def _ball(folder: Path, **settings: Any) -> Sketch:
     path = folder / "ball.ply"
     trimesh.creation.icosphere(subdivisions=4, radius=3.0).export(path)
     return read_sketch(path, Placement(scale=RADIUS), BOUND, resolution=48, **settings)
@@ -88,7 +89,7 @@ def test_nothing_of_it_is_trained_or_saved(tmp_path: Path):
     assert not list(sketch.parameters())
 
 
-def _refused(path: Path, **settings: object) -> str:
+def _refused(path: Path, **settings: Any) -> str:
     with pytest.raises(UserError) as caught:
         read_sketch(path, Placement(**settings), BOUND, resolution=24)
     assert str(path) in str(caught.value)
