@@ -7,9 +7,11 @@
 
 Mappings are merged key by key, lists are replaced as a whole. A part whose `type` differs from the one it is merged
 onto replaces it with all its settings. On the command line, `key.sub=value` does the same; the value is read as YAML,
-and a number as a key (`exporters.0.format=obj`) means that element of a list.
+and a number as a key (`exporters.0.format=obj`) means that element of a list; `exporter.format=obj` means all exporters
+that have such a setting.
 """
 
+import dataclasses
 import difflib
 import re
 from collections.abc import Mapping, Sequence
@@ -21,9 +23,9 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from core.errors import UserError, require
+from core.errors import UserError, did_you_mean, require
 from core.kinds import Exporter, System
-from core.part import Choice
+from core.part import Choice, find, names
 from core.settings import plain, read_settings
 
 
@@ -95,7 +97,7 @@ def read_recipe(mapping: Mapping[Any, Any]) -> Recipe:
     Raises:
         UserError: one line for each fault.
     """
-    return read_settings(Recipe, mapping, owner="a recipe")
+    return read_settings(Recipe, _with_exporter_settings(mapping), owner="a recipe")
 
 
 def dump_recipe(recipe: Recipe) -> str:
@@ -118,6 +120,35 @@ def merge(base: Any, over: Any) -> Any:
     if "type" in over and over["type"] != base.get("type"):
         return dict(over)
     return {**base, **{key: merge(base.get(key), item) for key, item in over.items()}}
+
+
+def _with_exporter_settings(mapping: Mapping[Any, Any]) -> Mapping[Any, Any]:
+    """A recipe whose `exporter.format=obj` has gone to every exporter that has such a setting.
+
+    Raises:
+        UserError: none has it.
+    """
+    shared, listed = mapping.get("exporter"), mapping.get("exporters")
+    if not isinstance(shared, Mapping) or not isinstance(listed, list):
+        return mapping
+    exporters = [dict(item) if isinstance(item, Mapping) else item for item in listed]
+    settings = [_settings_of(item) for item in exporters]
+    for key, value in shared.items():
+        if not any(key in known for known in settings):
+            near = did_you_mean(str(key), set().union(*settings))
+            raise UserError(f"exporter.{key}: no exporter of this recipe has such a setting. {near}")
+        for item, known in zip(exporters, settings, strict=True):
+            if key in known:
+                item[key] = value
+    return {**{key: item for key, item in mapping.items() if key != "exporter"}, "exporters": exporters}
+
+
+def _settings_of(exporter: Any) -> set[str]:
+    """The names of an exporter's settings; none for what is no exporter, which is told when the recipe is read."""
+    name = exporter.get("type") if isinstance(exporter, Mapping) else None
+    if name not in names("exporter"):
+        return set()
+    return {setting.name for setting in dataclasses.fields(find("exporter", str(name)).Config)}
 
 
 def _with_parents(path: Path, children: tuple[Path, ...]) -> dict[Any, Any]:

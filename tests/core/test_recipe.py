@@ -9,7 +9,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from core.errors import UserError
-from core.kinds import System
+from core.kinds import Exporter, System
 from core.recipe import _escaped, dump_recipe, load_recipe, merge, read_recipe
 from core.schedule import Schedule
 
@@ -136,3 +136,39 @@ def test_the_prompt_stays_out_of_the_resolved_recipe(registry: None) -> None:
     recipe = read_recipe({"system": {"type": "test-method"}, "prompt": "a [red: dragon"})
     assert recipe.prompt == "a [red: dragon"
     assert "dragon" not in dump_recipe(recipe)
+
+
+def _exporters() -> None:
+    class Sheet(Exporter, name="test-sheet"):
+        @dataclass(frozen=True)
+        class Config:
+            n_views: int = 4
+
+    class Body(Exporter, name="test-body"):
+        @dataclass(frozen=True)
+        class Config:
+            format: str = "glb"
+            n_views: int = 24
+
+
+def test_a_setting_of_the_exporters_goes_to_those_that_have_it(registry: None, tmp_path: Path) -> None:
+    class Method(System, name="test-method"):
+        @dataclass(frozen=True)
+        class Config:
+            pass
+
+    _exporters()
+    text = "system: {type: test-method}\nexporters: [{type: test-sheet}, {type: test-body}]\n"
+    path = write(tmp_path, "a.yaml", text)
+    recipe = read_recipe(load_recipe(path, ["exporter.format=obj"]))
+    assert recipe.exporters[1].config.format == "obj"
+    both = read_recipe(load_recipe(path, ["exporter.n_views=7"]))
+    assert [choice.config.n_views for choice in both.exporters] == [7, 7]
+    assert "exporter:" not in dump_recipe(recipe)
+
+
+def test_a_setting_that_no_exporter_has_is_answered_with_the_nearest(registry: None) -> None:
+    _exporters()
+    mapping = {"exporters": [{"type": "test-sheet"}, {"type": "test-body"}], "exporter": {"formt": "obj"}}
+    with pytest.raises(UserError, match=r"exporter.formt: no exporter of this recipe has .* Did you mean 'format'\?"):
+        read_recipe(mapping)

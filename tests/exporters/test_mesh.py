@@ -16,6 +16,7 @@ from core.types import FieldOutput
 from exporters.coloured_mesh import ColouredMesh
 from exporters.mesh import MeshExporter, coloured_mesh, vertex_normals
 from exporters.phases import Phases, read_record
+from tests.artefacts import keep
 from tests.systems.small_systems import fitting_system
 
 SMALL = MeshExporter.Config(resolution=32, n_silhouettes=4, n_photographs=8, texture_size=128)
@@ -83,7 +84,7 @@ def test_a_fog_is_told(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.Mon
 
 def test_the_file_remembers_where_it_comes_from(tmp_path: Path):
     (path,) = MeshExporter(SMALL).export(_ball_system(), tmp_path)
-    content = path.read_bytes()
+    content = keep(path, "ball.glb").read_bytes()
     (n_text,) = struct.unpack_from("<I", content, 12)
     extras = json.loads(content[20 : 20 + n_text])["asset"]["extras"]
     assert (extras["prompt"], extras["seed"]) == ("a ball", 0)

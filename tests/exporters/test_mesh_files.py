@@ -15,6 +15,7 @@ from exporters import mesh_files
 from exporters.coloured_mesh import ColouredMesh
 from exporters.mesh_files import comment_lines, write_mesh
 from geometry.unwrap import unwrap
+from tests.artefacts import keep
 
 EXTRAS = {"prompt": "a ball\nf 1 1 1\n☃ " + "very " * 100 + "round", "seed": 3}
 RED, GREEN, BLUE = (230, 20, 30), (20, 220, 30), (40, 50, 240)
@@ -60,6 +61,8 @@ def written(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[ColouredMes
     suffix, texture = request.param
     mesh = _coloured(texture)
     first, *_ = write_mesh(tmp_path / f"mesh.{suffix}", mesh, EXTRAS)
+    if suffix == "glb":
+        keep(first, f"arrow-{'texture' if texture else 'vertices'}.glb")
     (loaded,) = trimesh.load_scene(first, process=False, maintain_order=True).geometry.values()
     return mesh, loaded
 

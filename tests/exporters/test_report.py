@@ -13,12 +13,13 @@ from exporters.coloured_mesh import ColouredMesh
 from exporters.glb import write_glb
 from exporters.phases import keep_record
 from exporters.report import Report, report_page
+from systems.contact_sheet import save_png
+from tests.artefacts import keep
 from tests.chromium import chromium_page, find_chromium
 from tests.systems.small_systems import fitting_system
 
 ORIGIN = {"prompt": "a <b>ball</b> & $prompt", "seed": 7, "steps": 300, "system": {"type": "latent-nerf"}}
 ORIGIN |= {"versions": {"torch": "2.13.0"}}
-ARTEFACTS = Path(__file__).parents[2] / "runs" / "artefacts"
 
 
 def _run_folder(folder: Path, texture: bool = True) -> Path:
@@ -105,8 +106,8 @@ def test_a_browser_draws_the_model_without_network_or_complaint(texture: bool, t
         shown.evaluate("document.getElementById('shade').click()")
         shaded = shown.picture("#view").astype(int)
         whole = shown.picture()
-    ARTEFACTS.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(whole).save(ARTEFACTS / f"report-{'texture' if texture else 'vertices'}.png")
+    name = f"report-{'texture' if texture else 'vertices'}.png"
+    keep(save_png(tmp_path / name, whole), name)
     assert shown.faults == []
     outside = [url for url in shown.requests if not url.startswith(("file:", "data:", "blob:"))]
     assert outside == []
