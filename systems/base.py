@@ -93,6 +93,8 @@ class LightningSystem(System, LightningModule):
         self.renderer = config.renderer.build(self.geometry)
         self.views = config.cameras.settled(self.guidance.world, self.guidance.known_cameras)
         self._latent_size = self.guidance.latent_size
+        #: Weights of loss terms that stand elsewhere in the recipe than under `losses`.
+        self.further_weights: dict[str, Schedule] = {}
         self._is_prepared = False
 
     # The training, step by step.
@@ -128,7 +130,8 @@ class LightningSystem(System, LightningModule):
 
     def weight(self, term: str, step: int) -> float:
         """The weight of a loss term at a step, as the recipe schedules it."""
-        return getattr(self.config.losses, term).at(step, self.total_steps)
+        schedule = self.further_weights.get(term) or getattr(self.config.losses, term)
+        return schedule.at(step, self.total_steps)
 
     def validation_step(self, batch: int, batch_idx: int) -> None:
         """Render and decode one fixed view; log how much of it the object covers."""

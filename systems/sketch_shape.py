@@ -88,17 +88,12 @@ class SketchShape(LatentNeRF, name="sketch-shape"):
                 f"use {' or '.join(names('geometry', DensityField))}"
             )
         settings: SketchSettings = config.sketch
+        self.further_weights = {"shape": settings.weight, "normal": settings.normal_weight}
         self.sketch = read_sketch(settings.path, settings, self.geometry.bound, settings.wants_normals)
         if isinstance(self.renderer, VolumeRenderer):
             # Limbs far from the middle, where the field starts empty, are to be seen at every step.
             grid = self.renderer.occupancy
             grid.force(self.sketch.touched_cells(grid.bound, grid.resolution))
-
-    def weight(self, term: str, step: int) -> float:
-        """The weight of a loss term at a step; those of the sketch stand with its other settings."""
-        settings: SketchSettings = self.config.sketch
-        own = {"shape": settings.weight, "normal": settings.normal_weight}
-        return own[term].at(step, self.total_steps) if term in own else super().weight(term, step)
 
     def losses(self, cameras: Cameras, step: int, rng: Generator) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """The terms of Latent-NeRF, and the sketch's."""
@@ -119,7 +114,7 @@ class SketchShape(LatentNeRF, name="sketch-shape"):
         reading = self.sketch(samples.positions)
         strictness = self.strictness(samples.positions, reading)
         terms = {"shape": shape_loss(samples.density, reading.occupied, strictness, settings.delta)}
-        if self.weight("normal", step) > 0:
+        if settings.wants_normals and settings.normal_weight.at(step, self.total_steps) > 0:
             terms["normal"] = self._normal_loss(samples, reading)
         return terms
 
