@@ -16,7 +16,7 @@ from toybox.checkpoint import Clock, cosine_rate, load_state, save_state, settin
 from toybox.data import Batch, BufferStore
 from toybox.latents import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, encode
 from toybox.networks import new_scheduler, new_text_encoder, new_unet
-from toybox.tokenizer import new_tokenizer
+from toybox.tokenizer import kept_tokenizer
 from toybox.world import load_world
 
 
@@ -61,8 +61,8 @@ class Denoiser(nn.Module):
 
     @classmethod
     def of(cls, pipeline: StableDiffusionPipeline) -> "Denoiser":
-        """The text encoder and UNet of a pipeline of these sizes, with a tokenizer made anew (it is the same)."""
-        denoiser = cls(new_tokenizer())
+        """The text encoder and UNet of a pipeline of these sizes, with its tokenizer."""
+        denoiser = cls(pipeline.tokenizer)
         denoiser.text_encoder.load_state_dict(pipeline.text_encoder.state_dict())
         denoiser.unet.load_state_dict(pipeline.unet.state_dict())
         return denoiser
@@ -157,7 +157,7 @@ def train_denoiser(
         start: its first weights, where they are not random; a checkpoint in `folder` goes before them.
     """
     torch.manual_seed(settings.seed)
-    tokenizer = new_tokenizer()
+    tokenizer = kept_tokenizer(folder / "tokenizer", start.tokenizer if start else None)
     live, average = Denoiser(tokenizer), Denoiser(tokenizer)
     if start is not None:
         live.load_state_dict(start.state_dict())

@@ -1,6 +1,9 @@
 """A CLIP tokenizer that knows the toy world's words as single tokens and still spells out any other."""
 
 import json
+import os
+import shutil
+from pathlib import Path
 from typing import Any
 
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
@@ -13,6 +16,9 @@ MAX_LENGTH = 32  # tokens, start and end included
 
 def new_tokenizer() -> Any:
     """Byte-pair merges learned from the vocabulary until each of its words is one token.
+
+    The numbers of tokens that are equally frequent differ from process to process: `kept_tokenizer` is what a training
+    goes on with.
 
     Raises:
         ValueError: a word did not become one token.
@@ -38,3 +44,16 @@ def new_tokenizer() -> Any:
     if broken:
         raise ValueError(f"toybox.tokenizer: these words are not single tokens: {', '.join(broken)}")
     return tokenizer
+
+
+def kept_tokenizer(folder: Path, first: Any = None) -> Any:
+    """The tokenizer in `folder`; where there is none yet, `first` or a new one, which is then kept there.
+
+    Weights mean nothing under the numbers of another tokenizer.
+    """
+    if not folder.exists():
+        partial = folder.with_name(folder.name + ".partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        (first or new_tokenizer()).save_pretrained(partial)
+        os.replace(partial, folder)
+    return CLIPTokenizer.from_pretrained(folder, local_files_only=True)

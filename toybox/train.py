@@ -24,7 +24,7 @@ from toybox.data import BufferStore, render_buffers
 from toybox.denoiser import Denoiser, DenoiserSettings, train_denoiser
 from toybox.latents import AutoencoderKL, StableDiffusionPipeline, decode, encode
 from toybox.pipeline import SHEET_CAPTIONS, assemble, export, generate, load_pipeline, sheet
-from toybox.tokenizer import new_tokenizer
+from toybox.tokenizer import kept_tokenizer
 from toybox.world import MODEL_FOLDER
 
 STAGES = ("data", "vae", "denoiser", "export")
@@ -121,7 +121,7 @@ def _snapshot(work: Path) -> tuple[Denoiser, dict]:
     saved = load_state(work / "denoiser.pt")
     if saved is None:
         sys.exit(f"toybox.train: {work / 'denoiser.pt'}: no checkpoint yet; run without --snapshot first")
-    denoiser = Denoiser(new_tokenizer()).eval()
+    denoiser = Denoiser(kept_tokenizer(work / "tokenizer")).eval()
     denoiser.load_state_dict(saved["average"])
     return denoiser, stage_facts(saved["step"], saved["history"], saved["seconds"], saved["losses"])
 

@@ -5,7 +5,7 @@ import pytest
 
 from toybox.buffers import View, random_view, view_rays
 from toybox.captions import Subject, draw_subject, subjects
-from toybox.tokenizer import MAX_LENGTH, new_tokenizer
+from toybox.tokenizer import MAX_LENGTH, kept_tokenizer, new_tokenizer
 from toybox.world import load_world
 
 
@@ -79,3 +79,15 @@ def test_tokenizer_knows_its_words_and_spells_out_any_other():
     assert tokenizer.decode(tokenizer("a zebra").input_ids, skip_special_tokens=True) == "a zebra"
     longest = max((s.caption("overhead") for s in subjects(True)), key=lambda text: len(tokenizer(text).input_ids))
     assert len(tokenizer(longest).input_ids) <= MAX_LENGTH
+
+
+def test_a_training_keeps_its_tokenizer(tmp_path, monkeypatch):
+    first = new_tokenizer()
+    kept = kept_tokenizer(tmp_path / "tokenizer", first)
+    monkeypatch.setattr("toybox.tokenizer.new_tokenizer", lambda: pytest.fail("made anew"))
+    again = kept_tokenizer(tmp_path / "tokenizer")
+    texts = ["an orange airplane with a red tail, front view", "", "a wombat at dawn"]
+    for text in texts:
+        assert first(text).input_ids == kept(text).input_ids == again(text).input_ids
+    padded = [tokenizer(texts, padding="max_length", return_tensors="pt").input_ids for tokenizer in (first, again)]
+    assert padded[0].equal(padded[1])

@@ -79,7 +79,8 @@ def test_batches_belong_to_their_step_whoever_draws_them(buffers):
     late = StepBatches(store, settings, first=101)  # as after a kill one step later
     for index, (batch, captions) in enumerate(drawn[1:]):
         again, captions_again = late[index]
-        assert torch.equal(batch.pictures, again.pictures) and captions == captions_again
+        assert torch.equal(batch.pictures, again.pictures)
+        assert captions == captions_again
     assert not torch.equal(drawn[0][0].pictures, drawn[1][0].pictures)
 
 
