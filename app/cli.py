@@ -17,6 +17,7 @@ examples:
   python launch.py --config configs/latent-nerf.yaml --prompt "a blue chair" trainer.max_steps=500 seed=3
   python launch.py --config configs/latent-nerf.yaml --prompt "a red mushroom" --resume auto
   python launch.py --export runs/a-red-mushroom-1a2b3c
+  python launch.py --config configs/latent-nerf-rgb.yaml --from runs/a-red-mushroom-1a2b3c
   python launch.py --list geometry
   python launch.py --describe hash-grid
 
@@ -88,6 +89,13 @@ def _parser() -> argparse.ArgumentParser:
         "--resume",
         metavar="auto|PATH",
         help="go on from the last checkpoint: of this command's run, or of a run folder",
+    )
+    parser.add_argument(
+        "--from",
+        dest="start_from",
+        metavar="RUN",
+        type=Path,
+        help="begin with another run's result: a refining stage, or a second coat of paint",
     )
     parser.add_argument("--out", metavar="DIR", type=Path, default=Path("runs"), help="where runs go (default: runs)")
     parser.add_argument(

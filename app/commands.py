@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from app.job import Job, build_system, find_job, load_weights, trained_system
+from app.job import Job, build_system, find_job, load_weights, start_stage, trained_system
 from app.run_folder import keep_recipe, locked, new_run_folder, run_name
 from app.training import Device, Progress, StopOnSignal, make_trainer, settle_device, settle_precision
 from core.errors import UserError
@@ -53,6 +53,8 @@ def train(job: Job, device: Device, out: Path) -> int:
     system = build_system(recipe)
     if job.checkpoint is not None:
         load_weights(system, job.checkpoint)
+    else:
+        start_stage(system, recipe, device)
     folder = job.folder or new_run_folder(out, recipe)
     with locked(folder):
         if job.checkpoint is not None:
@@ -129,6 +131,8 @@ def dry_run(job: Job, device: Device, out: Path) -> str:
         choice.build()
     if job.checkpoint is not None:
         load_weights(system, job.checkpoint)
+    else:
+        start_stage(system, recipe, device)
     system.to(device)
     system.prepare()
     _one_pass(system)  # the first one loads libraries and fills caches

@@ -61,6 +61,28 @@ def build_system(recipe: Recipe) -> LightningSystem:
     return system
 
 
+def start_stage(system: LightningSystem, recipe: Recipe, device: Device) -> None:
+    """Let a system begin with the result of the run that its recipe names, if any; it is on its device afterwards.
+
+    Raises:
+        UserError: the method cannot do without such a run, there is none, or it does not fit.
+    """
+    if recipe.start_from is None:
+        if system.continues:
+            raise UserError(f"--from is missing: '{system.part_name}' goes on from a run; give --from RUN")
+        return
+    checkpoint = _checkpoint_of(recipe.start_from)
+    folder = checkpoint.parent.parent
+    mapping = load_recipe(folder / "recipe.yaml")
+    for plugin in mapping.get("plugins", []):
+        load_plugin(Path(plugin))
+    theirs = replace(read_recipe(mapping), prompt=read_prompt(folder))
+    other, _ = trained_system(Job(theirs, folder, checkpoint), device)
+    system.to(device)
+    system.prepare()
+    system.take_over(other)
+
+
 def trained_system(job: Job, device: Device) -> tuple[LightningSystem, Path]:
     """A run's system with the weights of its last checkpoint, on the device, ready to render.
 
@@ -102,8 +124,11 @@ def _read(path: Path, options: argparse.Namespace) -> Recipe:
         load_plugin(Path(plugin))
     recipe = read_recipe(mapping)
     own = [str(plugin.resolve()) for plugin in options.plugin]
+    start_from = options.start_from.resolve() if options.start_from else recipe.start_from
     prompt = recipe.prompt if options.prompt is None else options.prompt
-    return replace(recipe, plugins=tuple(dict.fromkeys([*plugins, *own])), prompt=prompt)
+    if not prompt and start_from is not None:
+        prompt = read_prompt(start_from.parent.parent if start_from.is_file() else start_from)
+    return replace(recipe, plugins=tuple(dict.fromkeys([*plugins, *own])), prompt=prompt, start_from=start_from)
 
 
 def _own_prompt(folder: Path, given: str | None) -> str:

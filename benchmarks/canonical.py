@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float, Int
 from PIL import Image
 from torch import Tensor
 
@@ -47,6 +47,23 @@ def toy_views(cameras: Cameras) -> list[View]:
     distance = cameras.c2w[:, :3, 3].norm(dim=-1)
     numbers = torch.stack([cameras.elevation_deg, cameras.azimuth_deg, distance, cameras.fovy_deg], dim=-1)
     return [View(*row) for row in numbers.tolist()]
+
+
+def canonical_views(
+    subject: Subject, cameras: Cameras, background: str = "grey"
+) -> tuple[Float[Tensor, "views size size 3"], Int[Tensor, "views size size"]]:
+    """The object in training light, and which part each pixel's centre shows, -1 for none."""
+    caster, views, size = _caster(subject.kind), toy_views(cameras), cameras.height
+    fine = [caster.cast(view, SUPERSAMPLING * size) for view in views]
+    pictures, _ = paint(
+        torch.from_numpy(np.stack([parts for parts, _ in fine])),
+        torch.from_numpy(np.stack([normals for _, normals in fine])),
+        torch.from_numpy(build(subject.kind).part_colours(subject.main, subject.second)).expand(len(views), -1, -1),
+        torch.tensor(load_world().backgrounds[background]).expand(len(views), 3),
+        training_light(len(views)),
+    )
+    seen = torch.from_numpy(np.stack([caster.cast(view, size)[0] for view in views])).long()
+    return pictures.movedim(1, -1), torch.where(seen == EMPTY, -1, seen)
 
 
 def write_pictures(folder: Path, subject: Subject, size: int, n_pictures: int = N_PICTURES) -> Path:

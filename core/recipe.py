@@ -67,6 +67,8 @@ class Recipe:
     """What to make of the trained object."""
     prompt: str = ""
     """What to make, in words; --prompt wins."""
+    start_from: Path | None = None
+    """Run that training begins with, for methods that refine what another has made; --from wins."""
     seed: int = 0
     """Start of every random stream."""
     plugins: tuple[str, ...] = ()

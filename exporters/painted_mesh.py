@@ -78,6 +78,7 @@ class PaintedMesh(Exporter, name="painted-mesh"):
             "own_uv": surface.uses_own_uv,
             "texture": [texture.shape[1], texture.shape[0]],
             "seam_gap": round(gaps.seams, 5),
+            "inner_gap": round(gaps.inner, 5),
             "seam_ratio": round(gaps.ratio, 3),
         }
         keep_record(run_folder, "painted-mesh", figures, phases.seconds)

@@ -96,8 +96,13 @@ class TexturedMesh(TexturedSurface, name="textured-mesh"):
         A texture that a checkpoint has brought counts as started.
         """
         if not bool(self.is_started):
-            self.texture.copy_(texture.expand_as(self.texture))
-            self.is_started.fill_(True)
+            self.restart(texture)
+
+    @torch.no_grad()
+    def restart(self, texture: Float[Tensor, "*rows_columns channels"]) -> None:
+        """Take another texture, whatever was there."""
+        self.texture.copy_(texture.expand_as(self.texture))
+        self.is_started.fill_(True)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """The texture alone."""

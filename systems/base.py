@@ -54,6 +54,9 @@ class AdamSettings:
 class LightningSystem(System, LightningModule):
     """A method whose training Lightning drives."""
 
+    continues: bool = False
+    """Whether it can only go on from another run's result."""
+
     @dataclass(frozen=True)
     class Config:
         """Parts and settings that every method has."""
@@ -143,6 +146,14 @@ class LightningSystem(System, LightningModule):
     def test_step(self, batch: int, batch_idx: int) -> None:
         """The same views as in validation: there is no hidden test set in text-to-3D."""
         self.validation_step(batch, batch_idx)
+
+    def take_over(self, other: "LightningSystem") -> None:
+        """Begin with the result of another run, whose system is on this one's device; both are prepared.
+
+        Raises:
+            UserError: it does not fit, or this method begins with nothing.
+        """
+        raise UserError(f"--from: '{self.part_name}' begins with nothing; leave --from out")
 
     # What others ask of a trained system.
 

@@ -4,6 +4,7 @@ Source: Metzer et al., Latent-NeRF (arXiv:2211.07600), section 3.4.
 """
 
 import dataclasses
+import logging
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,16 +12,26 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from core.errors import require
+from core.errors import UserError, require
 from core.kinds import TexturedSurface
 from core.part import Choice
 from core.schedule import Schedule
 from core.types import Cameras
+from geometry.own_texture import read_own_texture
 from geometry.textured_mesh import TexturedMesh
 from renderers.mesh import MeshRenderer
 from systems.base import LightningSystem
 from systems.random_streams import stream
+from systems.texture_fit import Nothing, Repainted, fitted_texture
 from systems.views import random_views
+
+log = logging.getLogger(__name__)
+
+#: Views of another painting that a texture of colours begins with.
+N_TAKEN_VIEWS = 32
+#: A mesh's own texture is read at this size: finer than its views can show.
+OWN_TEXTURE_SIZE = 1024
+GREY = 0.5
 
 
 @dataclass(frozen=True)
@@ -57,8 +68,12 @@ class LatentPaint(LightningSystem, name="latent-paint"):
         """Beside what every system does: the texture's first look, unless a checkpoint has brought one."""
         super().prepare()
         surface = self.geometry
-        if isinstance(surface, TexturedMesh) and not bool(surface.is_started):
-            surface.start_from(self._first_texture(surface))
+        if not isinstance(surface, TexturedMesh) or bool(surface.is_started):
+            return
+        if surface.config.start == "own-texture":
+            self._fit(surface, *self._own_views(surface))
+        else:
+            surface.start_from(self._first_texel(surface))
 
     def on_fit_start(self) -> None:
         """Begin to draw the pool."""
@@ -84,6 +99,39 @@ class LatentPaint(LightningSystem, name="latent-paint"):
         guidance = self.guidance(render.latents, cameras, step, self.total_steps, rng)
         return {"sds": guidance.loss}, {"opacity": render.opacity.detach().mean(), **guidance.metrics}
 
+    def take_over(self, other: LightningSystem) -> None:
+        """Begin with another painting of the same mesh: its texture, or, for a texture of colours, its decoded views.
+
+        Raises:
+            UserError: it is no painting, or of another mesh.
+        """
+        mine, theirs = self.geometry, other.geometry
+        if not isinstance(mine, TexturedMesh) or not isinstance(theirs, TexturedMesh):
+            raise UserError(f"--from: a painting goes on from a painting; that run has made a '{theirs.part_name}'")
+        same = torch.equal(mine.faces, theirs.faces) and mine.vertices.shape == theirs.vertices.shape
+        same = same and torch.allclose(mine.vertices, theirs.vertices, atol=1e-5)
+        if not same:
+            raise UserError(f"--from: that run has painted another mesh ({theirs.config.path}), or placed it otherwise")
+        mine.corner_uv.copy_(theirs.corner_uv)  # an atlas may have been packed for another size
+        if mine.texture.shape == theirs.texture.shape:
+            mine.restart(theirs.texture.detach())
+            return
+        cameras = other.surrounding_cameras(N_TAKEN_VIEWS, other.guidance.latent_size)
+        pictures = self.guidance.encode(other.decode(other.render(cameras).latents))
+        self._fit(mine, cameras, pictures)
+
+    def _fit(
+        self, surface: TexturedMesh, cameras: Cameras, pictures: Float[Tensor, "views height width channels"]
+    ) -> None:
+        """Make the texture show what pictures show, in the channels that are painted."""
+        cameras = cameras.resized(pictures.shape[1], pictures.shape[2])
+        if isinstance(self.renderer, MeshRenderer):
+            self.renderer.pool.draw(surface, cameras)  # they are looked at again and again
+        size = surface.config.texture_size
+        texture, error = fitted_texture(surface, self.renderer, cameras, pictures, size)
+        surface.restart(texture)
+        log.info("texture fitted to %d views: error %.3f", len(cameras), error)
+
     def _pool(self) -> Cameras:
         """The cameras of the pool, sorted by azimuth; those that guidance knows, where it knows no others."""
         if self._pool_cameras is None:
@@ -97,9 +145,30 @@ class LatentPaint(LightningSystem, name="latent-paint"):
         return self._pool_cameras
 
     @torch.no_grad()
-    def _first_texture(self, surface: TexturedMesh) -> Float[Tensor, "channels"]:
+    def _first_texel(self, surface: TexturedMesh) -> Float[Tensor, "channels"]:
         """The colour that painting starts from: the latents in the middle of its flat picture."""
         size = self.guidance.picture_size
         flat = torch.tensor(surface.config.start_color, device=self.device).expand(1, size, size, 3)
         latents = self.guidance.encode(flat)[0]
         return latents[latents.shape[0] // 2, latents.shape[1] // 2]
+
+    @torch.no_grad()
+    def _own_views(self, surface: TexturedMesh) -> tuple[Cameras, Float[Tensor, "views height width channels"]]:
+        """Views of the mesh with the texture that it came with, encoded as pictures before grey.
+
+        Raises:
+            UserError: it came with none that can be used.
+        """
+        corner_uv = surface.file.corner_uv
+        size = self.guidance.picture_size
+        picture = read_own_texture(surface.file, OWN_TEXTURE_SIZE).to(self.device)
+        assert corner_uv is not None, "a texture without coordinates is refused"
+        own = Repainted(surface, picture, torch.from_numpy(corner_uv).float().to(self.device))
+        renderer = self.config.renderer.build(own)
+        cameras = self.surrounding_cameras(N_TAKEN_VIEWS, size)
+        latents, rng = [], stream(self.seed, "own texture", 0, self.device)
+        for i in range(len(cameras)):
+            render = renderer(own, Nothing(3), cameras[i : i + 1], rng)
+            before_grey = render.foreground + (1 - render.opacity[..., None]) * GREY
+            latents.append(self.guidance.encode(before_grey))
+        return cameras, torch.cat(latents)

@@ -3,12 +3,16 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+import trimesh
 
 from core.errors import UserError
 from core.part import Choice
 from core.settings import read_settings
+from exporters.coloured_mesh import ColouredMesh
+from exporters.mesh_files import write_mesh
 from geometry.latent_field import HashGridField
 from geometry.textured_mesh import TexturedMesh
 from guidance.latent_sds import LatentSDS
@@ -107,3 +111,23 @@ def test_a_diffusion_model_moves_every_seen_texel(ball: Path, tiny_model: Callab
 def test_a_volume_cannot_be_painted(ball: Path):
     with pytest.raises(UserError, match=r"hash-grid"):
         read_settings(LatentPaint.Config, {"geometry": {"type": HashGridField.part_name}})
+
+
+def test_painting_starts_from_the_meshs_own_texture(tmp_path: Path):
+    """A ball that came red above and green below, before the first step: by latents that are 2 rgb - 1."""
+    ball = trimesh.creation.icosphere(subdivisions=3)
+    height = (np.asarray(ball.vertices)[:, 1] + 1) / 2
+    uv = np.stack([0.25 + 0.5 * height, height], axis=1)  # v follows the height: overlapping, so an atlas is made
+    picture = np.zeros((32, 32, 3), dtype=np.uint8)
+    picture[:16], picture[16:] = [255, 0, 0], [0, 255, 0]
+    mesh = ColouredMesh(
+        np.asarray(ball.vertices, np.float32), None, np.asarray(ball.faces), uv=uv.astype(np.float32), texture=picture
+    )
+    path = write_mesh(tmp_path / "ball.glb", mesh, {})[0]
+    system = fitting_paint(path, 3, geometry={"start": "own-texture"})
+    system.prepare()
+    cameras = views_of(system)
+    shown = system.render(cameras)
+    solid = shown.opacity > 0.999
+    error = (shown.latents - ball_pictures(cameras))[solid].abs().mean()
+    assert float(error) < 0.15

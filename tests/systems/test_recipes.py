@@ -9,20 +9,26 @@ import pytest
 
 from app.parts import load_house
 from core.recipe import load_recipe, read_recipe
+from guidance.rgb import RGBGuidance
 from tests.systems.small_paint import write_ball
 from tests.systems.small_systems import quiet_trainer
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 RECIPES = sorted(CONFIGS.glob("*.yaml"))
 
-#: Sizes alone; what a recipe chooses stays as it is.
+#: Sizes alone, by what is trained; what a recipe chooses stays as it is.
 SMALL: dict[str, list[str]] = {
-    "volume": [
+    "hash-grid": [
+        "system.geometry.log2_table_size=8",
         "system.renderer.samples_per_ray=12",
         "system.renderer.occupancy_resolution=16",
-        "system.geometry.log2_table_size=8",
     ],
-    "rasterizer": ["system.geometry.texture_size=16", "system.pool_size=8"],
+    "rgb-field": [
+        "system.geometry.of.log2_table_size=8",
+        "system.renderer.samples_per_ray=12",
+        "system.renderer.occupancy_resolution=16",
+    ],
+    "textured-mesh": ["system.geometry.texture_size=16", "system.pool_size=8"],
 }
 #: Settings that only users can give.
 GIVEN: dict[str, Callable[[Path], list[str]]] = {
@@ -42,17 +48,18 @@ def test_there_are_recipes():
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)
 def test_three_steps_and_a_validation(path: Path, tiny_model: Callable[..., Path], tmp_path: Path):
     load_house()
-    written = load_recipe(path)
-    method, renderer = written["system"]["type"], written["system"]["renderer"]["type"]
-    given = GIVEN.get(method, lambda _: [])(tmp_path)
-    as_written = read_recipe(load_recipe(path, given))
-    family, has_world = FAMILIES[as_written.system.config.guidance.config.model]
+    given = GIVEN.get(load_recipe(path)["system"]["type"], lambda _: [])(tmp_path)
+    as_written = read_recipe(load_recipe(path, given)).system.config
+    key, guidance = "system.guidance", as_written.guidance
+    if guidance.part is RGBGuidance:  # holds the guidance that holds the model
+        key, guidance = f"{key}.of", guidance.config.of
+    family, has_world = FAMILIES[guidance.config.model]
     model = tiny_model(family)
     if has_world:
         world = CONFIGS.parent / "toybox" / "model" / "world.json"
         model = Path(shutil.copytree(model, tmp_path / "model"))
         shutil.copy(world, model)
-    small = [*given, *SMALL[renderer], "trainer.max_steps=3", f"system.guidance.model={model}"]
+    small = [*given, *SMALL[as_written.geometry.part.part_name], "trainer.max_steps=3", f"{key}.model={model}"]
     recipe = read_recipe(load_recipe(path, small))
     system: Any = recipe.system.build("a red mushroom", recipe.seed, 3)
     before = {name: value.clone() for name, value in system.state_dict().items()}

@@ -1,0 +1,127 @@
+"""Textures that files bring along, and those that cannot be read."""
+
+import io
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+from PIL import Image
+
+from core.errors import UserError
+from geometry.own_texture import read_own_texture
+from geometry.surface_file import read_surface
+from tests.geometry.test_textured_mesh import sheet
+
+PICTURE = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+MATERIAL = "newmtl a\nKd 1 1 1\nmap_Kd -s 1 1 {}\n"
+
+
+def png(picture: np.ndarray = PICTURE) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, format="PNG")
+    return file.getvalue()
+
+
+def huge_png(side: int) -> bytes:
+    """A PNG that says it is side x side, in a few bytes."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+def obj(folder: Path, picture: str = "a.png", materials: str | None = None) -> Path:
+    path = sheet(folder / "sheet.obj")
+    path.write_text("mtllib sheet.mtl\nusemtl a\n" + path.read_text())
+    (folder / "sheet.mtl").write_text(materials or MATERIAL.format(picture))
+    return path
+
+
+def textured(folder: Path, suffix: str) -> Path:
+    """The sheet with the picture, written by trimesh."""
+    mesh: Any = trimesh.load(sheet(folder / "plain.obj"), process=False, force="mesh")
+    image = Image.fromarray(PICTURE)
+    material = trimesh.visual.material.PBRMaterial(baseColorTexture=image)
+    mesh.visual = trimesh.visual.TextureVisuals(uv=mesh.visual.uv, material=material)
+    path = folder / f"sheet{suffix}"
+    mesh.export(path)
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".glb", ".gltf"])
+def test_a_gltf_files_picture_is_read(tmp_path: Path, suffix: str):
+    path = textured(tmp_path, suffix) if suffix == ".glb" else tmp_path / "x.gltf"
+    if suffix == ".gltf":
+        files = trimesh.exchange.gltf.export_gltf(trimesh.load_scene(textured(tmp_path, ".glb"), process=False))
+        for name, content in files.items():
+            (tmp_path / (path.name if name.endswith(".gltf") else name)).write_bytes(content)
+    found = read_own_texture(read_surface(path), 8)
+    assert torch.equal((found * 255).round().byte(), torch.from_numpy(PICTURE))
+
+
+def test_an_obj_files_picture_is_read_and_brought_to_size(tmp_path: Path):
+    (tmp_path / "a.png").write_bytes(png())
+    found = read_own_texture(read_surface(obj(tmp_path)), 4)
+    means = PICTURE.reshape(4, 2, 4, 2, 3).mean(axis=(1, 3)) / 255
+    torch.testing.assert_close(found, torch.from_numpy(means).float(), atol=1 / 255, rtol=0)
+
+
+def test_a_ply_files_picture_is_read(tmp_path: Path):
+    from exporters.coloured_mesh import ColouredMesh
+    from exporters.mesh_files import write_mesh
+
+    flat = read_surface(sheet(tmp_path / "plain.obj"))
+    assert flat.uv is not None
+    mesh = ColouredMesh(flat.vertices, None, flat.faces, uv=flat.uv, texture=PICTURE)
+    path, *_ = write_mesh(tmp_path / "sheet.ply", mesh, {})
+    assert torch.equal((read_own_texture(read_surface(path), 8) * 255).round().byte(), torch.from_numpy(PICTURE))
+
+
+@pytest.mark.parametrize(
+    ("picture", "content", "complaint"),
+    [
+        ("none.png", b"", "refers to 'none.png', which is not there"),
+        ("../a.png", png(), r"refers to '\.\./a\.png' outside of its folder, which is not opened"),
+        ("a.png", b"no picture at all", "its texture 'a.png': cannot be read as a picture"),
+        ("a.png", png()[:60], "its texture 'a.png': cannot be read as a picture"),
+        ("a.png", huge_png(60_000), "its texture 'a.png': .*at most 16384.* along a side; scale it down"),
+        ("a.png", huge_png(13_000), "its texture 'a.png': 13000 x 13000 pixels, at most 16384 along a side; scale it"),
+    ],
+)
+def test_pictures_that_cannot_be_read_are_told(tmp_path: Path, picture: str, content: bytes, complaint: str):
+    folder = tmp_path / "mesh"
+    folder.mkdir()
+    if content:
+        (folder / picture).write_bytes(content)
+    with pytest.raises(UserError, match=rf"sheet\.obj: {complaint}"):
+        read_own_texture(read_surface(obj(folder, picture)), 16)
+
+
+def test_none_and_several_are_told(tmp_path: Path):
+    with pytest.raises(UserError, match=r"plain\.obj: it has no texture to start from; use system\.geometry\.start="):
+        read_own_texture(read_surface(sheet(tmp_path / "plain.obj")), 16)
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(png())
+    two = MATERIAL.format("a.png") + MATERIAL.format("b.png")
+    with pytest.raises(UserError, match=r"it has 2 textures \(a\.png, b\.png\); bake them into one, or start=color"):
+        read_own_texture(read_surface(obj(tmp_path, materials=two)), 16)
+
+
+def test_broken_embedded_data_is_told(tmp_path: Path):
+    path = textured(tmp_path, ".glb")
+    files = trimesh.exchange.gltf.export_gltf(trimesh.load_scene(path, process=False), embed_buffers=True)
+    text = next(content for name, content in files.items() if name.endswith(".gltf")).decode()
+    whole = tmp_path / "a.gltf"
+    whole.write_text(text)
+    assert read_own_texture(read_surface(whole), 8).shape == (8, 8, 3)
+    begin = text.index("base64,") + 7
+    whole.write_text(text[:begin] + "*" + text[begin + 1 :])
+    with pytest.raises(UserError, match=r"a\.gltf: "):
+        read_own_texture(read_surface(whole), 8)

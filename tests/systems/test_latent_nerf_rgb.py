@@ -1,0 +1,145 @@
+"""The RGB stage: its first look is the latent field's, squares see the whole picture, and it learns."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from core.cameras import camera_rays
+from core.errors import UserError
+from core.part import Choice
+from geometry.latent_field import HashGridField
+from geometry.rgb_field import RGBField
+from guidance.rgb import RGBGuidance
+from guidance.target_image import TargetImage
+from renderers.backgrounds import DirectionalBackground
+from systems.latent_nerf import LatentNeRF
+from systems.latent_nerf_rgb import LatentNeRFRGB, pasted
+from systems.random_streams import stream
+from systems.shading import Shading
+from systems.views import random_views
+from tests.systems.small_systems import ball_pictures, fitting_system, quiet_trainer, small_config
+
+
+def refining(steps: int = 3, size: int = 16, **changes: Any) -> LatentNeRFRGB:
+    """The RGB stage of `fitting_system`, whose "latents" are 2 rgb - 1: three of them."""
+    latent = small_config(Choice.of(TargetImage, size=size))
+    settings: dict[str, Any] = {
+        **{name: getattr(latent, name) for name in ("background", "renderer", "cameras", "losses", "optimizer")},
+        "geometry": Choice.of(RGBField, of=latent.geometry, n_latents=3),
+        "guidance": Choice.of(RGBGuidance, of=Choice.of(TargetImage, size=size)),
+        **changes,
+    }
+    system = LatentNeRFRGB(LatentNeRFRGB.Config(**settings), "a ball", 0, steps)
+    assert isinstance(system.guidance, RGBGuidance)
+    assert isinstance(system.guidance.of, TargetImage)
+    system.guidance.of.set_target(ball_pictures)
+    return system
+
+
+@pytest.fixture(scope="module")
+def trained() -> LatentNeRF:
+    system = fitting_system(total_steps=60)
+    quiet_trainer(60).fit(system)
+    return system
+
+
+def test_the_first_look_is_the_latent_fields(trained: LatentNeRF):
+    system = refining()
+    system.prepare()
+    system.take_over(trained)
+    cameras = trained.validation_cameras(3, 16)
+    theirs, mine = trained.render(cameras), system.render(cameras)
+    # Theirs skips cells that are all but empty by now.
+    torch.testing.assert_close(mine.opacity, theirs.opacity, atol=0.03, rtol=0)
+    # Here colours are an exact linear function of latents, so the fitted layer loses nothing (the decoder clamps).
+    colours = trained.decode(theirs.foreground / theirs.opacity[..., None].clamp_min(1e-6))
+    solid = theirs.opacity > 0.99
+    shown = (mine.foreground / mine.opacity[..., None].clamp_min(1e-6)).clamp(0, 1)
+    assert float((shown - colours)[solid].abs().mean()) < 0.05
+
+
+def test_a_learnt_background_goes_through_the_same_layer():
+    behind = Choice.of(DirectionalBackground)
+    latent, system = fitting_system(3, background=behind), refining(background=behind)
+    latent.prepare()
+    system.prepare()
+    system.take_over(latent)
+    colour = system.geometry.colour  # pyright: ignore[reportAttributeAccessIssue]
+    directions = camera_rays(latent.validation_cameras(2, 8)).directions
+    rng = stream(0, "a", 0)
+    with torch.no_grad():
+        z = latent.background(directions, rng)
+        torch.testing.assert_close(system.background(directions, rng), (colour(z) + 1) / 2, atol=1e-5, rtol=1e-4)
+
+
+def test_another_field_is_refused_in_one_line():
+    grid = small_config(Choice.of(TargetImage)).geometry.config
+    other = Choice.of(HashGridField, **{**vars(grid), "log2_table_size": 6})
+    system = refining(geometry=Choice.of(RGBField, of=other, n_latents=3))
+    with pytest.raises(
+        UserError, match=r"--from: the run does not fit system\.geometry\.of of this recipe: size mism"
+    ) as e:
+        system.take_over(fitting_system(3))
+    assert "\n" not in str(e.value)
+
+
+def test_a_pasted_picture_is_coarse_around_and_fine_inside():
+    rng = torch.Generator().manual_seed(0)
+    coarse, fine = torch.rand(2, 4, 4, 3, generator=rng), torch.rand(2, 8, 8, 3, generator=rng)
+    whole = pasted(coarse, fine, 4, 8, (16, 16))
+    assert torch.equal(whole[:, 4:12, 8:16], fine)
+    flat = pasted(torch.full((1, 4, 4, 3), 0.3), fine[:1], 0, 0, (16, 16))
+    assert bool((flat[:, 8:] == 0.3).all())
+
+
+def test_squares_are_aligned_lie_inside_and_reach_everywhere(trained: LatentNeRF):
+    system = refining(coarse_pixel=2)
+    cameras = trained.validation_cameras(1, 16)
+    found = {system._square(cameras, stream(0, "square", i)) for i in range(300)}
+    assert {(height, width) for _, _, height, width in found} == {(8, 8)}
+    places = [0, 2, 4, 6, 8]
+    assert {(top, left) for top, left, _, _ in found} == {(top, left) for top in places for left in places}
+
+
+def test_the_square_shows_what_the_whole_picture_shows(trained: LatentNeRF):
+    """In evaluation mode nothing is random but the square: inside of it both ways agree."""
+    system = refining(coarse_pixel=2).eval()
+    system.prepare()
+    system.take_over(trained)
+    cameras = random_views(system.views, 16, stream(0, "views", 0))
+    top, left, height, width = system._square(cameras, stream(0, "a", 0))
+    with torch.no_grad():
+        system._square = lambda *_: (top, left, height, width)
+        picture, opacity, _ = system._picture(cameras, stream(0, "a", 0))
+        whole = system.renderer(system.geometry, system.background, cameras, stream(0, "a", 0))
+    inside = (slice(None), slice(top, top + height), slice(left, left + width))
+    torch.testing.assert_close(picture[inside], whole.foreground[inside], atol=1e-4, rtol=0)
+    torch.testing.assert_close(opacity[inside], whole.opacity[inside], atol=1e-4, rtol=0)
+    assert float((opacity - whole.opacity).abs().mean()) < 0.1, "outside it is the same picture, coarsely"
+
+
+@pytest.mark.parametrize("rays", ["whole", "square"])
+def test_colours_are_refined(trained: LatentNeRF, rays: str):
+    """From colours that the layer has got wrong, back to those of the pictures."""
+    system = refining(40, rays=rays, coarse_pixel=2, shading=Shading(share=0.0))
+    system.prepare()
+    system.take_over(trained)
+    system.geometry.set_colour(0.5 * torch.eye(3), torch.full((3,), 0.3))  # pyright: ignore[reportAttributeAccessIssue]
+    cameras = system.surrounding_cameras(4, 16)
+    wanted = (ball_pictures(cameras) + 1) / 2
+    before = float((system.render(cameras).latents - wanted).square().mean())
+    quiet_trainer(40).fit(system)
+    after = float((system.render(cameras).latents - wanted).square().mean())
+    assert after < 0.6 * before
+
+
+def test_light_reaches_the_shape(trained: LatentNeRF):
+    """With light in every view the loss has a gradient in the density beyond that of colours alone."""
+    system = refining(shading=Shading(share=1.0, ambient=0.0), rays="whole")
+    system.prepare()
+    system.take_over(trained)
+    terms, _ = system.losses(random_views(system.views, 16, stream(0, "v", 0)), 1, stream(0, "training", 1))
+    terms["sds"].backward()
+    assert all(bool(p.grad.isfinite().all()) for p in system.geometry.parameters() if p.grad is not None)
+    assert any(float(p.grad.abs().sum()) > 0 for p in system.geometry.parameters() if p.grad is not None)
