@@ -85,7 +85,8 @@ def test_a_second_stage_goes_on_from_the_first(workshop: Workshop, capsys: pytes
     assert (refined / "prompt.txt").read_text() == "a red ball"
     assert str(painted) in (refined / "recipe.yaml").read_text()
     assert np.abs(mean_colour(refined) - mean_colour(painted)).max() < 0.1
-    assert Image.open(refined / "mesh.png").size == (64, 64)
+    with Image.open(refined / "mesh.png") as picture:
+        assert picture.size == (64, 64)
     (refined / "mesh.obj").unlink()
     assert main(["--export", str(refined), "--device", "cpu"]) == 0
     assert (refined / "mesh.obj").is_file()
