@@ -71,7 +71,10 @@ class LatentPaint(LightningSystem, name="latent-paint"):
         if not isinstance(surface, TexturedMesh) or bool(surface.is_started):
             return
         if surface.config.start == "own-texture":
-            self._fit(surface, *self._own_views(surface))
+            cameras = self.surrounding_cameras(N_TAKEN_VIEWS, self.guidance.picture_size)
+            with torch.no_grad():
+                latents = self.guidance.encode(self.own_pictures(cameras))
+            self._fit(surface, cameras, latents)
         else:
             surface.start_from(self._first_texel(surface))
 
@@ -153,22 +156,22 @@ class LatentPaint(LightningSystem, name="latent-paint"):
         return latents[latents.shape[0] // 2, latents.shape[1] // 2]
 
     @torch.no_grad()
-    def _own_views(self, surface: TexturedMesh) -> tuple[Cameras, Float[Tensor, "views height width channels"]]:
-        """Views of the mesh with the texture that it came with, encoded as pictures before grey.
+    def own_pictures(self, cameras: Cameras) -> Float[Tensor, "views rows columns 3"]:
+        """Views of the mesh with the texture that it came with, RGB before grey, in the cameras' size.
 
         Raises:
             UserError: it came with none that can be used.
         """
-        corner_uv = surface.file.corner_uv
-        size = self.guidance.picture_size
+        surface = self.geometry
+        if not isinstance(surface, TexturedMesh):
+            raise UserError(f"'{surface.part_name}' brings no texture along; 'textured-mesh' may")
         picture = read_own_texture(surface.file, OWN_TEXTURE_SIZE).to(self.device)
+        corner_uv = surface.file.corner_uv
         assert corner_uv is not None, "a texture without coordinates is refused"
         own = Repainted(surface, picture, torch.from_numpy(corner_uv).float().to(self.device))
         renderer = self.config.renderer.build(own)
-        cameras = self.surrounding_cameras(N_TAKEN_VIEWS, size)
-        latents, rng = [], stream(self.seed, "own texture", 0, self.device)
+        rng, pictures = stream(self.seed, "own texture", 0, self.device), []
         for i in range(len(cameras)):
             render = renderer(own, Nothing(3), cameras[i : i + 1], rng)
-            before_grey = render.foreground + (1 - render.opacity[..., None]) * GREY
-            latents.append(self.guidance.encode(before_grey))
-        return cameras, torch.cat(latents)
+            pictures.append(render.foreground + (1 - render.opacity[..., None]) * GREY)
+        return torch.cat(pictures)
