@@ -22,7 +22,7 @@ from tests.systems.small_systems import fitting_system
 SMALL = MeshExporter.Config(resolution=32, n_silhouettes=4, n_photographs=8, texture_size=128)
 
 
-def _ball_system(radius: float = 0.4) -> Any:
+def ball_system(radius: float = 0.4) -> Any:
     """A system whose field is, in closed form, a ball: red above, green below."""
     system: Any = fitting_system(1, size=32)
     system.prepare()
@@ -50,7 +50,7 @@ def _colours_of(mesh: ColouredMesh) -> np.ndarray:
 @pytest.mark.parametrize("asks_the_field", [True, False])
 @pytest.mark.parametrize("colours", ["texture", "vertices"])
 def test_a_ball_keeps_its_size_its_colours_and_its_way_up(colours: str, asks_the_field: bool):
-    system = _ball_system()
+    system = ball_system()
     system.guidance.decodes_points = asks_the_field
     mesh, figures = coloured_mesh(system, dataclasses.replace(SMALL, colours=colours), Phases("mesh"))
     solid = trimesh.Trimesh(mesh.vertices, mesh.faces, process=True, merge_tex=True, merge_norm=True)
@@ -70,7 +70,7 @@ def test_a_ball_keeps_its_size_its_colours_and_its_way_up(colours: str, asks_the
 
 def test_the_budget_of_faces_holds():
     config = dataclasses.replace(SMALL, n_faces=300, colours="vertices")
-    mesh, figures = coloured_mesh(_ball_system(), config, Phases("mesh"))
+    mesh, figures = coloured_mesh(ball_system(), config, Phases("mesh"))
     assert 200 < len(mesh.faces) <= 300 < figures["faces_before_simplification"]
     assert figures["watertight"]
     assert np.linalg.norm(mesh.vertices, axis=1) == pytest.approx(np.full(len(mesh.vertices), 0.4), abs=0.03)
@@ -78,12 +78,12 @@ def test_the_budget_of_faces_holds():
 
 def test_a_fog_is_told(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("exporters.mesh.silhouette_iou", lambda *_: 0.3)
-    coloured_mesh(_ball_system(), dataclasses.replace(SMALL, colours="vertices"), Phases("mesh"))
+    coloured_mesh(ball_system(), dataclasses.replace(SMALL, colours="vertices"), Phases("mesh"))
     assert "silhouettes agree with the rendered ones by 0.30 only" in caplog.text
 
 
 def test_the_file_remembers_where_it_comes_from(tmp_path: Path):
-    (path,) = MeshExporter(SMALL).export(_ball_system(), tmp_path)
+    (path,) = MeshExporter(SMALL).export(ball_system(), tmp_path)
     content = keep(path, "ball.glb").read_bytes()
     (n_text,) = struct.unpack_from("<I", content, 12)
     extras = json.loads(content[20 : 20 + n_text])["asset"]["extras"]
@@ -91,11 +91,11 @@ def test_the_file_remembers_where_it_comes_from(tmp_path: Path):
     assert extras["system"]["type"] == "latent-nerf"
     assert extras["system"]["geometry"]["n_levels"] == 3
     assert extras["versions"]["torch"] == torch.__version__
-    assert MeshExporter(SMALL).export(_ball_system(), tmp_path)[0].read_bytes() == content
+    assert MeshExporter(SMALL).export(ball_system(), tmp_path)[0].read_bytes() == content
 
 
 def test_figures_and_seconds_are_kept(tmp_path: Path):
-    MeshExporter(SMALL).export(_ball_system(), tmp_path)
+    MeshExporter(SMALL).export(ball_system(), tmp_path)
     record = read_record(tmp_path)["mesh"]
     assert record["figures"]["file"] == "mesh.glb"
     assert record["figures"]["watertight"] is True
@@ -105,12 +105,12 @@ def test_figures_and_seconds_are_kept(tmp_path: Path):
 @pytest.mark.parametrize(("wanted", "names"), [("obj", {"mesh.obj", "mesh.mtl", "mesh.png"}), ("ply", {"mesh.ply"})])
 def test_other_formats(wanted: str, names: set[str], tmp_path: Path):
     config = dataclasses.replace(SMALL, format=wanted)
-    assert {path.name for path in MeshExporter(config).export(_ball_system(), tmp_path)} == names
+    assert {path.name for path in MeshExporter(config).export(ball_system(), tmp_path)} == names
     assert {path.name for path in tmp_path.iterdir()} == {*names, "export.json"}
 
 
 def test_an_empty_field_is_an_error_that_gives_its_density(tmp_path: Path):
-    system = _ball_system()
+    system = ball_system()
     nothing = lambda positions: FieldOutput(positions[:, 0] * 0, positions)  # noqa: E731 - two lines of def say less
     system.geometry.forward = nothing
     system.geometry.density = lambda positions: nothing(positions).density
