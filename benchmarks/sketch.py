@@ -31,6 +31,7 @@ from benchmarks.sketch_cases import SketchCase, cases
 from benchmarks.sketch_figures import SketchFigures, figures_of
 from benchmarks.sketch_report import measured_floors, table, trained_floors, write_plot
 from benchmarks.sketch_tables import lenient_share, loss_cost, plain, table_agreement, time_tables
+from benchmarks.speed import OCCUPANCY_STEP
 from benchmarks.toy_prompts import ToyPrompt
 from core.errors import UserError, did_you_mean
 from core.files import whole_file
@@ -40,7 +41,7 @@ DESCRIPTION = "Tables of sketches against the exact query, costs, and trained ob
 PARTS = ("tables", "conformity", "influence", "completion")
 WORK = ROOT / "runs" / "benchmarks" / "sketch"
 RESULTS = ROOT / "benchmarks" / "results"
-COST_STEPS = (0, 256)  # while every cell counts as occupied, and at the grid's first look at the field
+COST_STEPS = (0, OCCUPANCY_STEP + 1)  # while every cell counts as occupied, and after the grid's first look
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
