@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -58,10 +59,9 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
 
 def mean_colour(run: Path) -> np.ndarray:
     """Of what the run's mesh shows, at the middle of each face, RGB in [0, 1]."""
-    mesh = trimesh.load(run / "mesh.obj", process=False, force="mesh")
-    assert isinstance(mesh, trimesh.Trimesh)
+    mesh: Any = trimesh.load(run / "mesh.obj", process=False, force="mesh")
     picture = np.asarray(Image.open(run / "mesh.png").convert("RGB")) / 255
-    uv = np.asarray(mesh.visual.uv)[mesh.faces].mean(axis=1)  # pyright: ignore[reportAttributeAccessIssue]
+    uv = np.asarray(mesh.visual.uv)[mesh.faces].mean(axis=1)
     n = len(picture)
     return picture[((1 - uv[:, 1]) * n).astype(int), (uv[:, 0] * n).astype(int)].mean(axis=0)
 

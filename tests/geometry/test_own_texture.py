@@ -11,6 +11,9 @@ import pytest
 import torch
 import trimesh
 from PIL import Image
+from trimesh.exchange.gltf import export_gltf
+from trimesh.visual import TextureVisuals
+from trimesh.visual.material import PBRMaterial
 
 from core.errors import UserError
 from geometry.own_texture import read_own_texture
@@ -48,8 +51,8 @@ def textured(folder: Path, suffix: str) -> Path:
     """The sheet with the picture, written by trimesh."""
     mesh: Any = trimesh.load(sheet(folder / "plain.obj"), process=False, force="mesh")
     image = Image.fromarray(PICTURE)
-    material = trimesh.visual.material.PBRMaterial(baseColorTexture=image)
-    mesh.visual = trimesh.visual.TextureVisuals(uv=mesh.visual.uv, material=material)
+    material = PBRMaterial(baseColorTexture=image)
+    mesh.visual = TextureVisuals(uv=mesh.visual.uv, material=material)
     path = folder / f"sheet{suffix}"
     mesh.export(path)
     return path
@@ -59,7 +62,7 @@ def textured(folder: Path, suffix: str) -> Path:
 def test_a_gltf_files_picture_is_read(tmp_path: Path, suffix: str):
     path = textured(tmp_path, suffix) if suffix == ".glb" else tmp_path / "x.gltf"
     if suffix == ".gltf":
-        files = trimesh.exchange.gltf.export_gltf(trimesh.load_scene(textured(tmp_path, ".glb"), process=False))
+        files = export_gltf(trimesh.load_scene(textured(tmp_path, ".glb"), process=False))
         for name, content in files.items():
             (tmp_path / (path.name if name.endswith(".gltf") else name)).write_bytes(content)
     found = read_own_texture(read_surface(path), 8)
@@ -116,7 +119,7 @@ def test_none_and_several_are_told(tmp_path: Path):
 
 def test_broken_embedded_data_is_told(tmp_path: Path):
     path = textured(tmp_path, ".glb")
-    files = trimesh.exchange.gltf.export_gltf(trimesh.load_scene(path, process=False), embed_buffers=True)
+    files = export_gltf(trimesh.load_scene(path, process=False), embed_buffers=True)
     text = next(content for name, content in files.items() if name.endswith(".gltf")).decode()
     whole = tmp_path / "a.gltf"
     whole.write_text(text)

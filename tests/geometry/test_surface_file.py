@@ -101,8 +101,8 @@ def test_obj_polygons_become_fans_and_that_is_told(tmp_path: Path, caplog: pytes
     assert corners[:, :, :2].tolist()[:2] == [[[0, 0], [1, 0], [1, 1]], [[1, 1], [0, 1], [0, 0]]]
     assert uv is not None
     expected = [[[0.1, 0.2], [0.7, 0.25], [0.8, 0.9]], [[0.8, 0.9], [0.15, 0.65], [0.1, 0.2]]]
-    np.testing.assert_array_equal(uv[:2].astype(np.float32), np.float32(expected))
-    np.testing.assert_array_equal(uv[2, 1].astype(np.float32), np.float32([1.5, -0.5]))
+    np.testing.assert_array_equal(uv[:2].astype(np.float32), np.array(expected, np.float32))
+    np.testing.assert_array_equal(uv[2, 1].astype(np.float32), np.array([1.5, -0.5], np.float32))
     assert "1 polygons are split into fans of triangles" in caplog.text
 
 

@@ -107,7 +107,8 @@ def test_views_drawn_ahead_are_the_same_views():
 def test_the_footprint_is_the_textures_share_of_a_pixel():
     """Twice the texture for the same surface is twice the footprint; and one look straight at it, by hand."""
     surface = Sheet()
-    straight = orbit_cameras(*(torch.tensor([number]) for number in (0.0, 0.0, 1.6, 47.0)), 41, 41)
+    level, one = torch.zeros(1), torch.ones(1)
+    straight = orbit_cameras(level, level, 1.6 * one, 47.0 * one, 41, 41)
     (view,) = draw_views(surface, renderer(surface).pool.rasterizer, straight, 1)
     middle = int((view.pixel == 20 * 41 + 20).nonzero())
     pixel = 2 * 1.6 * float(torch.tan(torch.deg2rad(torch.tensor(23.5)))) / 41
