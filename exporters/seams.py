@@ -72,7 +72,7 @@ def _differs(places: NDArray, faces: NDArray, weld: NDArray, one: NDArray, other
     same_way = (first_of[one] == first_of[other])[:, None]
     begin_other, end_other = np.where(same_way, begin_other, end_other), np.where(same_way, end_other, begin_other)
     apart = np.abs(np.concatenate([begin_one - begin_other, end_one - end_other], axis=1))
-    return (apart > 1e-6).any(axis=1)
+    return np.any(apart > 1e-6, axis=1)
 
 
 def _ends(places: NDArray, half_edges: NDArray) -> tuple[NDArray, NDArray]:

@@ -1,5 +1,7 @@
 """Colours for what no picture shows, from its neighbours on the surface."""
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy import sparse
@@ -41,7 +43,8 @@ def fill_over_surface(
         edge = np.flatnonzero(welded_known)
         degree = sparse.diags(np.asarray(graph.sum(axis=1)).ravel()[inner])
         system = (degree - graph[inner][:, inner]).tocsc()
-        welded[inner] = np.reshape(spsolve(system, graph[inner][:, edge] @ welded[edge]), (-1, 3))
+        solution: Any = spsolve(system, graph[inner][:, edge] @ welded[edge])
+        welded[inner] = solution.reshape(-1, 3)
     if not reached.all():
         _, nearest = KDTree(vertices[first][reached]).query(vertices[first][~reached])
         welded[~reached] = welded[reached][nearest]

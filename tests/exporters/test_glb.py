@@ -95,6 +95,8 @@ def test_extras_travel_and_bytes_repeat():
 
 def test_a_texture_travels_inside_and_keeps_its_top_on_top(tmp_path: Path):
     mesh = _textured()
+    assert mesh.uv is not None
+    assert mesh.texture is not None
     tree, binary = _parts(glb_bytes(mesh, EXTRAS))
     (primitive,) = tree["meshes"][0]["primitives"]
     assert "COLOR_0" not in primitive["attributes"]

@@ -86,6 +86,7 @@ def _colour_at(loaded: Any, face: np.ndarray, shares: np.ndarray) -> np.ndarray:
 
 def test_arrays_come_back(written: tuple[ColouredMesh, Any]) -> None:
     mesh, loaded = written
+    assert mesh.normals is not None
     assert np.array_equal(np.asarray(loaded.vertices, np.float32)[loaded.faces], mesh.vertices[mesh.faces])
     assert np.asarray(loaded.vertex_normals)[loaded.faces] == pytest.approx(mesh.normals[mesh.faces], abs=1e-5)
     if mesh.uv is not None:
@@ -144,6 +145,7 @@ def test_the_same_mesh_gives_the_same_bytes(case: tuple[str, bool], tmp_path: Pa
 
 def test_obj_names_its_picture(tmp_path: Path) -> None:
     mesh = _coloured(True)
+    assert mesh.texture is not None
     names = [path.name for path in write_mesh(tmp_path / "mesh.obj", mesh, EXTRAS)]
     assert names == ["mesh.obj", "mesh.mtl", "mesh.png"]
     assert "map_Kd mesh.png" in (tmp_path / "mesh.mtl").read_text().splitlines()

@@ -50,7 +50,7 @@ def test_seams_do_not_stop_it() -> None:
 
 def test_a_piece_of_which_nothing_is_known_takes_the_nearest_colour() -> None:
     vertices, faces = _strip(2)
-    both = np.concatenate([vertices, vertices + np.float32([10, 0, 0])])
+    both = np.concatenate([vertices, vertices + np.array([10, 0, 0], np.float32)])
     known = np.zeros(len(both), bool)
     known[[0, 2, 5]] = True  # the first strip's ends at x = 0 and x = 2
     colours = np.where(both[:, :1] == 2, BLUE, RED)

@@ -1,11 +1,14 @@
 """Fewer faces, the same body."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import trimesh
 
 from core.errors import UserError
-from geometry.simplify import simplified
+from geometry.simplify import simplified, unglued
+from geometry.surface_pieces import is_closed
 
 
 def test_a_ball_keeps_its_volume_and_stays_closed() -> None:
@@ -38,3 +41,28 @@ def test_a_mesh_within_the_budget_is_left_alone() -> None:
 def test_a_budget_below_a_tetrahedron() -> None:
     with pytest.raises(UserError, match="max_faces: at least 4, got 3"):
         simplified(np.zeros((3, 3), np.float32), np.array([[0, 1, 2]]), 3)
+
+
+def test_two_boxes_that_touch_along_an_edge_are_drawn_apart() -> None:
+    one, other = trimesh.creation.box((1, 1, 1)), trimesh.creation.box((1, 1, 1))
+    other.apply_translation((1, 1, 0))
+    glued: Any = trimesh.util.concatenate([one, other])
+    glued.merge_vertices()
+    vertices, faces = np.asarray(glued.vertices, np.float32), np.asarray(glued.faces)
+    assert len(vertices) == 14
+    assert not is_closed(faces)
+    points, triangles = unglued(vertices, faces)
+    assert len(points) == 16
+    assert is_closed(triangles)
+    again = trimesh.Trimesh(points, triangles, process=True)  # joins equal positions
+    assert again.is_watertight
+    assert again.volume == pytest.approx(2, abs=1e-3)
+    assert np.abs(points[triangles] - vertices[faces]).max() < 1e-3
+
+
+def test_a_mesh_without_glued_edges_is_left_as_it_is() -> None:
+    box = trimesh.creation.box()
+    vertices, faces = np.asarray(box.vertices, np.float32), np.asarray(box.faces)
+    points, triangles = unglued(vertices, faces)
+    assert np.array_equal(points, vertices)
+    assert np.array_equal(triangles, faces)
