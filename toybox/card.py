@@ -64,8 +64,9 @@ Settings, from the step on at which each came into force:
 
 def _judge(facts: dict) -> str:
     marks = ", ".join(f"{name} {100 * share:.1f}%" for name, share in facts["marks"].items())
+    n_steps = facts["history"][-1]["settings"]["steps"]
     return (
-        f"The judge ({facts['history'][-1]['settings']['steps']} steps, `python -m toybox.judge.train`) on its own test pictures, "
+        f"The judge ({n_steps} steps, `python -m toybox.judge.train`) on its own test pictures, "
         f"elevations -20 to 50: {marks}. ('second' tells the second part's named colour, or that none is named.)"
     )
 
