@@ -7,9 +7,7 @@ where it was stopped. Results of all twelve go to benchmarks/results/, those of 
 """
 
 import argparse
-import dataclasses
 import json
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -23,14 +21,21 @@ from app.job import build_system, find_job
 from app.parts import load_house
 from app.run_folder import locked
 from app.training import settle_device
+from benchmarks.command import (
+    benchmark_parser,
+    exit_code,
+    floor_lines,
+    results_folder,
+    settle_threads,
+    verdict,
+    write_report,
+)
 from benchmarks.floors import Floor
-from benchmarks.machine import ROOT, describe_machine
 from benchmarks.part_colours import PartColours, part_colours
-from benchmarks.results import floor_lines
-from benchmarks.runs import BenchmarkRun, RunFailedError, Trainings, load_trained, plan_run
+from benchmarks.runs import BenchmarkRun, Trainings, load_trained, plan_run
 from benchmarks.toy_prompts import ToyPrompt
 from benchmarks.verdicts import judge_object, judged_cameras, judged_pictures
-from core.errors import UserError
+from core.errors import UserError, did_you_mean
 from core.files import whole_file
 from core.part import Choice
 from exporters.painted_mesh import PaintedMesh
@@ -41,7 +46,6 @@ from toybox.captions import Subject
 from toybox.scenes import build
 
 DESCRIPTION = "Paint six neutral toybox meshes in two colours each, and measure colours, parts, seams and time."
-WORK = ROOT / "runs" / "benchmarks" / "paint"
 SUBJECTS = tuple(
     Subject(kind, colour)
     for kind, colours in {
@@ -162,28 +166,27 @@ def line(painting: Painting) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Paint what is missing, report, and give the exit code: 1 where a floor is not met or a run failed."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.paint", description=DESCRIPTION)
-    parser.add_argument("--config", type=Path, default=ROOT / "configs" / "latent-paint.yaml", metavar="RECIPE")
-    parser.add_argument("--quick", action="store_true", help="two paintings instead of twelve")
+    """Run the benchmark and give the exit code."""
+    quick = "two paintings instead of twelve"
+    parser = benchmark_parser("paint", DESCRIPTION, "latent-paint", work="paint", quick=quick)
     parser.add_argument("--only", default="", metavar="KIND", help="the two paintings of one kind")
-    parser.add_argument("--work", type=Path, default=WORK, metavar="DIR", help="where runs and figures are kept")
-    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings that win over the recipe's")
-    options = parser.parse_intermixed_args(arguments)
+    return exit_code(_run, parser.parse_intermixed_args(arguments))
+
+
+def _run(options: argparse.Namespace) -> int:
+    kinds = sorted({subject.kind for subject in SUBJECTS})
+    if options.only not in ("", *kinds):
+        raise UserError(f"--only {options.only}: no such kind here. {did_you_mean(options.only, kinds)}")
     chosen = [s for s in SUBJECTS if options.only in ("", s.kind)][: 2 if options.quick else None]
-    try:
-        load_house()
-        options.work.mkdir(parents=True, exist_ok=True)
-        with locked(options.work):
-            paintings = [_painted(subject, options) for subject in tqdm(chosen, unit="painting", disable=None)]
-    except (UserError, RunFailedError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    load_house()
+    options.work.mkdir(parents=True, exist_ok=True)
+    with locked(options.work):
+        trainings = Trainings(options.device, settle_threads())
+        paintings = [_painted(subject, trainings, options) for subject in tqdm(chosen, unit="painting", disable=None)]
     return _report(paintings, len(chosen) == len(SUBJECTS), options)
 
 
-def _painted(subject: Subject, options: argparse.Namespace) -> Painting:
+def _painted(subject: Subject, trainings: Trainings, options: argparse.Namespace) -> Painting:
     """One painting: as measured before, else painted and measured now."""
     mesh = neutral_mesh(subject.kind, options.work).resolve()
     settings = [*options.overrides, f"system.geometry.path={json.dumps(str(mesh))}", "trainer.preview_every=0"]
@@ -193,8 +196,12 @@ def _painted(subject: Subject, options: argparse.Namespace) -> Painting:
         known = json.loads(note.read_text())
         parts = {name: PartColours(**known[name]) for name in ("parts", "first_parts")}
         return Painting(**{**known, **parts})
-    n_threads = int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1))
-    painting = measure(run, Trainings(options.device, n_threads).train(run), options.device)
+    try:
+        seconds = trainings.train(run)
+    except BaseException:
+        trainings.stop()
+        raise
+    painting = measure(run, seconds, options.device)
     with whole_file(note) as unfinished:
         unfinished.write_text(json.dumps(asdict(painting)))
     tqdm.write(line(painting))
@@ -203,18 +210,10 @@ def _painted(subject: Subject, options: argparse.Namespace) -> Painting:
 
 def _report(paintings: Sequence[Painting], whole: bool, options: argparse.Namespace) -> int:
     found = floors(paintings)
-    path = (ROOT / "benchmarks" / "results" if whole else options.work) / f"paint-{options.config.stem}.json"
-    content = {
-        "config": str(options.config),
-        "overrides": options.overrides,
-        "machine": describe_machine("cpu" if options.device == "auto" else options.device),
-        "floors": [{**dataclasses.asdict(floor), "met": floor.met} for floor in found],
-        "paintings": [asdict(painting) for painting in paintings],
-    }
-    with whole_file(path) as unfinished:
-        unfinished.write_text(json.dumps(content, indent=1) + "\n")
+    path = results_folder(options, whole) / f"paint-{options.config.stem}.json"
+    write_report(path, options, found, {"paintings": [asdict(painting) for painting in paintings]})
     print("\n".join([*map(line, paintings), "", floor_lines(found), "", str(path)]))
-    return int(whole and not all(floor.met for floor in found))
+    return verdict(found, whole)
 
 
 if __name__ == "__main__":

@@ -8,25 +8,29 @@ to benchmarks/results/, those of a part to the work folder.
 """
 
 import argparse
-import os
-import signal
 import sys
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import Any, NoReturn
 
-import torch
 from tqdm import tqdm
 
 from app.parts import load_house
 from app.run_folder import locked
 from benchmarks.canonical import canonical_solid
+from benchmarks.command import (
+    benchmark_parser,
+    exit_code,
+    floor_lines,
+    results_folder,
+    settle_threads,
+    verdict,
+    write_report,
+)
 from benchmarks.figures import Figures, measure, read_figures
 from benchmarks.floors import Row, floors
-from benchmarks.machine import ROOT, describe_machine
-from benchmarks.results import floor_lines, summary_line, table, write_results, write_sheet
+from benchmarks.results import row_figures, summary_line, table, write_sheet
 from benchmarks.runs import GUIDES, BenchmarkRun, RunFailedError, Trainings, load_trained, plan_run
 from benchmarks.shape_agreement import best_ellipsoid
 from benchmarks.toy_prompts import ToyPrompt, toy_prompts
@@ -34,35 +38,18 @@ from core.errors import UserError
 from toybox.judge import load_judge
 
 DESCRIPTION = "Train twelve toybox prompts, have them judged, and compare their shapes with the canonical meshes."
-WORK = ROOT / "runs" / "benchmarks" / "quality"
-RESULTS = ROOT / "benchmarks" / "results"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the benchmark and give the exit code: 0; 1 where a floor is not met by all twelve or a run failed; 2."""
-    options = _parser().parse_intermixed_args(arguments)
-    signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        return _run(options)
-    except (UserError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("Stopped. What was finished is kept: the same command goes on from there.", file=sys.stderr)
-        return 130
+    """Run the benchmark and give the exit code."""
+    return exit_code(_run, _parser().parse_intermixed_args(arguments))
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.quality", description=DESCRIPTION)
-    parser.add_argument("--config", type=Path, required=True, metavar="RECIPE")
-    parser.add_argument("--quick", action="store_true", help="two prompts instead of twelve")
+    parser = benchmark_parser("quality", DESCRIPTION, "", work="quality", quick="two prompts instead of twelve")
     parser.add_argument("--only", default="", metavar="NAMES", help="some objects, such as chair,mug")
     parser.add_argument("--jobs", type=int, default=1, help="trainings at once; they share the cores (default: 1)")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="where JSON and sheet go (default: benchmarks/results)")
-    parser.add_argument("--work", type=Path, default=WORK, metavar="DIR", help="where runs and figures are kept")
-    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("--measure-again", action="store_true", help="keep what is trained, measure it anew")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings that win over the recipe's")
     return parser
 
 
@@ -91,9 +78,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def _all_figures(planned: Sequence[BenchmarkRun], options: argparse.Namespace) -> dict[Path, Figures]:
     """Train and measure what is missing; figures by the runs' folders."""
-    n_threads = int(os.environ.get("OMP_NUM_THREADS", max(1, (os.cpu_count() or 1) // options.jobs)))
-    torch.set_num_threads(n_threads)
-    trainings = Trainings(options.device, n_threads)
+    trainings = Trainings(options.device, settle_threads(options.jobs))
     measuring = threading.Lock()  # torch's global random state, and memory
 
     def figures_of(run: BenchmarkRun) -> Figures:
@@ -135,23 +120,12 @@ def _report(
 ) -> int:
     found = floors(rows)
     whole = prompts == toy_prompts()
-    out = options.out or (RESULTS if whole else options.work)
-    heading: dict[str, Any] = {
-        "config": str(options.config),
-        "overrides": options.overrides,
-        "machine": describe_machine("cuda" if options.device != "cpu" and torch.cuda.is_available() else "cpu"),
-        "jobs": options.jobs,
-    }
-    path = out / f"quality-{options.config.stem}.json"
-    write_results(path, heading, rows, found)
+    path = results_folder(options, whole) / f"quality-{options.config.stem}.json"
+    write_report(path, options, found, {"jobs": options.jobs, **row_figures(rows)})
     sheet = path.with_suffix(".png")
     write_sheet(sheet, rows, [(ours.folder / "views.png", ceiling.folder / "views.png") for ours, ceiling in runs])
     print(f"\n{table(rows)}\n\n{floor_lines(found)}\n\n{path}\n{sheet}")
-    return int(whole and not all(floor.met for floor in found))
-
-
-def _interrupt(*_: Any) -> NoReturn:
-    raise KeyboardInterrupt
+    return verdict(found, whole)
 
 
 if __name__ == "__main__":

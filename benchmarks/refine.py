@@ -1,13 +1,12 @@
 """What does the RGB stage make of a trained Latent-NeRF? Both judged, and compared with the canonical object.
 
-    python -m benchmarks.refine RUN... [--config configs/latent-nerf-rgb.yaml] [key=value ...]
+    python -m benchmarks.refine --run RUN [--run RUN ...] [--config configs/latent-nerf-rgb.yaml] [key=value ...]
 
 RUN is a finished run of a toybox prompt of one colour, such as "a red mushroom". Its refinement is trained once and
 kept. Sharpness is the mean gradient of brightness on the object, over that of the canonical object in training light.
 """
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -22,21 +21,29 @@ from torch import Tensor
 from app.cli import parse
 from app.job import find_job, trained_system
 from app.parts import load_house
-from app.run_folder import latest_checkpoint, read_prompt
+from app.run_folder import latest_checkpoint, locked, read_prompt
 from app.training import settle_device
 from benchmarks.canonical import canonical_views
+from benchmarks.command import (
+    benchmark_parser,
+    exit_code,
+    floor_lines,
+    results_folder,
+    settle_threads,
+    verdict,
+    write_report,
+)
 from benchmarks.floors import Floor
-from benchmarks.machine import ROOT, describe_machine
-from benchmarks.results import floor_lines
+from benchmarks.machine import ROOT
+from benchmarks.runs import RunFailedError
 from benchmarks.toy_prompts import ToyPrompt
 from benchmarks.verdicts import judge_object, judged_cameras, judged_pictures
 from core.errors import UserError
-from core.files import whole_file
 from systems.base import LightningSystem
 from systems.contact_sheet import save_png, tiled
 from toybox.captions import subjects
 
-WORK = ROOT / "runs" / "benchmarks" / "refine"
+DESCRIPTION = "Refine finished runs in RGB, and judge them before and after."
 SHARPEST = 1.3
 BRIGHTNESS = torch.tensor([0.299, 0.587, 0.114])
 
@@ -98,7 +105,7 @@ def refined(run: Path, options: argparse.Namespace) -> Path:
     """The run's refinement, trained now unless that has been done.
 
     Raises:
-        UserError: the training failed.
+        RunFailedError: the training failed.
     """
     out = options.work / run.name
     finished = [folder for folder in out.glob("*") if latest_checkpoint(folder) is not None]
@@ -110,13 +117,13 @@ def refined(run: Path, options: argparse.Namespace) -> Path:
     with (out / "log.txt").open("wb") as log:
         status = subprocess.run(command, stdout=log, stderr=log, cwd=ROOT, env=os.environ, check=False).returncode
     if status != 0:
-        raise UserError(f"{run.name}: its refinement ended with code {status}, see {out / 'log.txt'}")
+        raise RunFailedError(f"{run.name}: its refinement ended with code {status}, see {out / 'log.txt'}")
     (out / "done").touch()
     return next(folder for folder in out.glob("*") if latest_checkpoint(folder) is not None)
 
 
-def _system(run: Path) -> LightningSystem:
-    return trained_system(find_job(parse(["--export", str(run)])), settle_device("auto"))[0]
+def _system(run: Path, device: str) -> LightningSystem:
+    return trained_system(find_job(parse(["--export", str(run)])), settle_device(device))[0]
 
 
 def _prompt(run: Path) -> ToyPrompt:
@@ -129,36 +136,33 @@ def _prompt(run: Path) -> ToyPrompt:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Refine, measure, print, write the JSON file; exit code 1 where a demand is not met."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.refine")
-    parser.add_argument("runs", nargs="+", metavar="RUN|key=value", help="finished runs, and settings that win")
-    parser.add_argument("--config", type=Path, default=ROOT / "configs" / "latent-nerf-rgb.yaml", metavar="RECIPE")
-    parser.add_argument("--work", type=Path, default=WORK, metavar="DIR", help="where refinements are kept")
-    options = parser.parse_args(arguments)
-    options.overrides = [word for word in options.runs if "=" in word]
-    runs = [Path(word).resolve() for word in options.runs if "=" not in word]
+    """Run the benchmark and give the exit code."""
+    quick = "the first run alone"
+    parser = benchmark_parser("refine", DESCRIPTION, "latent-nerf-rgb", work="refine", quick=quick)
+    parser.add_argument("--run", action="append", type=Path, required=True, help="a finished run; may be repeated")
+    return exit_code(_run, parser.parse_intermixed_args(arguments))
+
+
+def _run(options: argparse.Namespace) -> int:
     load_house()
-    rows = []
-    try:
-        for run in runs:
-            prompt, after = _prompt(run), refined(run, options)
-            pair = (
-                look(_system(run), prompt, options.work / f"{run.name}-before.png"),
-                look(_system(after), prompt, options.work / f"{run.name}-after.png"),
-            )
-            rows.append((prompt.text, pair))
+    options.work.mkdir(parents=True, exist_ok=True)
+    settle_threads()
+    pairs: list[tuple[str, tuple[Look, Look]]] = []
+    with locked(options.work):
+        for run in options.run[: 1 if options.quick else None]:
+            prompt = _prompt(run)
+            after = refined(run.resolve(), options)
+            sheets = [options.work / f"{run.name}-{when}.png" for when in ("before", "after")]
+            systems = (_system(run, options.device), _system(after, options.device))
+            pair = (look(systems[0], prompt, sheets[0]), look(systems[1], prompt, sheets[1]))
+            pairs.append((prompt.text, pair))
             print(f"{prompt.text}: {pair[0]} -> {pair[1]}")
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    found = floors([pair for _, pair in rows])
-    path = options.work / "refine.json"
-    with whole_file(path) as unfinished:
-        objects = [{"prompt": text, "before": asdict(a), "after": asdict(b)} for text, (a, b) in rows]
-        content = {"machine": describe_machine(), "overrides": options.overrides, "objects": objects}
-        unfinished.write_text(json.dumps(content, indent=1) + "\n")
-    print(f"{floor_lines(found)}\n{path}")
-    return int(not all(floor.met for floor in found))
+    found = floors([pair for _, pair in pairs])
+    path = results_folder(options, whole=not options.quick) / f"refine-{options.config.stem}.json"
+    objects = [{"prompt": text, "before": asdict(a), "after": asdict(b)} for text, (a, b) in pairs]
+    write_report(path, options, found, {"objects": objects})
+    print(f"\n{floor_lines(found)}\n\n{path}")
+    return verdict(found, whole=not options.quick)
 
 
 if __name__ == "__main__":

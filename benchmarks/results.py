@@ -1,6 +1,5 @@
-"""The benchmark's results as people and programs read them: lines, a table, a JSON file, a sheet of pictures."""
+"""The benchmark's results as people and programs read them: lines, a table, plain values, a sheet of pictures."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,9 +10,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from benchmarks.figures import Figures
-from benchmarks.floors import Floor, Row
+from benchmarks.floors import Row
 from benchmarks.toy_prompts import ToyPrompt
-from core.files import whole_file
 from systems.contact_sheet import GAP, save_png
 
 N_SHOWN = 4  # of the eight judged views: front, sides and back
@@ -71,16 +69,9 @@ def _cells(row: Row) -> list[str]:
     ]
 
 
-def floor_lines(found: Sequence[Floor]) -> str:
-    """Each floor with whether it is met."""
-    return "\n".join(f"{'met    ' if floor.met else 'NOT MET'}  {floor.name}: {floor.text}" for floor in found)
-
-
-def write_results(path: Path, heading: dict[str, Any], rows: Sequence[Row], found: Sequence[Floor]) -> None:
-    """One JSON file: what was run and on what, the floors, every figure of every object."""
-    content = {
-        **heading,
-        "floors": [{**asdict(floor), "met": floor.met} for floor in found],
+def row_figures(rows: Sequence[Row]) -> dict[str, Any]:
+    """Every figure of every object, and the means, as plain values."""
+    return {
         "means": row_means(rows),
         "objects": [
             {
@@ -94,17 +85,6 @@ def write_results(path: Path, heading: dict[str, Any], rows: Sequence[Row], foun
             for row in rows
         ],
     }
-    with whole_file(path) as unfinished:
-        unfinished.write_text(json.dumps(rounded(content), indent=1) + "\n")
-
-
-def rounded(value: Any) -> Any:
-    """Four digits are more than any of this repeats to."""
-    if isinstance(value, float):
-        return round(value, 4)
-    if isinstance(value, dict):
-        return {key: rounded(item) for key, item in value.items()}
-    return [rounded(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def write_sheet(path: Path, rows: Sequence[Row], views: Sequence[tuple[Path, Path]]) -> None:

@@ -7,15 +7,11 @@ written to benchmarks/results/, those of a part or a quick look to the work fold
 """
 
 import argparse
-import json
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
-import torch
 from tqdm import tqdm
 
 from app.cli import parse
@@ -23,10 +19,18 @@ from app.job import build_system, find_job
 from app.parts import load_house
 from app.run_folder import locked
 from app.training import settle_device
+from benchmarks.command import (
+    benchmark_parser,
+    exit_code,
+    floor_lines,
+    results_folder,
+    settle_threads,
+    verdict,
+    write_report,
+)
 from benchmarks.floors import Floor
-from benchmarks.machine import ROOT, describe_machine
-from benchmarks.results import floor_lines, rounded
-from benchmarks.runs import RunFailedError, Trainings, plan_run
+from benchmarks.machine import ROOT
+from benchmarks.runs import Trainings, plan_run
 from benchmarks.sketch_cases import SketchCase, cases
 from benchmarks.sketch_figures import SketchFigures, figures_of
 from benchmarks.sketch_report import measured_floors, table, trained_floors, write_plot
@@ -34,40 +38,22 @@ from benchmarks.sketch_tables import lenient_share, loss_cost, plain, table_agre
 from benchmarks.speed import OCCUPANCY_STEP
 from benchmarks.toy_prompts import ToyPrompt
 from core.errors import UserError, did_you_mean
-from core.files import whole_file
 from systems.sketch_shape import SketchShape
 
 DESCRIPTION = "Tables of sketches against the exact query, costs, and trained objects that follow sketches."
 PARTS = ("tables", "conformity", "influence", "completion")
-WORK = ROOT / "runs" / "benchmarks" / "sketch"
-RESULTS = ROOT / "benchmarks" / "results"
 COST_STEPS = (0, OCCUPANCY_STEP + 1)  # while every cell counts as occupied, and after the grid's first look
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the benchmark and give the exit code: 0; 1 where a floor is not met by the whole or a run failed; 2."""
-    options = _parser().parse_intermixed_args(arguments)
-    try:
-        return _run(options)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except RunFailedError as error:
-        print(f"FAILED {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("Stopped. What was finished is kept: the same command goes on from there.", file=sys.stderr)
-        return 130
+    """Run the benchmark and give the exit code."""
+    return exit_code(_run, _parser().parse_intermixed_args(arguments))
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.sketch", description=DESCRIPTION)
-    parser.add_argument("--quick", action="store_true", help="two short trainings, two sketches' tables")
+    quick = "two short trainings, two sketches' tables"
+    parser = benchmark_parser("sketch", DESCRIPTION, None, work="sketch", quick=quick)
     parser.add_argument("--only", default=",".join(PARTS), metavar="NAMES", help=f"some of {', '.join(PARTS)}")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="where JSON and plot go (default: benchmarks/results)")
-    parser.add_argument("--work", type=Path, default=WORK, metavar="DIR", help="where runs and figures are kept")
-    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings that win over the recipes'")
     return parser
 
 
@@ -104,9 +90,7 @@ def _measured(options: argparse.Namespace) -> dict[str, Any]:
 
 def _trained(wanted: Sequence[SketchCase], options: argparse.Namespace) -> list[tuple[SketchCase, SketchFigures]]:
     """Each case trained and measured, one after the other; one that is measured already costs nothing."""
-    n_threads = int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1))
-    torch.set_num_threads(n_threads)
-    trainings = Trainings(options.device, n_threads)
+    trainings = Trainings(options.device, settle_threads())
     found = []
     try:
         for case in tqdm(wanted, unit="run", desc="sketches", disable=None):
@@ -127,16 +111,9 @@ def _report(
     whole: bool,
     options: argparse.Namespace,
 ) -> int:
-    out = options.out or (RESULTS if whole else options.work)
-    content = {
-        "machine": describe_machine(settle_device(options.device)),
-        "overrides": options.overrides,
-        "floors": [{**asdict(floor), "met": floor.met} for floor in floors],
-        **measured,
-        "objects": [{**asdict(case), "name": case.name, **asdict(figures)} for case, figures in trained],
-    }
-    with whole_file(out / "sketch.json") as unfinished:
-        unfinished.write_text(json.dumps(rounded(content), indent=1) + "\n")
+    path = results_folder(options, whole) / "sketch.json"
+    objects = [{**asdict(case), "name": case.name, **asdict(figures)} for case, figures in trained]
+    write_report(path, options, floors, {**measured, "objects": objects})
     for row in measured.get("tables", []):
         print(f"{row['name']:44}{row['occupancy']:9.4%} alike, distance within {row['distance_cells']:.2f} cells")
     if measured:
@@ -150,10 +127,10 @@ def _report(
             f"step {row['step']:.0f}: {row['samples']:.0f} samples, loss {row['loss_ms']:.1f} of {row['step_ms']:.0f} "
             f"CPU-ms ({row['share']:.1%}); libigl for the same points {row['libigl_ms']:.0f}"
         )
-    print(f"\n{table(trained)}\n\n{floor_lines(floors)}\n\n{out / 'sketch.json'}")
+    print(f"\n{table(trained)}\n\n{floor_lines(floors)}\n\n{path}")
     if any(case.question == "conformity" for case, _ in trained):
-        print(write_plot(out / "sketch-conformity.png", trained))
-    return int(whole and not all(floor.met for floor in floors))
+        print(write_plot(path.with_name("sketch-conformity.png"), trained))
+    return verdict(floors, whole)
 
 
 if __name__ == "__main__":

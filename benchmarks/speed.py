@@ -25,8 +25,8 @@ from app.cli import parse
 from app.job import build_system, find_job
 from app.parts import load_house
 from app.training import settle_device
+from benchmarks.command import RESULTS, exit_code
 from benchmarks.machine import ROOT, describe_machine
-from core.errors import UserError
 from core.files import whole_file
 from geometry.latent_field import HashGridField
 from systems.base import LightningSystem
@@ -177,15 +177,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, metavar="FILE", help="default: benchmarks/results/speed-RECIPE.json")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings that win over the recipe's")
-    options = parser.parse_intermixed_args(arguments)
-    try:
-        n_steps = 5 if options.quick else 30
-        figures = measure_speed(options.config, options.overrides, options.device, n_steps)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return exit_code(_run, parser.parse_intermixed_args(arguments))
+
+
+def _run(options: argparse.Namespace) -> int:
+    figures = measure_speed(options.config, options.overrides, options.device, 5 if options.quick else 30)
     print(report(figures))
-    path = options.out or ROOT / "benchmarks" / "results" / f"speed-{options.config.stem}.json"
+    path = options.out or RESULTS / f"speed-{options.config.stem}.json"
     if options.quick and options.out is None:
         return 0
     with whole_file(path) as unfinished:

@@ -23,18 +23,26 @@ from tqdm import tqdm
 from app.cli import parse
 from app.job import build_system, find_job
 from app.parts import load_house
+from app.training import settle_device
 from benchmarks.canonical import canonical_silhouettes
-from benchmarks.machine import ROOT, describe_machine
+from benchmarks.command import (
+    benchmark_parser,
+    exit_code,
+    floor_lines,
+    results_folder,
+    settle_threads,
+    verdict,
+    write_report,
+)
+from benchmarks.floors import Floor
 from benchmarks.verdicts import judged_cameras, judged_pictures
-from core.errors import UserError
-from core.files import whole_file
 from exporters.coloured_mesh import ColouredMesh
 from exporters.mesh_files import write_mesh
 from systems.latent_paint import LatentPaint
 from toybox.captions import Subject
 from toybox.scenes import build
 
-WORK = ROOT / "runs" / "benchmarks" / "texture-encoding"
+DESCRIPTION = "Compare textures of latents with the textures that they were encoded from."
 SUBJECTS = (Subject("car", "red"), Subject("house", "blue"), Subject("duck", "yellow"))
 MOST_LOSS_DB = 4.0
 #: Texels along each side of a part's cell in the palette.
@@ -99,37 +107,36 @@ def psnr(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print, write the JSON file; exit code 1 where more than 4 dB are lost."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.texture_encoding")
-    parser.add_argument("--config", type=Path, default=ROOT / "configs" / "latent-paint.yaml", metavar="RECIPE")
-    parser.add_argument("--quick", action="store_true", help="one mesh instead of three, nothing written")
-    parser.add_argument("--work", type=Path, default=WORK, metavar="DIR", help="where meshes are kept")
-    options = parser.parse_args(arguments)
+    """Run the benchmark and give the exit code."""
+    quick = "one mesh instead of three"
+    parser = benchmark_parser("texture_encoding", DESCRIPTION, "latent-paint", work="texture-encoding", quick=quick)
+    return exit_code(_run, parser.parse_intermixed_args(arguments))
+
+
+def _run(options: argparse.Namespace) -> int:
     load_house()
-    found = []
-    try:
-        for subject in tqdm(SUBJECTS[: 1 if options.quick else None], unit="mesh", disable=None):
-            path = coloured_mesh(subject, options.work / f"{subject.main}-{subject.kind}.glb").resolve()
-            settings = [f"system.geometry.path={json.dumps(str(path))}", "system.geometry.start=own-texture"]
-            job = find_job(parse(["--config", str(options.config), "--prompt", subject.caption(), *settings]))
-            system = build_system(job.recipe)
-            assert isinstance(system, LatentPaint)
-            system.prepare()
-            found.append(measure(system, subject.kind, subject.caption()))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    for one in found:
+    settle_threads()
+    chosen = SUBJECTS[: 1 if options.quick else None]
+    encodings = [_encoding(subject, options) for subject in tqdm(chosen, unit="mesh", disable=None)]
+    for one in encodings:
         print(f"{one.name:20} texture {one.texture_db:.1f} dB, autoencoder {one.autoencoder_db:.1f} dB")
-    loss = fmean(one.loss_db for one in found)
-    print(f"{'met' if loss <= MOST_LOSS_DB else 'NOT MET'}: {loss:.1f} dB lost, at most {MOST_LOSS_DB} wanted")
-    if not options.quick:
-        path = ROOT / "benchmarks" / "results" / "texture-encoding.json"
-        with whole_file(path) as unfinished:
-            content = {"machine": describe_machine(), "loss_db": loss, "meshes": [asdict(one) for one in found]}
-            unfinished.write_text(json.dumps(content, indent=1) + "\n")
-        print(path)
-    return int(loss > MOST_LOSS_DB)
+    loss = fmean(one.loss_db for one in encodings)
+    found = [Floor("kept texture", -loss, -MOST_LOSS_DB, f"{loss:.1f} dB lost, at most {MOST_LOSS_DB} wanted")]
+    path = results_folder(options, whole=not options.quick) / "texture-encoding.json"
+    write_report(path, options, found, {"meshes": [asdict(one) for one in encodings]})
+    print(f"\n{floor_lines(found)}\n\n{path}")
+    return verdict(found, whole=not options.quick)
+
+
+def _encoding(subject: Subject, options: argparse.Namespace) -> Encoding:
+    """Build the painting of one coloured mesh, and measure it before its first step."""
+    path = coloured_mesh(subject, options.work / f"{subject.main}-{subject.kind}.glb").resolve()
+    settings = [f"system.geometry.path={json.dumps(str(path))}", "system.geometry.start=own-texture"]
+    words = ["--config", str(options.config), "--prompt", subject.caption(), *settings, *options.overrides]
+    system = build_system(find_job(parse(words)).recipe).to(settle_device(options.device))
+    assert isinstance(system, LatentPaint)
+    system.prepare()
+    return measure(system, subject.kind, subject.caption())
 
 
 if __name__ == "__main__":

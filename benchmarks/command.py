@@ -1,0 +1,115 @@
+"""What the benchmarks' command lines have in common: options, exit codes, a clean stop, threads, the JSON file.
+
+Exit codes: 0; 1 where a floor is not met by the whole benchmark, or a run failed; 2 for bad input; 130 when stopped.
+"""
+
+import argparse
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NoReturn
+
+import torch
+
+from app.training import settle_device
+from benchmarks.floors import Floor
+from benchmarks.machine import ROOT, describe_machine
+from benchmarks.runs import RunFailedError
+from core.errors import UserError
+from core.files import whole_file
+
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+def benchmark_parser(
+    module: str, description: str, recipe: str | None, *, work: str, quick: str
+) -> argparse.ArgumentParser:
+    """A parser with the options that every benchmark has.
+
+    Args:
+        module: its name in `python -m benchmarks.MODULE`.
+        recipe: name of the recipe by default; None where --config makes no sense, empty where it must be given.
+        work: folder under runs/benchmarks in which it keeps what it made.
+        quick: what --quick leaves.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{module}", description=description)
+    if recipe is not None:
+        default = ROOT / "configs" / f"{recipe}.yaml" if recipe else None
+        parser.add_argument("--config", type=Path, default=default, required=not recipe, metavar="RECIPE")
+    parser.add_argument("--quick", action="store_true", help=quick)
+    parser.add_argument("--out", type=Path, metavar="DIR", help="where results go (default: benchmarks/results)")
+    kept = ROOT / "runs" / "benchmarks" / work
+    parser.add_argument("--work", type=Path, default=kept, metavar="DIR", help="where runs and figures are kept")
+    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings that win over the recipe's")
+    return parser
+
+
+def exit_code(run: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:
+    """Run a benchmark; what goes wrong is told in one line, and a request to end is not lost on its children."""
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        return run(options)
+    except RunFailedError as error:
+        print(f"FAILED {error}", file=sys.stderr)
+        return 1
+    except (UserError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("Stopped. What was finished is kept: the same command goes on from there.", file=sys.stderr)
+        return 130
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def settle_threads(n_jobs: int = 1) -> int:
+    """Threads of each of `n_jobs` trainings at once, used by this process too: OMP_NUM_THREADS, or an equal share."""
+    n_threads = int(os.environ.get("OMP_NUM_THREADS", max(1, (os.cpu_count() or 1) // n_jobs)))
+    torch.set_num_threads(n_threads)
+    return n_threads
+
+
+def results_folder(options: argparse.Namespace, whole: bool) -> Path:
+    """Where results go: figures of a part never take the place of the whole's."""
+    return options.out or (RESULTS if whole else options.work)
+
+
+def write_report(path: Path, options: argparse.Namespace, floors: Sequence[Floor], figures: dict[str, Any]) -> None:
+    """One JSON file: what was run, on what, the floors, the figures."""
+    content = {
+        **({"config": str(options.config)} if "config" in options else {}),
+        "overrides": options.overrides,
+        "machine": describe_machine(settle_device(options.device)),
+        "floors": [{**asdict(floor), "met": floor.met} for floor in floors],
+        **figures,
+    }
+    with whole_file(path) as unfinished:
+        unfinished.write_text(json.dumps(rounded(content), indent=1) + "\n")
+
+
+def rounded(value: Any) -> Any:
+    """Four digits are more than any of this repeats to."""
+    if isinstance(value, float):
+        return round(value, 4)
+    if isinstance(value, dict):
+        return {key: rounded(item) for key, item in value.items()}
+    return [rounded(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def floor_lines(found: Sequence[Floor]) -> str:
+    """Each floor with whether it is met."""
+    return "\n".join(f"{'met    ' if floor.met else 'NOT MET'}  {floor.name}: {floor.text}" for floor in found)
+
+
+def verdict(floors: Sequence[Floor], whole: bool) -> int:
+    """The exit code of a benchmark that has come to its end."""
+    return int(whole and not all(floor.met for floor in floors))
+
+
+def _interrupt(*_: Any) -> NoReturn:
+    raise KeyboardInterrupt
