@@ -1,8 +1,10 @@
 """Stage two: the text encoder and the denoising UNet, trained jointly on the frozen autoencoder's latents."""
 
+import copy
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from toybox.backdrops import Backdrops, expected_shift
 from toybox.checkpoint import Clock, cosine_rate, load_state, save_state, settings_since, steps
 from toybox.data import Batch, BufferStore
 from toybox.latents import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, encode
@@ -30,7 +33,7 @@ class DenoiserSettings:
         coarse_batch, fine_batch: pictures a step.
         empty, unplaced: shares of the captions that are empty, or name no view.
         noise_power: timesteps are drawn as this power of a uniform number: below 1 more of them in strong noise, where
-            the outline of an object is decided. 32x32 latents show more through the same noise than 16x16 ones.
+            outline and view of an object are decided. 32x32 latents show more through the same noise than 16x16 ones.
         ema: highest decay of the average of the weights, which is what ships.
     """
 
@@ -41,7 +44,7 @@ class DenoiserSettings:
     rate: float = 1e-3
     empty: float = 0.1
     unplaced: float = 0.15
-    noise_power: float = 0.6
+    noise_power: float = 0.4
     ema: float = 0.9985
     seed: int = 23
     save_every: int = 100
@@ -50,22 +53,19 @@ class DenoiserSettings:
 class Denoiser(nn.Module):
     """Text encoder and UNet as one module, so that one optimiser, one average and one state hold both."""
 
-    def __init__(self, tokenizer: CLIPTokenizer) -> None:
+    def __init__(self, tokenizer: CLIPTokenizer, text_encoder: CLIPTextModel | None = None, unet: Any = None) -> None:
         super().__init__()
         self.tokenizer = tokenizer
-        self.text_encoder: CLIPTextModel = new_text_encoder(tokenizer)
-        self.unet = new_unet()
+        self.text_encoder: CLIPTextModel = text_encoder or new_text_encoder(tokenizer)
+        self.unet = unet or new_unet()
         self.unet.set_attn_processor(
             AttnProcessor()
         )  # heads this narrow train 1.5 times faster without fused attention
 
     @classmethod
     def of(cls, pipeline: StableDiffusionPipeline) -> "Denoiser":
-        """The text encoder and UNet of a pipeline of these sizes, with its tokenizer."""
-        denoiser = cls(pipeline.tokenizer)
-        denoiser.text_encoder.load_state_dict(pipeline.text_encoder.state_dict())
-        denoiser.unet.load_state_dict(pipeline.unet.state_dict())
-        return denoiser
+        """Copies of a pipeline's text encoder and UNet, with its tokenizer."""
+        return cls(pipeline.tokenizer, copy.deepcopy(pipeline.text_encoder), copy.deepcopy(pipeline.unet))
 
     def embed(self, captions: list[str]) -> Tensor:
         """Text embeddings [batch, tokens, width], as StableDiffusionPipeline computes them."""
@@ -121,8 +121,13 @@ def denoiser_loss(
     scheduler: DDIMScheduler,
     rng: torch.Generator,
     noise_power: float = 1.0,
+    shifts: Tensor | None = None,
 ) -> Tensor:
-    """Mean squared error of the predicted velocity v = alpha eps - sigma z (arXiv:2202.00512), one t per picture."""
+    """Mean squared error of the predicted velocity v = alpha eps - sigma z (arXiv:2202.00512), one t per picture.
+
+    Args:
+        shifts: what other backgrounds would add to the latents (`Backdrops.shifts`); z is then its mean over them.
+    """
     total = scheduler.config.num_train_timesteps
     # stratified over the batch: the same expectation with less noise from the draw of t
     strata = (torch.arange(len(latents)) + torch.rand(len(latents), generator=rng)) / len(latents)
@@ -131,6 +136,11 @@ def denoiser_loss(
     timestep = timestep.to(latents.device)
     noisy = scheduler.add_noise(latents, noise, timestep)
     velocity = scheduler.get_velocity(latents, noise, timestep)
+    if shifts is not None:
+        signal = scheduler.alphas_cumprod.to(latents.device)[timestep]
+        alpha, sigma = signal.sqrt(), (1 - signal).sqrt()
+        # v = (alpha z_t - z) / sigma
+        velocity = velocity - expected_shift(shifts, noise, alpha, sigma) / sigma[:, None, None, None]
     return F.mse_loss(denoiser(noisy, timestep, captions).float(), velocity)
 
 
@@ -158,10 +168,8 @@ def train_denoiser(
     """
     torch.manual_seed(settings.seed)
     tokenizer = kept_tokenizer(folder / "tokenizer", start.tokenizer if start else None)
-    live, average = Denoiser(tokenizer), Denoiser(tokenizer)
-    if start is not None:
-        live.load_state_dict(start.state_dict())
-    average.load_state_dict(live.state_dict())
+    live = Denoiser(tokenizer) if start is None else copy.deepcopy(start)
+    average = copy.deepcopy(live)
     live.unet.to(memory_format=torch.channels_last)
     live.to(device).train()
     average.to(device).eval().requires_grad_(False)
@@ -176,12 +184,15 @@ def train_denoiser(
         optimiser.load_state_dict(saved["optimiser"])
         first, losses, clock = saved["step"], saved["losses"], Clock(saved["seconds"])
     scheduler = new_scheduler()
+    backdrops = {size: Backdrops(vae, size) for size in (64, 128)}
     batches = batch_loader(StepBatches(store, settings, first))
     for (step, bar), (batch, captions) in zip(steps("denoiser", first, settings.steps), batches, strict=True):
         for group in optimiser.param_groups:
             group["lr"] = cosine_rate(step, settings.steps, settings.rate, warmup=100)
         rng = torch.Generator().manual_seed(settings.seed * 10**6 + step)
-        losses.append(_step(live, vae, optimiser, batch.to(device), captions, scheduler, rng, settings.noise_power))
+        moved = batch.to(device)
+        shifts = backdrops[moved.pictures.shape[-1]].shifts(moved)
+        losses.append(_step(live, vae, optimiser, moved, captions, scheduler, rng, settings.noise_power, shifts))
         average_into(average, live, step, settings.ema)
         bar.set_postfix(loss=f"{np.mean(losses[-100:]):.4f}", refresh=False)
         if (step + 1) % settings.save_every == 0 or step + 1 == settings.steps:
@@ -218,12 +229,13 @@ def _step(
     scheduler: DDIMScheduler,
     rng: torch.Generator,
     noise_power: float,
+    shifts: Tensor,
 ) -> float:
     """One optimiser step on a batch; its loss."""
     with torch.autocast(live.unet.device.type, torch.bfloat16):
         with torch.no_grad():
             latents = encode(vae, batch.pictures, rng)
-        loss = denoiser_loss(live, latents.float(), captions, scheduler, rng, noise_power)
+        loss = denoiser_loss(live, latents.float(), captions, scheduler, rng, noise_power, shifts)
     optimiser.zero_grad()
     loss.backward()
     nn.utils.clip_grad_norm_(live.parameters(), 1.0)
