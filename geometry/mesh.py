@@ -50,8 +50,8 @@ class TriangleMesh:
         a, b, c = faces.T
         return TriangleMesh(self.vertices[first], faces[(a != b) & (b != c) & (c != a)])
 
-    def is_closed(self) -> bool:
-        """Whether every edge of the merged mesh has as many faces on one side as on the other: it bounds a volume."""
+    def bounds_volume(self) -> bool:
+        """Whether every edge of the merged mesh has as many faces on one side as on the other."""
         faces = self.merged().faces
         edge, direction = directed_edges(faces)
         return bool(len(faces)) and not np.bincount(edge, weights=direction).any()

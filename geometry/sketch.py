@@ -124,7 +124,7 @@ def read_sketch(
     mesh, n_turned = turned_outward(mesh)
     if n_turned:
         log.warning("%s: %s faces looked inward and were turned over", path, f"{n_turned:,}")
-    if not mesh.is_closed():
+    if not mesh.bounds_volume():
         log.warning("%s: not watertight; what its faces surround by more than half counts as inside", path)
     matrix = placement.matrix(mesh)
     reach = float(np.linalg.norm(placed(mesh, matrix).vertices, axis=1).max())

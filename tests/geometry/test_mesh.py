@@ -60,7 +60,7 @@ def test_a_box_of_every_format(kind: str, tmp_path: Path):
     mesh = load_mesh(path)
     assert len(mesh.faces) == 12
     assert _volume(mesh) == pytest.approx(6.0, rel=1e-5)
-    assert mesh.is_closed()
+    assert mesh.bounds_volume()
     assert (mesh.vertices.dtype, mesh.faces.dtype) == (np.float64, np.int64)
 
 
@@ -95,12 +95,12 @@ def test_equal_positions_are_merged_and_lost_faces_left_out():
 def test_closed_means_that_every_edge_has_two_sides():
     ball = trimesh.creation.icosphere(subdivisions=1)
     mesh = TriangleMesh(ball.vertices, ball.faces.astype(np.int64))
-    assert mesh.is_closed()
-    assert not TriangleMesh(mesh.vertices, mesh.faces[1:]).is_closed()
+    assert mesh.bounds_volume()
+    assert not TriangleMesh(mesh.vertices, mesh.faces[1:]).bounds_volume()
     soup = TriangleMesh(mesh.vertices[mesh.faces].reshape(-1, 3), np.arange(mesh.faces.size).reshape(-1, 3))
-    assert soup.is_closed(), "vertices of their own for each face change nothing"
+    assert soup.bounds_volume(), "vertices of their own for each face change nothing"
     turned = TriangleMesh(mesh.vertices, np.concatenate([mesh.faces[:1, ::-1], mesh.faces[1:]]))
-    assert not turned.is_closed()
+    assert not turned.bounds_volume()
 
 
 def test_decimation_keeps_the_shape():
