@@ -1,4 +1,4 @@
-"""What the benchmarks' command lines have in common: options, exit codes, a clean stop, threads, the JSON file.
+"""What the benchmarks' command lines have in common: options, exit codes, a clean stop, threads, the report.
 
 Exit codes: 0; 1 where a floor is not met by the whole benchmark, or a run failed; 2 for bad input; 130 when stopped.
 """
@@ -9,12 +9,14 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
 
+from app.parts import load_house
+from app.run_folder import locked
 from app.training import settle_device
 from benchmarks.floors import Floor
 from benchmarks.machine import ROOT, describe_machine
@@ -23,6 +25,22 @@ from core.errors import UserError
 from core.files import whole_file
 
 RESULTS = ROOT / "benchmarks" / "results"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a benchmark found."""
+
+    name: str
+    """Of its JSON file, which lies in benchmarks/results."""
+    whole: bool
+    """Whether it was all that is to be measured; a part's figures never take the place of the whole's."""
+    figures: dict[str, Any]
+    text: str
+    """The figures for people."""
+    floors: Sequence[Floor] = ()
+    draw: Callable[[Path], Path] | None = None
+    """Draws a picture into a folder and says where."""
 
 
 def benchmark_parser(
@@ -49,11 +67,17 @@ def benchmark_parser(
     return parser
 
 
-def exit_code(run: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:
-    """Run a benchmark; what goes wrong is told in one line, and a request to end is not lost on its children."""
+def run_benchmark(measure: Callable[[argparse.Namespace], Report], options: argparse.Namespace) -> int:
+    """Measure, report, and give the exit code; what goes wrong is told in one line.
+
+    A request to end (SIGTERM) is an interrupt, so that the children end too.
+    """
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:
-        return run(options)
+        load_house()
+        options.work.mkdir(parents=True, exist_ok=True)
+        with locked(options.work):
+            return _publish(measure(options), options)
     except RunFailedError as error:
         print(f"FAILED {error}", file=sys.stderr)
         return 1
@@ -74,22 +98,29 @@ def settle_threads(n_jobs: int = 1) -> int:
     return n_threads
 
 
-def results_folder(options: argparse.Namespace, whole: bool) -> Path:
-    """Where results go: figures of a part never take the place of the whole's."""
-    return options.out or (RESULTS if whole else options.work)
-
-
-def write_report(path: Path, options: argparse.Namespace, floors: Sequence[Floor], figures: dict[str, Any]) -> None:
-    """One JSON file: what was run, on what, the floors, the figures."""
+def _publish(report: Report, options: argparse.Namespace) -> int:
+    """Write one JSON file, which says what was run and on what, and print the same."""
+    folder = options.out or (RESULTS if report.whole else options.work)
+    machine = describe_machine(settle_device(options.device))
     content = {
         **({"config": str(options.config)} if "config" in options else {}),
         "overrides": options.overrides,
-        "machine": describe_machine(settle_device(options.device)),
-        "floors": [{**asdict(floor), "met": floor.met} for floor in floors],
-        **figures,
+        "machine": machine,
+        "floors": [{**asdict(floor), "met": floor.met} for floor in report.floors],
+        **report.figures,
     }
+    path = folder / f"{report.name}.json"
     with whole_file(path) as unfinished:
         unfinished.write_text(json.dumps(rounded(content), indent=1) + "\n")
+    lines = [
+        f"{machine['cpu']}, {machine['threads']} threads, {machine['gflops']} GFLOP/s, torch {machine['torch']}",
+        report.text,
+        *(f"{'met    ' if floor.met else 'NOT MET'}  {floor.name}: {floor.text}" for floor in report.floors),
+        str(path),
+        *([str(report.draw(folder))] if report.draw else []),
+    ]
+    print("\n" + "\n".join(lines))
+    return int(report.whole and not all(floor.met for floor in report.floors))
 
 
 def rounded(value: Any) -> Any:
@@ -99,16 +130,6 @@ def rounded(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: rounded(item) for key, item in value.items()}
     return [rounded(item) for item in value] if isinstance(value, list | tuple) else value
-
-
-def floor_lines(found: Sequence[Floor]) -> str:
-    """Each floor with whether it is met."""
-    return "\n".join(f"{'met    ' if floor.met else 'NOT MET'}  {floor.name}: {floor.text}" for floor in found)
-
-
-def verdict(floors: Sequence[Floor], whole: bool) -> int:
-    """The exit code of a benchmark that has come to its end."""
-    return int(whole and not all(floor.met for floor in floors))
 
 
 def _interrupt(*_: Any) -> NoReturn:

@@ -11,21 +11,12 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from app.parts import load_house
-from app.run_folder import locked
-from benchmarks.command import (
-    benchmark_parser,
-    exit_code,
-    floor_lines,
-    results_folder,
-    settle_threads,
-    verdict,
-    write_report,
-)
+from benchmarks.command import Report, benchmark_parser, run_benchmark, settle_threads
 from benchmarks.export_figures import ExportFigures, export_floors, measure_export, read_export
 from benchmarks.runs import GUIDES, BenchmarkRun, Trainings, load_trained, plan_run
 from benchmarks.toy_prompts import toy_prompts
@@ -37,7 +28,7 @@ N_OBJECTS = 8
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark and give the exit code."""
-    return exit_code(_run, _parser().parse_intermixed_args(arguments))
+    return run_benchmark(_run, _parser().parse_intermixed_args(arguments))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -48,27 +39,35 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(options: argparse.Namespace) -> int:
-    load_house()
+def _run(options: argparse.Namespace) -> Report:
     chosen = toy_prompts(options.only)[: 1 if options.quick else N_OBJECTS]
-    options.work.mkdir(parents=True, exist_ok=True)
-    with locked(options.work):
-        trainings = Trainings(options.device, settle_threads())
-        planned = [plan_run(each, options.guide, options.config, options.overrides, options.work) for each in chosen]
+    planned = [plan_run(each, options.guide, options.config, options.overrides, options.work) for each in chosen]
+    with Trainings(options.device, settle_threads()) as trainings:
         done = [(run, _figures(run, trainings, options)) for run in planned]
-    return _report(done, options)
+    objects = [{"prompt": run.prompt.text, **asdict(figures), "agrees": figures.agrees} for run, figures in done]
+    name = f"export-{options.config.stem}-{options.guide}"
+
+    def draw(folder: Path) -> Path:
+        sheet = np.concatenate([np.asarray(Image.open(run.folder / "exported.png")) for run, _ in done])
+        save_png(folder / f"{name}.png", sheet)
+        return folder / f"{name}.png"
+
+    return Report(
+        name,
+        whole=len(done) == N_OBJECTS and not options.only,
+        figures={"guide": options.guide, "objects": objects},
+        text="\n".join(f"{run.name}: {_line(figures)}" for run, figures in done),
+        floors=export_floors([figures for _, figures in done]),
+        draw=draw,
+    )
 
 
 def _figures(run: BenchmarkRun, trainings: Trainings, options: argparse.Namespace) -> ExportFigures:
     figures = None if options.measure_again else read_export(run.folder)
     if figures is None:
-        try:
-            trainings.train(run)
-        except BaseException:
-            trainings.stop()
-            raise
+        trainings.train(run)
         figures = measure_export(load_trained(run, options.device), run.folder)
-    print(f"{run.name}: {_line(figures)}", flush=True)
+        print(f"{run.name}: {_line(figures)}", flush=True)
     return figures
 
 
@@ -79,18 +78,6 @@ def _line(figures: ExportFigures) -> str:
         f"{figures.psnr_db:.1f} dB, silhouettes {figures.silhouette_iou:.3f}, judged {verdict}, "
         f"{figures.faces:,} faces, {closed}, seams {figures.seam_ratio:.2f}, {figures.seconds:.0f} s"
     )
-
-
-def _report(done: list[tuple[BenchmarkRun, ExportFigures]], options: argparse.Namespace) -> int:
-    found = export_floors([figures for _, figures in done])
-    whole = len(done) == N_OBJECTS and not options.only
-    path = results_folder(options, whole) / f"export-{options.config.stem}-{options.guide}.json"
-    objects = [{"prompt": run.prompt.text, **asdict(figures), "agrees": figures.agrees} for run, figures in done]
-    write_report(path, options, found, {"guide": options.guide, "objects": objects})
-    sheet = np.concatenate([np.asarray(Image.open(run.folder / "exported.png")) for run, _ in done])
-    save_png(path.with_suffix(".png"), sheet)
-    print(f"\n{floor_lines(found)}\n\n{path}\n{path.with_suffix('.png')}")
-    return verdict(found, whole)
 
 
 if __name__ == "__main__":

@@ -18,18 +18,8 @@ from tqdm import tqdm
 
 from app.cli import parse
 from app.job import build_system, find_job
-from app.parts import load_house
-from app.run_folder import locked
 from app.training import settle_device
-from benchmarks.command import (
-    benchmark_parser,
-    exit_code,
-    floor_lines,
-    results_folder,
-    settle_threads,
-    verdict,
-    write_report,
-)
+from benchmarks.command import Report, benchmark_parser, run_benchmark, settle_threads
 from benchmarks.floors import Floor
 from benchmarks.part_colours import PartColours, part_colours
 from benchmarks.runs import BenchmarkRun, Trainings, load_trained, plan_run
@@ -170,20 +160,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     quick = "two paintings instead of twelve"
     parser = benchmark_parser("paint", DESCRIPTION, "latent-paint", work="paint", quick=quick)
     parser.add_argument("--only", default="", metavar="KIND", help="the two paintings of one kind")
-    return exit_code(_run, parser.parse_intermixed_args(arguments))
+    return run_benchmark(_run, parser.parse_intermixed_args(arguments))
 
 
-def _run(options: argparse.Namespace) -> int:
+def _run(options: argparse.Namespace) -> Report:
     kinds = sorted({subject.kind for subject in SUBJECTS})
     if options.only not in ("", *kinds):
         raise UserError(f"--only {options.only}: no such kind here. {did_you_mean(options.only, kinds)}")
     chosen = [s for s in SUBJECTS if options.only in ("", s.kind)][: 2 if options.quick else None]
-    load_house()
-    options.work.mkdir(parents=True, exist_ok=True)
-    with locked(options.work):
-        trainings = Trainings(options.device, settle_threads())
+    with Trainings(options.device, settle_threads()) as trainings:
         paintings = [_painted(subject, trainings, options) for subject in tqdm(chosen, unit="painting", disable=None)]
-    return _report(paintings, len(chosen) == len(SUBJECTS), options)
+    return Report(
+        f"paint-{options.config.stem}",
+        whole=len(chosen) == len(SUBJECTS),
+        figures={"paintings": [asdict(painting) for painting in paintings]},
+        text="\n".join(map(line, paintings)),
+        floors=floors(paintings),
+    )
 
 
 def _painted(subject: Subject, trainings: Trainings, options: argparse.Namespace) -> Painting:
@@ -196,24 +189,11 @@ def _painted(subject: Subject, trainings: Trainings, options: argparse.Namespace
         known = json.loads(note.read_text())
         parts = {name: PartColours(**known[name]) for name in ("parts", "first_parts")}
         return Painting(**{**known, **parts})
-    try:
-        seconds = trainings.train(run)
-    except BaseException:
-        trainings.stop()
-        raise
-    painting = measure(run, seconds, options.device)
+    painting = measure(run, trainings.train(run), options.device)
     with whole_file(note) as unfinished:
         unfinished.write_text(json.dumps(asdict(painting)))
     tqdm.write(line(painting))
     return painting
-
-
-def _report(paintings: Sequence[Painting], whole: bool, options: argparse.Namespace) -> int:
-    found = floors(paintings)
-    path = results_folder(options, whole) / f"paint-{options.config.stem}.json"
-    write_report(path, options, found, {"paintings": [asdict(painting) for painting in paintings]})
-    print("\n".join([*map(line, paintings), "", floor_lines(found), "", str(path)]))
-    return verdict(found, whole)
 
 
 if __name__ == "__main__":

@@ -16,24 +16,14 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from app.parts import load_house
-from app.run_folder import locked
 from benchmarks.canonical import canonical_solid
-from benchmarks.command import (
-    benchmark_parser,
-    exit_code,
-    floor_lines,
-    results_folder,
-    settle_threads,
-    verdict,
-    write_report,
-)
+from benchmarks.command import Report, benchmark_parser, run_benchmark, settle_threads
 from benchmarks.figures import Figures, measure, read_figures
 from benchmarks.floors import Row, floors
 from benchmarks.results import row_figures, summary_line, table, write_sheet
 from benchmarks.runs import GUIDES, BenchmarkRun, RunFailedError, Trainings, load_trained, plan_run
 from benchmarks.shape_agreement import best_ellipsoid
-from benchmarks.toy_prompts import ToyPrompt, toy_prompts
+from benchmarks.toy_prompts import toy_prompts
 from core.errors import UserError
 from toybox.judge import load_judge
 
@@ -42,7 +32,7 @@ DESCRIPTION = "Train twelve toybox prompts, have them judged, and compare their 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark and give the exit code."""
-    return exit_code(_run, _parser().parse_intermixed_args(arguments))
+    return run_benchmark(_run, _parser().parse_intermixed_args(arguments))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -53,35 +43,38 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(options: argparse.Namespace) -> int:
+def _run(options: argparse.Namespace) -> Report:
     prompts = toy_prompts(options.only, options.quick)
     try:
         load_judge()
     except FileNotFoundError as error:
         raise UserError("the toybox judge has no weights: python -m toybox.judge.train makes them") from error
-    load_house()
-    options.work.mkdir(parents=True, exist_ok=True)
-    with locked(options.work):
-        planned = [
-            plan_run(prompt, guide, options.config, options.overrides, options.work)
-            for guide in GUIDES
-            for prompt in tqdm(prompts, desc=f"preparing runs from {guide}", leave=False, disable=None)
-        ]
-        done = _all_figures(planned, options)
-        if len(done) < len(planned):
-            print(f"{len(planned) - len(done)} of {len(planned)} runs failed: no result", file=sys.stderr)
-            return 1
-        ours, ceilings = planned[: len(prompts)], planned[len(prompts) :]
-        rows = [_row(*pair, done) for pair in zip(ours, ceilings, strict=True)]
-    return _report(rows, list(zip(ours, ceilings, strict=True)), prompts, options)
+    planned = [
+        plan_run(prompt, guide, options.config, options.overrides, options.work)
+        for guide in GUIDES
+        for prompt in tqdm(prompts, desc=f"preparing runs from {guide}", leave=False, disable=None)
+    ]
+    done = _all_figures(planned, options)
+    if len(done) < len(planned):
+        raise RunFailedError(f"{len(planned) - len(done)} of {len(planned)} runs: no result")
+    pairs = list(zip(planned[: len(prompts)], planned[len(prompts) :], strict=True))
+    rows = [_row(*pair, done) for pair in pairs]
+    name = f"quality-{options.config.stem}"
+
+    def draw(folder: Path) -> Path:
+        views = [(ours.folder / "views.png", ceiling.folder / "views.png") for ours, ceiling in pairs]
+        return write_sheet(folder / f"{name}.png", rows, views)
+
+    figures = {"jobs": options.jobs, **row_figures(rows)}
+    return Report(name, prompts == toy_prompts(), figures, table(rows), floors(rows), draw)
 
 
 def _all_figures(planned: Sequence[BenchmarkRun], options: argparse.Namespace) -> dict[Path, Figures]:
     """Train and measure what is missing; figures by the runs' folders."""
-    trainings = Trainings(options.device, settle_threads(options.jobs))
+    n_threads = settle_threads(options.jobs)
     measuring = threading.Lock()  # torch's global random state, and memory
 
-    def figures_of(run: BenchmarkRun) -> Figures:
+    def figures_of(run: BenchmarkRun, trainings: Trainings) -> Figures:
         known = None if options.measure_again else read_figures(run.folder)
         if known is not None:
             return known
@@ -90,8 +83,8 @@ def _all_figures(planned: Sequence[BenchmarkRun], options: argparse.Namespace) -
             return measure(load_trained(run, options.device), run.prompt, seconds, run.folder)
 
     done: dict[Path, Figures] = {}
-    with ThreadPoolExecutor(options.jobs) as pool:
-        waiting: dict[Future[Figures], BenchmarkRun] = {pool.submit(figures_of, run): run for run in planned}
+    with ThreadPoolExecutor(options.jobs) as pool, Trainings(options.device, n_threads) as trainings:
+        waiting: dict[Future[Figures], BenchmarkRun] = {pool.submit(figures_of, run, trainings): run for run in planned}
         try:
             for future in tqdm(as_completed(waiting), total=len(waiting), unit="run", desc="quality", disable=None):
                 run = waiting[future]
@@ -102,7 +95,6 @@ def _all_figures(planned: Sequence[BenchmarkRun], options: argparse.Namespace) -
                     tqdm.write(f"FAILED {error}")
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
-            trainings.stop()
             raise
     return done
 
@@ -110,22 +102,6 @@ def _all_figures(planned: Sequence[BenchmarkRun], options: argparse.Namespace) -
 def _row(ours: BenchmarkRun, ceiling: BenchmarkRun, done: dict[Path, Figures]) -> Row:
     ellipsoid = best_ellipsoid(canonical_solid(ours.prompt.subject.kind))
     return Row(ours.prompt, done[ours.folder], done[ceiling.folder], ellipsoid)
-
-
-def _report(
-    rows: list[Row],
-    runs: list[tuple[BenchmarkRun, BenchmarkRun]],
-    prompts: tuple[ToyPrompt, ...],
-    options: argparse.Namespace,
-) -> int:
-    found = floors(rows)
-    whole = prompts == toy_prompts()
-    path = results_folder(options, whole) / f"quality-{options.config.stem}.json"
-    write_report(path, options, found, {"jobs": options.jobs, **row_figures(rows)})
-    sheet = path.with_suffix(".png")
-    write_sheet(sheet, rows, [(ours.folder / "views.png", ceiling.folder / "views.png") for ours, ceiling in runs])
-    print(f"\n{table(rows)}\n\n{floor_lines(found)}\n\n{path}\n{sheet}")
-    return verdict(found, whole)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,6 @@ kept. Sharpness is the mean gradient of brightness on the object, over that of t
 """
 
 import argparse
-import os
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -20,22 +18,12 @@ from torch import Tensor
 
 from app.cli import parse
 from app.job import find_job, trained_system
-from app.parts import load_house
-from app.run_folder import latest_checkpoint, locked, read_prompt
+from app.run_folder import read_prompt, run_name
 from app.training import settle_device
 from benchmarks.canonical import canonical_views
-from benchmarks.command import (
-    benchmark_parser,
-    exit_code,
-    floor_lines,
-    results_folder,
-    settle_threads,
-    verdict,
-    write_report,
-)
+from benchmarks.command import Report, benchmark_parser, run_benchmark, settle_threads
 from benchmarks.floors import Floor
-from benchmarks.machine import ROOT
-from benchmarks.runs import RunFailedError
+from benchmarks.runs import BenchmarkRun, Trainings, load_trained
 from benchmarks.toy_prompts import ToyPrompt
 from benchmarks.verdicts import judge_object, judged_cameras, judged_pictures
 from core.errors import UserError
@@ -101,29 +89,13 @@ def floors(pairs: Sequence[tuple[Look, Look]]) -> list[Floor]:
     ]
 
 
-def refined(run: Path, options: argparse.Namespace) -> Path:
-    """The run's refinement, trained now unless that has been done.
-
-    Raises:
-        RunFailedError: the training failed.
-    """
-    out = options.work / run.name
-    finished = [folder for folder in out.glob("*") if latest_checkpoint(folder) is not None]
-    if finished and (out / "done").is_file():
-        return finished[-1]
-    out.mkdir(parents=True, exist_ok=True)
-    named = ["--config", str(options.config), "--from", str(run), "--out", str(out), "exporters=[]"]
-    command = [sys.executable, str(ROOT / "launch.py"), *named, "trainer.preview_every=0", *options.overrides]
-    with (out / "log.txt").open("wb") as log:
-        status = subprocess.run(command, stdout=log, stderr=log, cwd=ROOT, env=os.environ, check=False).returncode
-    if status != 0:
-        raise RunFailedError(f"{run.name}: its refinement ended with code {status}, see {out / 'log.txt'}")
-    (out / "done").touch()
-    return next(folder for folder in out.glob("*") if latest_checkpoint(folder) is not None)
-
-
-def _system(run: Path, device: str) -> LightningSystem:
-    return trained_system(find_job(parse(["--export", str(run)])), settle_device(device))[0]
+def plan_refinement(run: Path, options: argparse.Namespace) -> BenchmarkRun:
+    """What refines a run: a training that begins with its result, in a folder of its own for each recipe."""
+    prompt = _prompt(run)
+    overrides = [*options.overrides, "exporters=[]", "trainer.preview_every=0"]
+    words = ["--config", str(options.config), "--from", str(run), *overrides]
+    folder = options.work / f"{run.name}-{run_name(find_job(parse(words)).recipe)}"
+    return BenchmarkRun(prompt, "prompt", options.config.resolve(), tuple(overrides), folder, start=run)
 
 
 def _prompt(run: Path) -> ToyPrompt:
@@ -140,29 +112,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     quick = "the first run alone"
     parser = benchmark_parser("refine", DESCRIPTION, "latent-nerf-rgb", work="refine", quick=quick)
     parser.add_argument("--run", action="append", type=Path, required=True, help="a finished run; may be repeated")
-    return exit_code(_run, parser.parse_intermixed_args(arguments))
+    return run_benchmark(_run, parser.parse_intermixed_args(arguments))
 
 
-def _run(options: argparse.Namespace) -> int:
-    load_house()
-    options.work.mkdir(parents=True, exist_ok=True)
-    settle_threads()
+def _run(options: argparse.Namespace) -> Report:
     pairs: list[tuple[str, tuple[Look, Look]]] = []
-    with locked(options.work):
-        for run in options.run[: 1 if options.quick else None]:
-            prompt = _prompt(run)
-            after = refined(run.resolve(), options)
-            sheets = [options.work / f"{run.name}-{when}.png" for when in ("before", "after")]
-            systems = (_system(run, options.device), _system(after, options.device))
-            pair = (look(systems[0], prompt, sheets[0]), look(systems[1], prompt, sheets[1]))
-            pairs.append((prompt.text, pair))
-            print(f"{prompt.text}: {pair[0]} -> {pair[1]}")
-    found = floors([pair for _, pair in pairs])
-    path = results_folder(options, whole=not options.quick) / f"refine-{options.config.stem}.json"
-    objects = [{"prompt": text, "before": asdict(a), "after": asdict(b)} for text, (a, b) in pairs]
-    write_report(path, options, found, {"objects": objects})
-    print(f"\n{floor_lines(found)}\n\n{path}")
-    return verdict(found, whole=not options.quick)
+    with Trainings(options.device, settle_threads()) as trainings:
+        for path in options.run[: 1 if options.quick else None]:
+            run = plan_refinement(path.resolve(), options)
+            trainings.train(run)
+            before = trained_system(find_job(parse(["--export", str(path)])), settle_device(options.device))[0]
+            after = load_trained(run, options.device)
+            looks = [
+                look(system, run.prompt, run.folder / f"{when}.png")
+                for when, system in (("before", before), ("after", after))
+            ]
+            pairs.append((run.prompt.text, (looks[0], looks[1])))
+            print(f"{run.prompt.text}: {looks[0]} -> {looks[1]}", flush=True)
+    return Report(
+        f"refine-{options.config.stem}",
+        whole=not options.quick,
+        figures={"objects": [{"prompt": text, "before": asdict(a), "after": asdict(b)} for text, (a, b) in pairs]},
+        text="\n".join(f"{text}: {a} -> {b}" for text, (a, b) in pairs),
+        floors=floors([pair for _, pair in pairs]),
+    )
 
 
 if __name__ == "__main__":

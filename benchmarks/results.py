@@ -87,7 +87,7 @@ def row_figures(rows: Sequence[Row]) -> dict[str, Any]:
     }
 
 
-def write_sheet(path: Path, rows: Sequence[Row], views: Sequence[tuple[Path, Path]]) -> None:
+def write_sheet(path: Path, rows: Sequence[Row], views: Sequence[tuple[Path, Path]]) -> Path:
     """One line per object: front, side, back, side of the one made from text, then of the one made from pictures.
 
     Args:
@@ -101,6 +101,7 @@ def write_sheet(path: Path, rows: Sequence[Row], views: Sequence[tuple[Path, Pat
         ImageDraw.Draw(label).text((GAP, 1), words, fill="black")
         blocks += [np.asarray(label), strip]
     save_png(path, np.concatenate(blocks, axis=0))
+    return path
 
 
 def _every_second(file: Path) -> np.ndarray:

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 from app.cli import parse
 from app.job import find_job, trained_system
@@ -54,6 +54,8 @@ class BenchmarkRun:
     config: Path
     overrides: tuple[str, ...]
     folder: Path
+    start: Path | None = None
+    """A finished run that it goes on from."""
 
     @property
     def name(self) -> str:
@@ -63,7 +65,8 @@ class BenchmarkRun:
     def command(self, device: str) -> list[str]:
         """What trains it."""
         named = ["--config", str(self.config), "--prompt", self.prompt.text, "--out", str(self.folder / "run")]
-        return [sys.executable, str(ROOT / "launch.py"), *named, "--device", device, *self.overrides]
+        start = ["--from", str(self.start)] if self.start else []
+        return [sys.executable, str(ROOT / "launch.py"), *named, *start, "--device", device, *self.overrides]
 
 
 def plan_run(prompt: ToyPrompt, guide: Guide, config: Path, overrides: Sequence[str], work: Path) -> BenchmarkRun:
@@ -116,7 +119,7 @@ def weights_mark(model: str, parts: Sequence[str]) -> str:
 
 
 class Trainings:
-    """Trains runs in child processes, several at once if asked, and takes them all down when it is stopped."""
+    """Trains runs in child processes, several at once if asked; leaving it takes down those that still run."""
 
     def __init__(self, device: str, n_threads: int) -> None:
         self.device = device
@@ -124,6 +127,12 @@ class Trainings:
         self._children: set[subprocess.Popen[bytes]] = set()
         self._stopped = False
         self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
     def train(self, run: BenchmarkRun) -> float:
         """Train a run unless that has been done, and give its seconds from the command to its end.

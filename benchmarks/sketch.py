@@ -16,19 +16,8 @@ from tqdm import tqdm
 
 from app.cli import parse
 from app.job import build_system, find_job
-from app.parts import load_house
-from app.run_folder import locked
 from app.training import settle_device
-from benchmarks.command import (
-    benchmark_parser,
-    exit_code,
-    floor_lines,
-    results_folder,
-    settle_threads,
-    verdict,
-    write_report,
-)
-from benchmarks.floors import Floor
+from benchmarks.command import Report, benchmark_parser, run_benchmark, settle_threads
 from benchmarks.machine import ROOT
 from benchmarks.runs import Trainings, plan_run
 from benchmarks.sketch_cases import SketchCase, cases
@@ -47,7 +36,7 @@ COST_STEPS = (0, OCCUPANCY_STEP + 1)  # while every cell counts as occupied, and
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark and give the exit code."""
-    return exit_code(_run, _parser().parse_intermixed_args(arguments))
+    return run_benchmark(_run, _parser().parse_intermixed_args(arguments))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -57,19 +46,23 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(options: argparse.Namespace) -> int:
+def _run(options: argparse.Namespace) -> Report:
     wanted = [name.strip() for name in options.only.split(",")]
     for name in wanted:
         if name not in PARTS:
             raise UserError(f"--only {name}: not a part of this benchmark. {did_you_mean(name, PARTS)}")
-    load_house()
-    options.work.mkdir(parents=True, exist_ok=True)
-    with locked(options.work):
-        measured = _measured(options) if "tables" in wanted else {}
-        trained = _trained([case for case in cases(options.quick) if case.question in wanted], options)
-    floors = [*(measured_floors(measured) if measured else []), *trained_floors(trained)]
-    whole = not options.quick and set(wanted) == set(PARTS)
-    return _report(measured, trained, floors, whole, options)
+    measured = _measured(options) if "tables" in wanted else {}
+    trained = _trained([case for case in cases(options.quick) if case.question in wanted], options)
+    objects = [{**asdict(case), "name": case.name, **asdict(figures)} for case, figures in trained]
+    plotted = any(case.question == "conformity" for case, _ in trained)
+    return Report(
+        "sketch",
+        whole=not options.quick and set(wanted) == set(PARTS),
+        figures={**measured, "objects": objects},
+        text="\n".join([*_measured_lines(measured), "", table(trained)]),
+        floors=[*(measured_floors(measured) if measured else []), *trained_floors(trained)],
+        draw=(lambda folder: write_plot(folder / "sketch-conformity.png", trained)) if plotted else None,
+    )
 
 
 def _measured(options: argparse.Namespace) -> dict[str, Any]:
@@ -90,47 +83,33 @@ def _measured(options: argparse.Namespace) -> dict[str, Any]:
 
 def _trained(wanted: Sequence[SketchCase], options: argparse.Namespace) -> list[tuple[SketchCase, SketchFigures]]:
     """Each case trained and measured, one after the other; one that is measured already costs nothing."""
-    trainings = Trainings(options.device, settle_threads())
     found = []
-    try:
+    with Trainings(options.device, settle_threads()) as trainings:
         for case in tqdm(wanted, unit="run", desc="sketches", disable=None):
             settings = [*case.overrides(options.work), *options.overrides]
             run = plan_run(ToyPrompt(case.subject), "prompt", case.recipe, settings, options.work)
             found.append((case, figures_of(case, run, trainings, options.device)))
             tqdm.write(table(found[-1:]).splitlines()[-1])
-    except BaseException:
-        trainings.stop()
-        raise
     return found
 
 
-def _report(
-    measured: dict[str, Any],
-    trained: list[tuple[SketchCase, SketchFigures]],
-    floors: list[Floor],
-    whole: bool,
-    options: argparse.Namespace,
-) -> int:
-    path = results_folder(options, whole) / "sketch.json"
-    objects = [{**asdict(case), "name": case.name, **asdict(figures)} for case, figures in trained]
-    write_report(path, options, floors, {**measured, "objects": objects})
-    for row in measured.get("tables", []):
-        print(f"{row['name']:44}{row['occupancy']:9.4%} alike, distance within {row['distance_cells']:.2f} cells")
-    if measured:
-        timing = measured["timing"]
-        print(
-            f"{timing['faces']:.0f} faces tabulated in {timing['seconds']:.1f} s "
-            f"({timing['cpu_seconds']:.1f} s of all cores)"
-        )
-    for row in measured.get("cost", []):
-        print(
+def _measured_lines(measured: dict[str, Any]) -> list[str]:
+    if not measured:
+        return []
+    timing = measured["timing"]
+    return [
+        *(
+            f"{row['name']:44}{row['occupancy']:9.4%} alike, distance within {row['distance_cells']:.2f} cells"
+            for row in measured["tables"]
+        ),
+        f"{timing['faces']:.0f} faces tabulated in {timing['seconds']:.1f} s "
+        f"({timing['cpu_seconds']:.1f} s of all cores)",
+        *(
             f"step {row['step']:.0f}: {row['samples']:.0f} samples, loss {row['loss_ms']:.1f} of {row['step_ms']:.0f} "
             f"CPU-ms ({row['share']:.1%}); libigl for the same points {row['libigl_ms']:.0f}"
-        )
-    print(f"\n{table(trained)}\n\n{floor_lines(floors)}\n\n{path}")
-    if any(case.question == "conformity" for case, _ in trained):
-        print(write_plot(path.with_name("sketch-conformity.png"), trained))
-    return verdict(floors, whole)
+            for row in measured["cost"]
+        ),
+    ]
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """How fast is a training step, and where does its time go?
 
-    python -m benchmarks.speed [--config configs/latent-nerf.yaml] [--quick] [--out FILE] [key=value ...]
+    python -m benchmarks.speed [--config configs/latent-nerf.yaml] [--quick] [--out DIR] [key=value ...]
 
 Steps are those of the recipe after the occupancy grid's first look at the field, without Lightning around them. All
 figures are medians of three rounds. Beside them stands what the machine makes of a matrix product, without which they
@@ -8,7 +8,6 @@ tell nothing.
 """
 
 import argparse
-import json
 import statistics
 import sys
 import time
@@ -23,11 +22,8 @@ from torch import nn
 
 from app.cli import parse
 from app.job import build_system, find_job
-from app.parts import load_house
 from app.training import settle_device
-from benchmarks.command import RESULTS, exit_code
-from benchmarks.machine import ROOT, describe_machine
-from core.files import whole_file
+from benchmarks.command import Report, benchmark_parser, run_benchmark, settle_threads
 from geometry.latent_field import HashGridField
 from systems.base import LightningSystem
 from systems.random_streams import stream
@@ -126,8 +122,7 @@ def medians(rounds: Sequence[dict[str, float]]) -> dict[str, float]:
 
 
 def measure_speed(config: Path, overrides: Sequence[str], wanted_device: str, n_steps: int) -> dict[str, Any]:
-    """All figures of a recipe as plain values."""
-    load_house()
+    """All figures of a recipe as plain values; the house's parts are loaded."""
     recipe = find_job(parse(["--config", str(config), "--prompt", "a red mushroom", *overrides])).recipe
     device = settle_device(wanted_device)
     system = build_system(recipe).to(device)
@@ -138,9 +133,6 @@ def measure_speed(config: Path, overrides: Sequence[str], wanted_device: str, n_
     first = OCCUPANCY_STEP + 2
     steps = medians([time_steps(system, optimizer, first + i * n_steps, n_steps) for i in range(ROUNDS)])
     figures: dict[str, Any] = {
-        "config": str(config),
-        "overrides": list(overrides),
-        "machine": describe_machine(device),
         "views_per_step": system.views.n_views,
         "n_steps": n_steps,
         "steps_per_second": round(1e3 / steps["step"], 3),
@@ -156,9 +148,8 @@ def measure_speed(config: Path, overrides: Sequence[str], wanted_device: str, n_
 
 def report(figures: dict[str, Any]) -> str:
     """The figures in a few lines."""
-    machine, steps = figures["machine"], figures["milliseconds"]
+    steps = figures["milliseconds"]
     lines = [
-        f"{machine['cpu']}, {machine['threads']} threads, {machine['gflops']} GFLOP/s, torch {machine['torch']}",
         f"{figures['steps_per_second']:.2f} steps/s of {figures['views_per_step']} views, {steps['step']:.1f} ms each",
         *(f"  {name:20}{steps[name]:8.1f} ms  {steps[name] / steps['step']:4.0%}" for name in PARTS),
     ]
@@ -170,26 +161,16 @@ def report(figures: dict[str, Any]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print, and write the JSON file; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=DESCRIPTION)
-    parser.add_argument("--config", type=Path, default=ROOT / "configs" / "latent-nerf.yaml", metavar="RECIPE")
-    parser.add_argument("--quick", action="store_true", help="5 steps a round instead of 30, nothing written")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="default: benchmarks/results/speed-RECIPE.json")
-    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings that win over the recipe's")
-    return exit_code(_run, parser.parse_intermixed_args(arguments))
+    """Run the benchmark and give the exit code."""
+    quick = "5 steps a round instead of 30"
+    parser = benchmark_parser("speed", DESCRIPTION, "latent-nerf", work="speed", quick=quick)
+    return run_benchmark(_run, parser.parse_intermixed_args(arguments))
 
 
-def _run(options: argparse.Namespace) -> int:
+def _run(options: argparse.Namespace) -> Report:
+    settle_threads()
     figures = measure_speed(options.config, options.overrides, options.device, 5 if options.quick else 30)
-    print(report(figures))
-    path = options.out or RESULTS / f"speed-{options.config.stem}.json"
-    if options.quick and options.out is None:
-        return 0
-    with whole_file(path) as unfinished:
-        unfinished.write_text(json.dumps(figures, indent=1) + "\n")
-    print(path)
-    return 0
+    return Report(f"speed-{options.config.stem}", not options.quick, figures, report(figures))
 
 
 if __name__ == "__main__":

@@ -16,24 +16,14 @@ from statistics import fmean
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
-from torch import Tensor
 from tqdm import tqdm
 
 from app.cli import parse
 from app.job import build_system, find_job
-from app.parts import load_house
 from app.training import settle_device
 from benchmarks.canonical import canonical_silhouettes
-from benchmarks.command import (
-    benchmark_parser,
-    exit_code,
-    floor_lines,
-    results_folder,
-    settle_threads,
-    verdict,
-    write_report,
-)
+from benchmarks.command import Report, benchmark_parser, run_benchmark, settle_threads
+from benchmarks.export_figures import psnr_db
 from benchmarks.floors import Floor
 from benchmarks.verdicts import judged_cameras, judged_pictures
 from exporters.coloured_mesh import ColouredMesh
@@ -91,41 +81,34 @@ def measure(system: LatentPaint, kind: str, name: str) -> Encoding:
     """Compare a painting that has not begun with the texture that it began from."""
     guidance = system.guidance
     cameras = judged_cameras(guidance.picture_size)
-    true = system.own_pictures(cameras.to(system.device))
-    mask = canonical_silhouettes(kind, cameras)
-    again = guidance.decode(guidance.encode(true)).cpu()
-    return Encoding(name, psnr(judged_pictures(system), true.cpu(), mask), psnr(again, true.cpu(), mask))
-
-
-def psnr(
-    made: Float[Tensor, "views rows columns 3"],
-    true: Float[Tensor, "views rows columns 3"],
-    mask: Bool[Tensor, "views rows columns"],
-) -> float:
-    """Peak signal-to-noise ratio in dB over the masked pixels of pictures in [0, 1]."""
-    return float(-10 * (made[mask] - true[mask]).square().mean().log10())
+    shown = system.own_pictures(cameras.to(system.device))
+    mask, true = canonical_silhouettes(kind, cameras).numpy(), shown.cpu().numpy()
+    again = guidance.decode(guidance.encode(shown)).cpu().numpy()
+    return Encoding(name, psnr_db(judged_pictures(system).numpy(), true, mask), psnr_db(again, true, mask))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark and give the exit code."""
     quick = "one mesh instead of three"
     parser = benchmark_parser("texture_encoding", DESCRIPTION, "latent-paint", work="texture-encoding", quick=quick)
-    return exit_code(_run, parser.parse_intermixed_args(arguments))
+    return run_benchmark(_run, parser.parse_intermixed_args(arguments))
 
 
-def _run(options: argparse.Namespace) -> int:
-    load_house()
+def _run(options: argparse.Namespace) -> Report:
     settle_threads()
     chosen = SUBJECTS[: 1 if options.quick else None]
     encodings = [_encoding(subject, options) for subject in tqdm(chosen, unit="mesh", disable=None)]
-    for one in encodings:
-        print(f"{one.name:20} texture {one.texture_db:.1f} dB, autoencoder {one.autoencoder_db:.1f} dB")
     loss = fmean(one.loss_db for one in encodings)
-    found = [Floor("kept texture", -loss, -MOST_LOSS_DB, f"{loss:.1f} dB lost, at most {MOST_LOSS_DB} wanted")]
-    path = results_folder(options, whole=not options.quick) / "texture-encoding.json"
-    write_report(path, options, found, {"meshes": [asdict(one) for one in encodings]})
-    print(f"\n{floor_lines(found)}\n\n{path}")
-    return verdict(found, whole=not options.quick)
+    return Report(
+        "texture-encoding",
+        whole=not options.quick,
+        figures={"meshes": [asdict(one) for one in encodings]},
+        text="\n".join(
+            f"{one.name:20} texture {one.texture_db:.1f} dB, autoencoder {one.autoencoder_db:.1f} dB"
+            for one in encodings
+        ),
+        floors=[Floor("kept texture", -loss, -MOST_LOSS_DB, f"{loss:.1f} dB lost, at most {MOST_LOSS_DB} wanted")],
+    )
 
 
 def _encoding(subject: Subject, options: argparse.Namespace) -> Encoding:

@@ -1,12 +1,11 @@
-"""The benchmark of texture encoding: its meshes are the canonical ones in their colours, its measure by hand."""
+"""The benchmark of texture encoding: its meshes are the canonical ones in their colours."""
 
 from pathlib import Path
 
-import pytest
 import torch
 
 from benchmarks.canonical import canonical_views
-from benchmarks.texture_encoding import coloured_mesh, psnr
+from benchmarks.texture_encoding import coloured_mesh
 from benchmarks.verdicts import judged_cameras
 from core.part import Choice
 from geometry.placement import Placement
@@ -17,14 +16,6 @@ from renderers.mesh import MeshRenderer
 from systems.latent_paint import LatentPaint
 from toybox.captions import Subject
 from toybox.scenes import build
-
-
-def test_noise_of_a_tenth_is_twenty_decibels():
-    true = torch.full((1, 4, 4, 3), 0.5)
-    mask = torch.zeros(1, 4, 4, dtype=torch.bool)
-    mask[0, 1:3] = True
-    made = torch.where(mask[..., None], true + 0.1, torch.tensor(9.0))
-    assert psnr(made, true, mask) == pytest.approx(20, abs=1e-4)
 
 
 def test_the_meshs_own_texture_shows_each_parts_colour(tmp_path: Path):
