@@ -53,7 +53,7 @@ def expected_shift(shifts: Tensor, noise: Tensor, alpha: Tensor, sigma: Tensor) 
     """
     ratio = (alpha / sigma)[:, None]
     flat = shifts.flatten(2)
-    agreement = torch.einsum("bkd,bd->bk", flat, noise.flatten(1))
+    agreement = (flat * noise.flatten(1)[:, None]).sum(dim=2)  # not a matrix product, which autocast would round
     likelihood = ratio * agreement - ratio.square() / 2 * flat.square().sum(dim=2)
     weights = likelihood.softmax(dim=1)
-    return torch.einsum("bk,bkd->bd", weights, flat).view_as(noise)
+    return (weights[..., None] * flat).sum(dim=1).view_as(noise)

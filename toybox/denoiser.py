@@ -22,6 +22,8 @@ from toybox.networks import new_scheduler, new_text_encoder, new_unet
 from toybox.tokenizer import kept_tokenizer
 from toybox.world import load_world
 
+COARSE_PIXELS, FINE_PIXELS = 64, 128  # sides of the pictures, and four times those of their latents
+
 
 @dataclass(frozen=True)
 class DenoiserSettings:
@@ -32,8 +34,8 @@ class DenoiserSettings:
             128-pixel ones (32x32 latents).
         coarse_batch, fine_batch: pictures a step.
         empty, unplaced: shares of the captions that are empty, or name no view.
-        noise_power: timesteps are drawn as this power of a uniform number: below 1 more of them in strong noise, where
-            outline and view of an object are decided. 32x32 latents show more through the same noise than 16x16 ones.
+        noise_power: timesteps are drawn as this power of a uniform number: below 1 more of them in strong noise.
+            Outline and parts of an object are decided in the middle, which `LossLevels` keeps from being drowned out.
         ema: highest decay of the average of the weights, which is what ships.
     """
 
@@ -44,7 +46,7 @@ class DenoiserSettings:
     rate: float = 1e-3
     empty: float = 0.1
     unplaced: float = 0.15
-    noise_power: float = 0.4
+    noise_power: float = 0.7
     ema: float = 0.9985
     seed: int = 23
     save_every: int = 100
@@ -98,7 +100,7 @@ class StepBatches(Dataset):
         settings, step = self.settings, self.first + index
         rng = np.random.default_rng((settings.seed, step))
         fine = step >= settings.coarse * settings.steps
-        count, size = (settings.fine_batch, 128) if fine else (settings.coarse_batch, 64)
+        count, size = (settings.fine_batch, FINE_PIXELS) if fine else (settings.coarse_batch, COARSE_PIXELS)
         batch = self.store.draw(rng, count, size)
         return batch, captions_of(batch, settings, rng)
 
@@ -114,7 +116,35 @@ def captions_of(batch: Batch, settings: DenoiserSettings, rng: np.random.Generat
     return texts
 
 
-def denoiser_loss(
+class LossLevels:
+    """The loss to be expected at each level of noise, as a running mean; each level is to weigh the same in a step.
+
+    What is left of the loss in strong noise is mostly what nobody could know, and several times what is left in the
+    middle, where outlines, parts, front and back are decided: unweighted, its gradients drown theirs. The weights are
+    those of the uncertainty weighting of EDM2 (arXiv:2312.02696), with a table in place of its network.
+
+    Args:
+        expected: the table to go on with; ones at first.
+    """
+
+    COUNT = 20
+    MEMORY = 0.99  # of the running mean, a picture
+
+    def __init__(self, expected: Tensor | None = None) -> None:
+        self.expected = torch.ones(self.COUNT) if expected is None else expected
+
+    def balanced(self, losses: Tensor, share: Tensor) -> Tensor:
+        """The weighted mean of `losses` [batch] at timesteps of these shares in [0, 1) [batch]; learns from them."""
+        level = (share * self.COUNT).long()
+        met = F.one_hot(level, self.COUNT).to(losses)
+        count = met.sum(dim=0)
+        mean = (losses.detach() @ met / count.clamp(min=1)).cpu()
+        self.expected = self.expected.lerp(mean, 1 - self.MEMORY ** count.cpu())
+        weights = (self.expected.mean() / self.expected).to(losses)
+        return (losses * weights[level]).mean()
+
+
+def denoiser_losses(
     denoiser: Denoiser,
     latents: Tensor,
     captions: list[str],
@@ -122,11 +152,14 @@ def denoiser_loss(
     rng: torch.Generator,
     noise_power: float = 1.0,
     shifts: Tensor | None = None,
-) -> Tensor:
-    """Mean squared error of the predicted velocity v = alpha eps - sigma z (arXiv:2202.00512), one t per picture.
+) -> tuple[Tensor, Tensor]:
+    """Squared errors of the predicted velocity v = alpha eps - sigma z (arXiv:2202.00512), one t per picture.
 
     Args:
         shifts: what other backgrounds would add to the latents (`Backdrops.shifts`); z is then its mean over them.
+
+    Returns:
+        Mean squared error of each picture [batch], and its timestep's share of all timesteps, in [0, 1) [batch].
     """
     total = scheduler.config.num_train_timesteps
     # stratified over the batch: the same expectation with less noise from the draw of t
@@ -141,7 +174,8 @@ def denoiser_loss(
         alpha, sigma = signal.sqrt(), (1 - signal).sqrt()
         # v = (alpha z_t - z) / sigma
         velocity = velocity - expected_shift(shifts, noise, alpha, sigma) / sigma[:, None, None, None]
-    return F.mse_loss(denoiser(noisy, timestep, captions).float(), velocity)
+    errors = (denoiser(noisy, timestep, captions).float() - velocity).square()
+    return errors.flatten(1).mean(dim=1), timestep / total
 
 
 @torch.no_grad()
@@ -164,11 +198,12 @@ def train_denoiser(
     """Trains, or goes on training, the denoiser in `folder`; returns the average with facts for the model card.
 
     Args:
-        start: its first weights, where they are not random; a checkpoint in `folder` goes before them.
+        start: its first weights, where they are not random, which are trained further in place; a checkpoint in
+            `folder` goes before them.
     """
     torch.manual_seed(settings.seed)
     tokenizer = kept_tokenizer(folder / "tokenizer", start.tokenizer if start else None)
-    live = Denoiser(tokenizer) if start is None else copy.deepcopy(start)
+    live = start or Denoiser(tokenizer)
     average = copy.deepcopy(live)
     live.unet.to(memory_format=torch.channels_last)
     live.to(device).train()
@@ -177,14 +212,15 @@ def train_denoiser(
     optimiser = torch.optim.AdamW(live.parameters(), lr=settings.rate, weight_decay=1e-2, betas=(0.9, 0.99))
     saved = load_state(folder / "denoiser.pt")
     history = settings_since(saved, asdict(settings))
-    first, losses, clock = 0, [], Clock()
+    first, losses, clock, levels = 0, [], Clock(), LossLevels()
     if saved:
         live.load_state_dict(saved["live"])
         average.load_state_dict(saved["average"])
         optimiser.load_state_dict(saved["optimiser"])
         first, losses, clock = saved["step"], saved["losses"], Clock(saved["seconds"])
+        levels = LossLevels(saved.get("levels"))  # checkpoints from before there were levels have none
     scheduler = new_scheduler()
-    backdrops = {size: Backdrops(vae, size) for size in (64, 128)}
+    backdrops = {size: Backdrops(vae, size) for size in (COARSE_PIXELS, FINE_PIXELS)}
     batches = batch_loader(StepBatches(store, settings, first))
     for (step, bar), (batch, captions) in zip(steps("denoiser", first, settings.steps), batches, strict=True):
         for group in optimiser.param_groups:
@@ -192,13 +228,21 @@ def train_denoiser(
         rng = torch.Generator().manual_seed(settings.seed * 10**6 + step)
         moved = batch.to(device)
         shifts = backdrops[moved.pictures.shape[-1]].shifts(moved)
-        losses.append(_step(live, vae, optimiser, moved, captions, scheduler, rng, settings.noise_power, shifts))
+        with torch.autocast(live.unet.device.type, torch.bfloat16):
+            with torch.no_grad():
+                latents = encode(vae, moved.pictures, rng).float()
+            errors, share = denoiser_losses(live, latents, captions, scheduler, rng, settings.noise_power, shifts)
+        optimiser.zero_grad()
+        levels.balanced(errors, share).backward()
+        nn.utils.clip_grad_norm_(live.parameters(), 1.0)
+        optimiser.step()
+        losses.append(errors.mean().item())
         average_into(average, live, step, settings.ema)
         bar.set_postfix(loss=f"{np.mean(losses[-100:]):.4f}", refresh=False)
         if (step + 1) % settings.save_every == 0 or step + 1 == settings.steps:
             state = {"live": live.state_dict(), "average": average.state_dict(), "optimiser": optimiser.state_dict()}
-            facts = {"step": step + 1, "losses": losses, "seconds": clock.seconds, "history": history}
-            save_state(folder / "denoiser.pt", {**state, **facts})
+            facts = {"step": step + 1, "losses": losses, "levels": levels.expected, "seconds": clock.seconds}
+            save_state(folder / "denoiser.pt", {**state, **facts, "history": history})
             if show and (step + 1) % (5 * settings.save_every) == 0:
                 show(average, step + 1)
     return average, {
@@ -218,26 +262,3 @@ def batch_loader(batches: StepBatches) -> DataLoader:
         return DataLoader(batches, batch_size=None)
     # spawned: a fork of a process that has threads may hang
     return DataLoader(batches, batch_size=None, num_workers=1, prefetch_factor=4, multiprocessing_context="spawn")
-
-
-def _step(
-    live: Denoiser,
-    vae: AutoencoderKL,
-    optimiser: torch.optim.Optimizer,
-    batch: Batch,
-    captions: list[str],
-    scheduler: DDIMScheduler,
-    rng: torch.Generator,
-    noise_power: float,
-    shifts: Tensor,
-) -> float:
-    """One optimiser step on a batch; its loss."""
-    with torch.autocast(live.unet.device.type, torch.bfloat16):
-        with torch.no_grad():
-            latents = encode(vae, batch.pictures, rng)
-        loss = denoiser_loss(live, latents.float(), captions, scheduler, rng, noise_power, shifts)
-    optimiser.zero_grad()
-    loss.backward()
-    nn.utils.clip_grad_norm_(live.parameters(), 1.0)
-    optimiser.step()
-    return loss.item()

@@ -35,8 +35,8 @@ def new_vae() -> Any:
 def new_unet() -> Any:
     """The denoiser, about 6 M parameters; text enters at the two coarser levels by attention, and everywhere pooled.
 
-    The pooled text is added to the time embedding (`addition_embed_type`), as Imagen does (arXiv:2205.11487, section
-    2.3): what holds for the whole picture, the view above all, is learned sooner that way.
+    The pooled text is added to the time embedding (`addition_embed_type`), as in Imagen (arXiv:2205.11487): what holds
+    for the whole picture, the view above all, is meant to be learned sooner that way.
     `attention_head_dim` is what diffusers calls the *number of heads*.
     """
     return diffusers.UNet2DConditionModel(

@@ -15,11 +15,12 @@ from toybox.data import BufferStore, render_buffers
 from toybox.denoiser import (
     Denoiser,
     DenoiserSettings,
+    LossLevels,
     StepBatches,
     average_into,
     batch_loader,
     captions_of,
-    denoiser_loss,
+    denoiser_losses,
 )
 from toybox.networks import new_scheduler
 from toybox.tokenizer import new_tokenizer
@@ -96,10 +97,63 @@ def test_loss_of_a_perfect_denoiser_is_zero_and_of_silence_is_the_velocitys_powe
 
     rng = torch.Generator().manual_seed(0)
     monkeypatch.setattr(denoiser, "forward", perfect)
-    assert denoiser_loss(denoiser, latents, [""] * 256, scheduler, rng).item() < 1e-3
+    errors, _ = denoiser_losses(denoiser, latents, [""] * 256, scheduler, rng)
+    assert errors.shape == (256,)
+    assert errors.mean().item() < 1e-3
     monkeypatch.setattr(denoiser, "forward", lambda noisy, timestep, captions: torch.zeros_like(noisy))
     # unit latents and unit noise: v = alpha eps - sigma z has power alpha^2 + sigma^2 = 1
-    assert denoiser_loss(denoiser, latents, [""] * 256, scheduler, rng).item() == pytest.approx(1.0, abs=0.05)
+    errors, share = denoiser_losses(denoiser, latents, [""] * 256, scheduler, rng)
+    assert errors.mean().item() == pytest.approx(1.0, abs=0.05)
+    assert 0 <= share.min() < share.max() < 1
+
+
+def test_loss_with_shifts_asks_for_the_mean_over_what_the_picture_may_have_been(denoiser, monkeypatch):
+    scheduler, count = new_scheduler(), 512
+    first, second = torch.randn(2, 1, 4, 4, 4) * 0.3
+    truth = torch.arange(count) % 2
+    latents = torch.where(truth[:, None, None, None] == 0, first, second)
+    # what either picture would add to the true one
+    shifts = torch.stack([first - latents, second - latents], dim=1)
+
+    def velocity_towards(clean, noisy, timestep):
+        signal = scheduler.alphas_cumprod[timestep][:, None, None, None]
+        return (signal.sqrt() * noisy - clean) / (1 - signal).sqrt()
+
+    def bayes(noisy, timestep, captions):
+        signal = scheduler.alphas_cumprod[timestep][:, None, None, None]
+        distances = torch.stack([(noisy - signal.sqrt() * z).square().flatten(1).sum(1) for z in (first, second)])
+        chance = (-distances / (2 * (1 - signal.flatten()))).softmax(dim=0)[:, :, None, None, None]
+        return velocity_towards(chance[0] * first + chance[1] * second, noisy, timestep)
+
+    def all_knowing(noisy, timestep, captions):
+        return velocity_towards(latents, noisy, timestep)
+
+    for predictor, low, high in ((bayes, 0.0, 1e-5), (all_knowing, 0.01, 1.0)):
+        monkeypatch.setattr(denoiser, "forward", predictor)
+        rng = torch.Generator().manual_seed(0)
+        errors, _ = denoiser_losses(denoiser, latents, [""] * count, scheduler, rng, 0.4, shifts)
+        assert low <= errors.mean().item() < high
+
+
+def test_every_level_of_noise_comes_to_weigh_the_same():
+    levels, rng = LossLevels(), torch.Generator().manual_seed(0)
+    loss_at = torch.linspace(4.0, 0.1, LossLevels.COUNT)
+    for _ in range(400):
+        share = torch.rand(64, generator=rng)
+        levels.balanced(loss_at[(share * LossLevels.COUNT).long()], share)
+    torch.testing.assert_close(levels.expected, loss_at, rtol=1e-3, atol=1e-3)
+    losses = loss_at.clone().requires_grad_(True)
+    levels.balanced(losses, (torch.arange(LossLevels.COUNT) + 0.5) / LossLevels.COUNT).backward()
+    shares = losses.grad * loss_at
+    torch.testing.assert_close(shares, shares.mean().expand_as(shares), rtol=2e-2, atol=0)
+
+
+def test_one_picture_moves_its_own_level_alone_and_by_the_stated_memory():
+    levels = LossLevels()
+    levels.balanced(torch.tensor([3.0]), torch.tensor([0.5]))
+    moved = (levels.expected != 1).nonzero().flatten().tolist()
+    assert moved == [LossLevels.COUNT // 2]
+    assert levels.expected[moved].item() == pytest.approx(0.99 + 0.01 * 3)
 
 
 def test_schedule_ends_in_pure_noise():
@@ -127,7 +181,7 @@ def test_few_steps_lower_the_loss(buffers):
     captions = ["a red chair"] * 8
     losses = []
     for _ in range(8):
-        loss = denoiser_loss(denoiser, latents, captions, scheduler, torch.Generator().manual_seed(0))
+        loss = denoiser_losses(denoiser, latents, captions, scheduler, torch.Generator().manual_seed(0))[0].mean()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
