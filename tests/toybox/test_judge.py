@@ -8,9 +8,9 @@ import torch
 
 from toybox.buffers import EMPTY, Caster, View
 from toybox.data import BufferStore, render_buffers
-from toybox.judge.network import FOLDER, NOTHING, SIZE, Judge, load_judge, object_classes
+from toybox.judge.network import FOLDER, NOTHING, SIZE, Judge, likeliest_azimuth, load_judge, object_classes
 from toybox.judge.spoil import bare, blob, eaten, half, merged, weather
-from toybox.judge.train import any_light, examine, judge_loss, set_exam
+from toybox.judge.train import any_light, direction_shares, examine, judge_loss, set_exam
 from toybox.scenes import build
 from toybox.world import load_world
 
@@ -72,6 +72,22 @@ def test_answers_follow_the_pictures(store):
     fronts = torch.tensor([k != nothing and load_world().kinds[object_classes()[k]].front for k in exam.kind.tolist()])
     assert torch.equal(exam.has_front, fronts)
     torch.testing.assert_close(exam.azimuth.norm(dim=1), torch.ones(60))
+
+
+@pytest.mark.parametrize("azimuth_deg", [0.0, 4.0, 90.0, 173.0, -179.0, -38.0])
+def test_directions_say_the_azimuth_that_they_were_taught(azimuth_deg):
+    angle = torch.tensor([azimuth_deg]).deg2rad()
+    shares = direction_shares(torch.stack([angle.sin(), angle.cos()], dim=1))
+    assert shares.sum().item() == pytest.approx(1.0)
+    said = torch.atan2(*likeliest_azimuth(shares.log())[0]).rad2deg().item()
+    assert abs((said - azimuth_deg + 180) % 360 - 180) < 2.0
+
+
+def test_a_side_view_that_may_be_left_or_right_is_a_side_view():
+    sides = torch.tensor([[1.0, 0.0], [-1.0, 0.0]])  # (sin, cos)
+    mixed = (direction_shares(sides) * torch.tensor([[0.55], [0.45]])).sum(dim=0)
+    said = torch.atan2(*likeliest_azimuth(mixed[None].log())[0]).rad2deg().item()
+    assert said == pytest.approx(90.0, abs=1e-3)
 
 
 def test_few_steps_lower_the_loss(store):

@@ -16,6 +16,8 @@ FOLDER = Path(__file__).parent
 SIZE = 64  # side of the pictures that the network sees
 NOTHING = "nothing"  # the class of blobs, halves, merged and incomplete objects
 OWN = "own"  # the second colour's class where the caption names none
+N_DIRECTIONS = 24  # of the azimuth head
+WINDOW = 2  # directions on either side of the likeliest one that count as the same answer
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,30 @@ def object_classes() -> tuple[str, ...]:
 def colour_classes() -> tuple[str, ...]:
     """The words of the second-colour head; the main-colour head has all but the last."""
     return (*load_world().colours, OWN)
+
+
+def directions_deg() -> Tensor:
+    """The azimuths that the azimuth head tells apart, [N_DIRECTIONS]."""
+    return torch.arange(N_DIRECTIONS) * (360.0 / N_DIRECTIONS)
+
+
+def likeliest_azimuth(logits: Tensor) -> Tensor:
+    """(sin, cos) of the likeliest azimuth, [batch, 2], not normalised.
+
+    A side view whose front cannot be told from its rear is as likely to be from 90 degrees as from -90. A head that
+    gave one (sin, cos) would answer with their mean, which is the front or the back; the likelier of the two is right
+    half of the time, and is a side view either way.
+
+    Args:
+        logits: of `directions_deg`, [batch, N_DIRECTIONS].
+    """
+    shares = logits.softmax(dim=1)
+    around = F.pad(shares[:, None], (WINDOW, WINDOW), mode="circular")[:, 0].unfold(1, 2 * WINDOW + 1, 1)
+    best = around.sum(dim=2).argmax(dim=1)
+    near = around[torch.arange(len(logits)), best]
+    steps = torch.arange(-WINDOW, WINDOW + 1, device=logits.device)
+    angles = ((best[:, None] + steps) * (360.0 / N_DIRECTIONS)).deg2rad()
+    return torch.stack([(near * angles.sin()).sum(dim=1), (near * angles.cos()).sum(dim=1)], dim=1)
 
 
 class _Block(nn.Module):
@@ -80,12 +106,12 @@ class Judge(nn.Module):
                 "kind": nn.Linear(256, len(object_classes())),
                 "main": nn.Linear(256, n_colours),
                 "second": nn.Linear(256, n_colours + 1),
-                "azimuth": nn.Linear(256, 2),
+                "azimuth": nn.Linear(256, N_DIRECTIONS),
             }
         )
 
     def forward(self, pictures: Tensor) -> dict[str, Tensor]:
-        """Logits by head; "azimuth" is (sin, cos), not normalised."""
+        """Logits by head; those of "azimuth" belong to `directions_deg`."""
         if pictures.shape[-2:] != (SIZE, SIZE):
             pictures = F.interpolate(pictures, (SIZE, SIZE), mode="area")
         features = self.blocks(F.relu(self.stem(pictures * 2 - 1)))
@@ -101,7 +127,7 @@ class Judge(nn.Module):
         """
         logits = {name: value.float().cpu() for name, value in self(pictures).items()}
         confidence, kind = logits["kind"].softmax(dim=1).max(dim=1)
-        azimuth = torch.atan2(logits["azimuth"][:, 0], logits["azimuth"][:, 1]).rad2deg()
+        azimuth = torch.atan2(*likeliest_azimuth(logits["azimuth"]).unbind(dim=1)).rad2deg()
         main, second = logits["main"].argmax(dim=1), logits["second"].argmax(dim=1)
         objects, colours = object_classes(), colour_classes()
         return [

@@ -19,7 +19,7 @@ from toybox.buffers import View
 from toybox.captions import Subject, draw_subject
 from toybox.checkpoint import cosine_rate, load_state, save_state, settings_since, steps
 from toybox.data import BufferStore, paint_subjects, render_buffers
-from toybox.judge.network import FOLDER, NOTHING, OWN, SIZE, Judge, colour_classes, object_classes
+from toybox.judge.network import FOLDER, NOTHING, OWN, SIZE, Judge, colour_classes, directions_deg, object_classes
 from toybox.judge.spoil import spoil, weather
 from toybox.latents import AutoencoderKL, decode, diffusers, encode
 from toybox.world import MODEL_FOLDER, load_world
@@ -27,6 +27,7 @@ from toybox.world import MODEL_FOLDER, load_world
 PICTURE_SIZE = 128
 TEST_ELEVATION_DEG = (-20.0, 50.0)
 SAVE_EVERY = 200
+SHARPNESS = 20.0  # of the right answer's spread over directions: 13 degrees, less than one step of them
 
 
 @dataclass(frozen=True)
@@ -110,13 +111,20 @@ def _answers(
 
 
 def judge_loss(judge: Judge, pictures: Tensor, exam: Exam) -> Tensor:
-    """Cross-entropies of the three names and the squared error of the azimuth's (sin, cos) where it has a meaning."""
+    """Cross-entropies of the three names, and of the azimuth's directions where it has a meaning."""
     logits = judge(pictures)
     whole = exam.kind != object_classes().index(NOTHING)
     loss = F.cross_entropy(logits["kind"], exam.kind, label_smoothing=0.02)
     for head, answers in (("main", exam.main), ("second", exam.second)):
         loss = loss + F.cross_entropy(logits[head][whole], answers[whole])
-    return loss + 2 * F.mse_loss(logits["azimuth"][exam.has_front], exam.azimuth[exam.has_front])
+    shares = direction_shares(exam.azimuth[exam.has_front])
+    return loss + 0.5 * F.cross_entropy(logits["azimuth"][exam.has_front], shares)
+
+
+def direction_shares(azimuth: Tensor) -> Tensor:
+    """What the azimuth head should answer: a von Mises density around (sin, cos) [batch, 2] over its directions."""
+    angles = directions_deg().deg2rad()
+    return (SHARPNESS * azimuth @ torch.stack([angles.sin(), angles.cos()])).softmax(dim=1)
 
 
 @torch.no_grad()
