@@ -101,7 +101,7 @@ pipeline("a red chair, front view", num_inference_steps=25, guidance_scale=4).im
 
 ![Samples](contact-sheet.png)
 
-The sheet, row by row (pictures of the evaluation in their order, none chosen):
+The sheet, row by row (the first 40 pictures of the evaluation, then the first eight of unseen pairs; none chosen):
 
 {legend}
 

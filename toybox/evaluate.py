@@ -4,7 +4,6 @@ Pictures are made once, from fixed captions and seeds; none is chosen or drawn a
 """
 
 import argparse
-import itertools
 import json
 import sys
 import time
@@ -52,16 +51,16 @@ def requests(count: int, seen: bool) -> list[Request]:
     pools = {kind: [s for s in subjects(seen) if s.kind == kind and s.second is None] for kind in world.kinds}
     kinds = [kind for kind in world.kinds if pools[kind]]
     used = dict.fromkeys(world.colours, 0)
-    words = itertools.cycle(world.view_words)
+    words = world.view_words
     asked: list[Request] = []
     for number in range(count):
-        pool = pools[kinds[number % len(kinds)]]
+        turn, place = divmod(number, len(kinds))
+        pool = pools[kinds[place]]
         met = [sum(request.subject == subject for request in asked) for subject in pool]
         subject = min(zip(pool, met, strict=True), key=lambda pair: (pair[1], used[pair[0].main]))[0]
         used[subject.main] += 1
-        asked.append(Request(subject, next(words), seen))
-        if number % len(kinds) == len(kinds) - 1:
-            next(words)  # so that a kind does not always meet the same words
+        word = words[(place + turn) % len(words)]  # each kind meets every word in turn
+        asked.append(Request(subject, word, seen))
     return asked
 
 
@@ -191,7 +190,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _publish(model: Path, figures: dict, asked: list[Request], pictures: Tensor) -> None:
     (model / "evaluation.json").write_text(json.dumps(figures, indent=2) + "\n")
-    shown = [*range(0, 400, 10), *range(400, 600, 25)]
+    unseen = next(index for index, request in enumerate(asked) if not request.seen)
+    shown = [*range(40), *range(unseen, unseen + 8)]
     picture: Image.Image = sheet(pictures[shown], 8)
     picture.save(Path(__file__).parent / "contact-sheet.png", optimize=True)
     write_card(model, [asked[index].caption for index in shown])

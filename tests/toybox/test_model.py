@@ -10,7 +10,7 @@ from toybox.data import BufferStore, render_buffers
 from toybox.evaluate import interval, judge_autoencoder, judge_pictures, requests
 from toybox.judge import Verdict, load_judge
 from toybox.pipeline import generate, load_pipeline
-from toybox.world import MODEL_FOLDER
+from toybox.world import MODEL_FOLDER, load_world
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +81,10 @@ def test_requests_are_balanced_and_keep_seen_apart_from_unseen():
         _, counts = np.unique([what(r) for r in seen], return_counts=True)
         assert counts.max() <= 1.5 * counts.min()
     assert len({(r.subject, r.word) for r in seen}) > 300
+    for asked in (seen, unseen):  # every kind meets every view word
+        _, counts = np.unique([(r.subject.kind, r.word) for r in asked], axis=0, return_counts=True)
+        assert len(counts) == len({r.subject.kind for r in asked}) * len(load_world().view_words)
+        assert counts.max() <= counts.min() + 1
 
 
 def test_interval_is_wilsons():
