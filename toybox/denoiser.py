@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
@@ -18,6 +17,7 @@ from toybox.backdrops import Backdrops, expected_shift
 from toybox.checkpoint import Clock, cosine_rate, load_state, save_state, settings_since, steps
 from toybox.data import Batch, BufferStore
 from toybox.latents import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, encode
+from toybox.loss_levels import LossLevels
 from toybox.networks import new_scheduler, new_text_encoder, new_unet
 from toybox.tokenizer import kept_tokenizer
 from toybox.world import load_world
@@ -114,34 +114,6 @@ def captions_of(batch: Batch, settings: DenoiserSettings, rng: np.random.Generat
         placed = None if draw < settings.empty + settings.unplaced else word
         texts.append("" if draw < settings.empty else subject.caption(placed))
     return texts
-
-
-class LossLevels:
-    """The loss to be expected at each level of noise, as a running mean; each level is to weigh the same in a step.
-
-    What is left of the loss in strong noise is mostly what nobody could know, and several times what is left in the
-    middle, where outlines, parts, front and back are decided: unweighted, its gradients drown theirs. The weights are
-    those of the uncertainty weighting of EDM2 (arXiv:2312.02696), with a table in place of its network.
-
-    Args:
-        expected: the table to go on with; ones at first.
-    """
-
-    COUNT = 20
-    MEMORY = 0.99  # of the running mean, a picture
-
-    def __init__(self, expected: Tensor | None = None) -> None:
-        self.expected = torch.ones(self.COUNT) if expected is None else expected
-
-    def balanced(self, losses: Tensor, share: Tensor) -> Tensor:
-        """The weighted mean of `losses` [batch] at timesteps of these shares in [0, 1) [batch]; learns from them."""
-        level = (share * self.COUNT).long()
-        met = F.one_hot(level, self.COUNT).to(losses)
-        count = met.sum(dim=0)
-        mean = (losses.detach() @ met / count.clamp(min=1)).cpu()
-        self.expected = self.expected.lerp(mean, 1 - self.MEMORY ** count.cpu())
-        weights = (self.expected.mean() / self.expected).to(losses)
-        return (losses * weights[level]).mean()
 
 
 def denoiser_losses(
