@@ -31,26 +31,6 @@ def ray_weights(
     return torch.exp(optical_depth - behind) * -torch.expm1(-optical_depth)
 
 
-def packed_ray_weights(
-    optical_depth: Float[Tensor, "samples"],
-    ray_index: Int[Tensor, "samples"],
-) -> Float[Tensor, "samples"]:
-    """The same law on packed samples.
-
-    The running sum crosses all rays and is cut at each ray's start; it is taken in float64, since what is left of a
-    small depth after the difference of two long sums would be noise in float32.
-
-    Args:
-        optical_depth: tau of each sample, ray after ray, from the camera outward.
-        ray_index: the ray of each sample, never falling.
-    """
-    behind = optical_depth.double().cumsum(dim=0)
-    before = behind - optical_depth.double()
-    starts = torch.searchsorted(ray_index, ray_index)
-    in_front = (before - before[starts]).to(optical_depth.dtype)
-    return torch.exp(-in_front) * -torch.expm1(-optical_depth)
-
-
 def sum_over_rays(
     values: Float[Tensor, "samples channels"],
     ray_index: Int[Tensor, "samples"],
