@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "exporters": {"core", "systems", "exporters", *PARTS},
     "app": {"core", "systems", "exporters", "toybox", "app", *PARTS},
 }
-OURS = {*MAY_IMPORT, "launch", "benchmarks", "tests", "examples"}
+OURS = {*MAY_IMPORT, "launch", "benchmarks", "sketches", "tests", "examples"}
 
 
 def imported(tree: ast.AST) -> Iterator[str]:
