@@ -1,5 +1,6 @@
 """Training state on disk, whole or not at all: a kill at any moment leaves the last complete state."""
 
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -14,6 +15,13 @@ def save_state(path: Path, state: dict[str, object]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     torch.save(state, partial)
+    os.replace(partial, path)
+
+
+def save_json(path: Path, value: dict) -> None:
+    """Writes `value` as indented JSON beside `path`, then puts it in place in one step."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps(value, indent=2) + "\n")
     os.replace(partial, path)
 
 

@@ -12,6 +12,7 @@ import transformers
 from PIL import Image
 from torch import Tensor, nn
 
+from toybox.checkpoint import save_json
 from toybox.denoiser import Denoiser
 from toybox.latents import AutoencoderKL, StableDiffusionPipeline, diffusers
 from toybox.networks import new_scheduler
@@ -48,12 +49,12 @@ def assemble(vae: AutoencoderKL, denoiser: Denoiser) -> StableDiffusionPipeline:
 
 
 def export(pipeline: StableDiffusionPipeline, folder: Path, facts: dict) -> None:
-    """Writes the pipeline's parts into `folder` as float16 safetensors; each folder is replaced in one step.
+    """Writes the pipeline's parts into `folder` as float16 safetensors, to be used as float32.
 
     Args:
         facts: what made the weights; becomes `training.json`.
     """
-    fresh = folder.with_name(folder.name + ".partial")
+    fresh, aside = (folder.with_name(folder.name + ending) for ending in (".partial", ".old"))
     shutil.rmtree(fresh, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
     networks = (pipeline.vae, pipeline.unet, pipeline.text_encoder)
@@ -62,13 +63,30 @@ def export(pipeline: StableDiffusionPipeline, folder: Path, facts: dict) -> None
     pipeline.save_pretrained(fresh, safe_serialization=True)
     for network in networks:
         nn.Module.to(network, dtype=torch.float32)
+    _load_as_float32(fresh / "text_encoder" / "config.json")
     for part in sorted(fresh.iterdir()):
-        target = folder / part.name
-        if target.is_dir():
-            shutil.rmtree(target)
-        os.replace(part, target)
+        put_in_place(part, folder / part.name, aside)
     fresh.rmdir()
-    (folder / "training.json").write_text(json.dumps(facts, indent=2) + "\n")
+    shutil.rmtree(aside, ignore_errors=True)
+    save_json(folder / "training.json", facts)
+
+
+def _load_as_float32(config: Path) -> None:
+    """transformers loads weights as they were saved, diffusers as float32: a pipeline of both halves cannot draw."""
+    save_json(config, {**json.loads(config.read_text()), "dtype": "float32"})
+
+
+def put_in_place(fresh: Path, target: Path, aside: Path) -> None:
+    """Moves a file or folder to `target`; a folder that is there goes into `aside` first, where it stays.
+
+    No system swaps two folders in one step: a kill between the two renames leaves the old one whole, in `aside`.
+    """
+    if target.is_dir():
+        old = aside / target.name
+        shutil.rmtree(old, ignore_errors=True)
+        aside.mkdir(exist_ok=True)
+        os.replace(target, old)
+    os.replace(fresh, target)
 
 
 def load_pipeline(folder: Path = MODEL_FOLDER) -> StableDiffusionPipeline:

@@ -1,0 +1,39 @@
+"""The model card: its own example runs as it stands, and its sentences follow from figures."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from PIL import Image
+
+from toybox.card import CARD
+
+ROOT = Path(__file__).parents[2]
+
+# what a machine without a network does at the first attempt to reach it
+NO_NETWORK = """
+import socket
+
+def refuse(*_):
+    raise OSError("no network in this test")
+
+socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = refuse
+"""
+
+
+def test_example_of_the_card_draws_without_a_network(tmp_path):
+    (snippet,) = re.findall(r"```python\n(.*?)```", CARD.read_text(), re.DOTALL)
+    assert 'from_pretrained("toybox/model")' in snippet
+    assert "num_inference_steps=25" in snippet
+    (tmp_path / "toybox").symlink_to(ROOT / "toybox")
+    script = NO_NETWORK + snippet.replace("num_inference_steps=25", "num_inference_steps=2")
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    picture = Image.open(tmp_path / "chair.png")
+    assert picture.size == (128, 128)
+    low, high = picture.convert("L").getextrema()
+    assert high - low > 30  # there is something on it
