@@ -87,6 +87,12 @@ def camera_rays(cameras: Cameras) -> Rays:
     return Rays(c2w[:, None, None, :3, 3].expand_as(directions), directions)
 
 
+def view_names(cameras: Cameras, bins: ViewBins) -> list[ViewName]:
+    """The word for each of the views."""
+    angles = torch.stack([cameras.elevation_deg, cameras.azimuth_deg], dim=-1).tolist()
+    return [view_name(elevation, azimuth, bins) for elevation, azimuth in angles]
+
+
 def view_name(elevation_deg: float, azimuth_deg: float, bins: ViewBins) -> ViewName:
     """The word that a prompt uses for a view from this direction; any azimuth is brought into (-180, 180]."""
     if elevation_deg >= bins.overhead_deg:

@@ -57,13 +57,16 @@ class LatentDiffusion(FrozenNetworks):
         self.use_weights(torch.float32)
 
     def use_weights(self, dtype: torch.dtype) -> None:
-        """Hold the networks' weights in a dtype."""
+        """Hold the networks' weights in a dtype; the autoencoder's in float32 instead of bfloat16.
+
+        bfloat16 has eight bits: enough for a score that is one of thousands, too few for the shades of a picture.
+        """
         for network in self._networks:
             nn.Module.to(network, dtype)  # the libraries' own `to` warns of layers that none of these models has
         # Convolutions are a tenth faster with channels last in memory too.
         denoiser: Any = self._networks[0]
         denoiser.to(memory_format=torch.channels_last)
-        self.autoencoder.use_weights(dtype)
+        self.autoencoder.use_weights(torch.float32 if dtype is torch.bfloat16 else dtype)
 
     def fits(self, text: str) -> bool:
         """Whether the text encoder reads a text to its end."""

@@ -8,21 +8,32 @@ import torch
 from jaxtyping import Float, Int
 from torch import Generator, Tensor
 
-from core.cameras import ViewBins, view_name
+from core.cameras import ViewBins, view_names
 from core.errors import require
 from core.kinds import Guidance, device_of
 from core.schedule import Schedule
 from core.types import Cameras, GuidanceOutput
 from guidance.latent_diffusion import LatentDiffusion
 from guidance.model_source import find_model
-from guidance.prompts import VIEW_WORDS, view_prompts, vocabulary_warning
-from guidance.sds import WEIGHTINGS, Weighting, add_noise, draw_timesteps, guided_noise, sds_gradient, sds_loss
+from guidance.prompts import VIEW_WORDS, shortened, view_prompts, vocabulary_warning
+from guidance.sds import (
+    WEIGHTINGS,
+    Weighting,
+    add_noise,
+    draw_timesteps,
+    guided_noise,
+    sds_gradient,
+    sds_loss,
+    view_guided_noise,
+)
 from guidance.text_encoding import TextEmbedding
 from guidance.world import read_world
 
 log = logging.getLogger(__name__)
 
 Weights = Literal["auto", "float32", "float16", "bfloat16"]
+#: Places of the other texts behind those of the view words.
+UNCONDITIONAL, PLAIN = len(VIEW_WORDS), len(VIEW_WORDS) + 1
 
 
 class LatentSDS(Guidance, name="latent-sds"):
@@ -34,6 +45,9 @@ class LatentSDS(Guidance, name="latent-sds"):
         """`toybox`, a folder in the diffusers layout, or a hub id."""
         guidance_scale: float = 10.0
         """s of classifier-free guidance, eps_uncond + s (eps_text - eps_uncond); 1 means the text alone."""
+        view_guidance_scale: float | None = None
+        """s_view, of what the view word adds to the prompt; null: as guidance_scale. Another number asks the denoiser
+        once more a step, and helps a model that hardly minds such words."""
         weighting: Weighting = "sigma2"
         """w(t): `sigma2`, `sqrt-alpha-sigma2` (the paper's code) or `uniform`."""
         min_noise: Schedule = field(default_factory=lambda: Schedule.constant(0.02))
@@ -45,10 +59,15 @@ class LatentSDS(Guidance, name="latent-sds"):
         view_dependent: bool = True
         """Whether ", front view" (side, back, overhead, bottom) is appended to the prompt."""
         weights: Weights = "auto"
-        """Precision of the frozen networks; auto: float16 on a GPU, float32 on the CPU."""
+        """Precision of the frozen networks; auto: float16 on a GPU, bfloat16 on CPUs that compute it, else float32."""
 
         def __post_init__(self) -> None:
             require(self.guidance_scale >= 0, f"guidance_scale: at least 0, got {self.guidance_scale:g}")
+            if self.view_guidance_scale is not None:
+                require(
+                    self.view_guidance_scale >= 0, f"view_guidance_scale: at least 0, got {self.view_guidance_scale:g}"
+                )
+                require(self.view_dependent, "view_guidance_scale: needs view_dependent, which is off")
             for name in ("min_noise", "max_noise"):
                 values = [value for _, value in getattr(self, name).points]
                 require(all(0 <= value <= 1 for value in values), f"{name}: a share from 0 to 1, got {values}")
@@ -92,7 +111,8 @@ class LatentSDS(Guidance, name="latent-sds"):
             texts = list(view_prompts(prompt, self.model.fits).values())
         else:
             texts = [prompt] * len(VIEW_WORDS)
-        self._texts = self.model.embed_text([*texts, self.config.negative_prompt])
+        plain = [shortened(prompt, "", self.model.fits)] if self.config.view_guidance_scale is not None else []
+        self._texts = self.model.embed_text([*texts, self.config.negative_prompt, *plain])
 
     def forward(
         self,
@@ -130,21 +150,35 @@ class LatentSDS(Guidance, name="latent-sds"):
         return self.model.autoencoder.encode(rgb)
 
     def _predict(self, noisy: Tensor, timestep: Tensor, views: Int[Tensor, "views"]) -> Tensor:
-        """eps_hat with classifier-free guidance, both halves in one batch."""
+        """eps_hat with classifier-free guidance, all texts in one batch."""
         assert self._texts is not None
-        unconditional = torch.full_like(views, len(VIEW_WORDS))
-        text = self._texts.select(torch.cat([unconditional, views]))
-        both = self.model.predict_noise(noisy.repeat(2, 1, 1, 1), timestep.repeat(2), text)
-        without_text, with_text = both.chunk(2)
-        return guided_noise(without_text, with_text, self.config.guidance_scale)
+        scale, view_scale = self.config.guidance_scale, self.config.view_guidance_scale
+        unconditional = torch.full_like(views, UNCONDITIONAL)
+        asked = [unconditional, views] if view_scale is None else [unconditional, views, torch.full_like(views, PLAIN)]
+        n = len(asked)
+        text = self._texts.select(torch.cat(asked))
+        answers = self.model.predict_noise(noisy.repeat(n, 1, 1, 1), timestep.repeat(n), text).chunk(n)
+        if view_scale is None:
+            return guided_noise(answers[0], answers[1], scale)
+        without_text, with_text, plain = answers
+        return view_guided_noise(without_text, plain, with_text, scale, view_scale)
 
     def _view_index(self, cameras: Cameras) -> Int[Tensor, "views"]:
-        angles = torch.stack([cameras.elevation_deg, cameras.azimuth_deg], dim=-1).tolist()
-        words = [view_name(elevation, azimuth, self.view_bins) for elevation, azimuth in angles]
+        words = view_names(cameras, self.view_bins)
         return torch.tensor([VIEW_WORDS.index(word) for word in words], device=cameras.c2w.device)
 
 
 def _dtype(weights: Weights, device: torch.device) -> torch.dtype:
-    if weights == "auto":
-        return torch.float16 if device.type == "cuda" else torch.float32
-    return getattr(torch, weights)
+    if weights != "auto":
+        return getattr(torch, weights)
+    if device.type == "cuda":
+        return torch.float16
+    return torch.bfloat16 if _cpu_computes_bfloat16() else torch.float32
+
+
+def _cpu_computes_bfloat16() -> bool:
+    """Whether this CPU has instructions for it, and does not merely emulate it (several times slower)."""
+    if not hasattr(torch.cpu, "get_capabilities"):  # older versions of torch cannot tell
+        return False
+    known = torch.cpu.get_capabilities()
+    return bool(known.get("avx512_bf16") or known.get("amx_bf16"))

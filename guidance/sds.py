@@ -4,12 +4,15 @@ Vocabulary: z are the rendered latents, t the diffusion timestep, alpha and sigm
 eps the drawn noise, eps_hat the noise that the diffusion model sees in x_t.
 
     x_t  = alpha z + sigma eps
-    eps_hat = eps_uncond + s (eps_text - eps_uncond)
+    eps_hat = eps_uncond + s (eps_text - eps_uncond)       or, with a scale of its own for the view,
+    eps_hat = eps_uncond + s (eps_plain - eps_uncond) + s_view (eps_text - eps_plain)
     g    = w(t) (eps_hat - eps)
     loss = 0.5 * sum (z - stop_grad(z - g))^2 / (views * height * width)
 
-Sources: DreamFusion (arXiv:2209.14988), eq. 3; classifier-free guidance (arXiv:2207.12598), eq. 6;
-Latent-NeRF (arXiv:2211.07600), section 3.1.
+eps_plain is what the prompt without its view word says.
+
+Sources: DreamFusion (arXiv:2209.14988), eq. 3; classifier-free guidance (arXiv:2207.12598), eq. 6; with two conditions,
+InstructPix2Pix (arXiv:2211.09800), eq. 3; Latent-NeRF (arXiv:2211.07600), section 3.1.
 """
 
 from collections.abc import Callable, Mapping
@@ -61,6 +64,25 @@ def guided_noise(
 ) -> Float[Tensor, "views height width channels"]:
     """eps_hat = eps_uncond + s (eps_text - eps_uncond); s = 1 is the conditional prediction itself."""
     return unconditional + scale * (conditional - unconditional)
+
+
+def view_guided_noise(
+    unconditional: Float[Tensor, "views height width channels"],
+    plain: Float[Tensor, "views height width channels"],
+    conditional: Float[Tensor, "views height width channels"],
+    scale: float,
+    view_scale: float,
+) -> Float[Tensor, "views height width channels"]:
+    """eps_hat = eps_uncond + s (eps_plain - eps_uncond) + s_view (eps_text - eps_plain).
+
+    With s_view = s this is `guided_noise`. A model that hardly minds the view word is told it louder, without all else
+    becoming louder too.
+
+    Args:
+        plain: the prediction for the prompt without its view word.
+        conditional: the prediction for the prompt with it.
+    """
+    return guided_noise(unconditional, plain, scale) + view_scale * (conditional - plain)
 
 
 def sds_gradient(

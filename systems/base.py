@@ -27,7 +27,7 @@ from core.types import Cameras, RenderOutput
 from renderers.backgrounds import FlatBackground
 from systems.random_streams import stream
 from systems.rendering import joined
-from systems.views import Views, random_views, shown_views, spread_views
+from systems.views import USUAL_BINS, Views, random_views, shown_views, spread_views
 
 #: Views that validation looks at.
 N_VALIDATION_VIEWS = 4
@@ -120,16 +120,24 @@ class LightningSystem(System, LightningModule):
         step = self.global_step
         rng = stream(self.seed, "training", step, self.device)
         self.renderer.prepare(self.geometry, step, rng)
-        cameras = self.training_cameras(rng)
+        cameras = self.training_cameras(step, rng)
         terms, metrics = self.losses(cameras, step, rng)
         loss = torch.stack([self.weight(name, step) * term for name, term in terms.items()]).sum()
         shown = {f"loss/{name}": term.detach() for name, term in terms.items()} | metrics
         # The callbacks get the numbers with the step's outputs: Lightning's own log would take a tenth of a small step.
         return {"loss": loss, "numbers": {"loss": loss.detach(), **shown}}
 
-    def training_cameras(self, rng: torch.Generator) -> Cameras:
+    def training_cameras(self, step: int, rng: torch.Generator) -> Cameras:
         """The views of one step."""
-        return random_views(self.views, self._latent_size, rng, self.guidance.known_cameras)
+        world = self.guidance.world
+        return random_views(
+            self.views,
+            self._latent_size,
+            rng,
+            self.guidance.known_cameras,
+            self.views.spread.at(step, self.total_steps),
+            world.view_bins if world else USUAL_BINS,
+        )
 
     def weight(self, term: str, step: int) -> float:
         """The weight of a loss term at a step, as the recipe schedules it."""

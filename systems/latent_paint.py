@@ -85,10 +85,10 @@ class LatentPaint(LightningSystem, name="latent-paint"):
         if self.config.pool_size and isinstance(renderer, MeshRenderer) and isinstance(surface, TexturedSurface):
             renderer.pool.draw_ahead(surface, self._pool())
 
-    def training_cameras(self, rng: Generator) -> Cameras:
+    def training_cameras(self, step: int, rng: Generator) -> Cameras:
         """Cameras of the pool, each from a sector of its own, so that every step sees all sides."""
         if not self.config.pool_size:
-            return super().training_cameras(rng)
+            return super().training_cameras(step, rng)
         pool, n_views = self._pool(), self.views.n_views
         if self.guidance.known_cameras is not None:
             return pool.chosen(torch.randint(len(pool), (n_views,), generator=rng, device=rng.device))

@@ -7,21 +7,23 @@ stratified, so that no step sees one side only.
 
 import dataclasses
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.cameras import STEEPEST_DEG, orbit_cameras
+from core.cameras import STEEPEST_DEG, ViewBins, orbit_cameras
 from core.errors import UserError, require
+from core.schedule import Schedule
 from core.types import Cameras
 from core.world import World
 
 Range = tuple[float, float]
 GOLDEN_ANGLE_DEG = 180 * (3 - 5**0.5)
 RANGES = ("elevation_deg", "radius", "fovy_deg")
+USUAL_BINS = ViewBins()
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,10 @@ class Views:
     """Elevations are drawn uniformly over the sphere's surface, or uniformly in degrees (more views from the poles)."""
     n_views: int = 4
     """Views of one training step."""
+    spread: Schedule = field(default_factory=lambda: Schedule.constant(1.0))
+    """Share of the ranges, and of what a view word covers, that training views fill around its middle; 1 is all of it.
+    A denoiser takes "front view" for the view from straight ahead at a middling height and distance: asked at the edges
+    of the word, it pulls the object askew, from each edge another way."""
     shown_elevation_deg: float = 20.0
     """Elevation of previews and turntables."""
 
@@ -51,6 +57,8 @@ class Views:
         require(self.radius[0] > 0, f"radius: above 0, got {self.radius[0]:g}")
         require(self.fovy_deg[0] > 0 and self.fovy_deg[1] < 180, "fovy_deg: between 0 and 180")
         require(self.n_views >= 1, f"n_views: at least 1, got {self.n_views}")
+        shares = [value for _, value in self.spread.points]
+        require(all(0 <= share <= 1 for share in shares), f"spread: a share from 0 to 1, got {shares}")
 
     def settled(self, world: World | None, known: Cameras | None) -> "Views":
         """These settings with the ranges that hold: known cameras' before the model's before the recipe's.
@@ -72,20 +80,35 @@ class Views:
         return dataclasses.replace(self, **{name: getattr(world, name) for name in RANGES})
 
 
-def random_views(views: Views, size: int, rng: torch.Generator, known: Cameras | None = None) -> Cameras:
+def random_views(
+    views: Views,
+    size: int,
+    rng: torch.Generator,
+    known: Cameras | None = None,
+    spread: float = 1.0,
+    bins: ViewBins = USUAL_BINS,
+) -> Cameras:
     """Cameras of one training step, in pictures of size x size.
 
     Args:
         known: the only cameras to choose from, where guidance knows no others.
+        spread: of `Views.spread`, at this step.
+        bins: where the words for views begin and end.
     """
     if known is not None:
         chosen = torch.randint(len(known), (views.n_views,), generator=rng, device=rng.device)
         return known.to(rng.device).resized(size, size).chosen(chosen)
     share = torch.rand(4, views.n_views, generator=rng, device=rng.device)
     strata = torch.arange(views.n_views, device=rng.device)
+    elevation_deg = _elevations(views, share[0])
+    azimuth_deg = 360 * (strata + share[1]) / views.n_views - 180
+    if spread != 1:
+        azimuth_deg = _drawn(azimuth_deg, _middle_azimuths(azimuth_deg, bins), spread)
+        elevation_deg = _drawn(elevation_deg, _middle_elevations(elevation_deg, views, bins), spread)
+        share = _drawn(share, 0.5, spread)
     return orbit_cameras(
-        elevation_deg=_elevations(views, share[0]),
-        azimuth_deg=360 * (strata + share[1]) / views.n_views - 180,
+        elevation_deg=elevation_deg,
+        azimuth_deg=azimuth_deg,
         radius=_between(views.radius, share[2]),
         fovy_deg=_between(views.fovy_deg, share[3]),
         height=size,
@@ -125,6 +148,28 @@ def spread_views(views: Views, n_views: int, size: int, device: torch.device | s
         height=size,
         width=size,
     )
+
+
+def _drawn(value: Tensor, middle: Tensor | float, spread: float) -> Tensor:
+    return middle + spread * (value - middle)
+
+
+def _middle_azimuths(azimuth_deg: Float[Tensor, "views"], bins: ViewBins) -> Float[Tensor, "views"]:
+    """The middle of what each azimuth's word covers: 0 for front, +-180 for back, +-90 for the sides."""
+    from_front = azimuth_deg.abs()
+    middle = torch.full_like(azimuth_deg, 90.0)
+    middle[from_front <= bins.front_half_width_deg] = 0.0
+    middle[from_front >= 180 - bins.front_half_width_deg] = 180.0
+    return middle.copysign(azimuth_deg)
+
+
+def _middle_elevations(elevation_deg: Float[Tensor, "views"], views: Views, bins: ViewBins) -> Float[Tensor, "views"]:
+    """Likewise for elevations, of the part of each word that the range leaves."""
+    low, high = views.elevation_deg
+    middle = torch.full_like(elevation_deg, (max(low, bins.bottom_deg) + min(high, bins.overhead_deg)) / 2)
+    middle[elevation_deg >= bins.overhead_deg] = (max(low, bins.overhead_deg) + high) / 2
+    middle[elevation_deg <= bins.bottom_deg] = (low + min(high, bins.bottom_deg)) / 2
+    return middle
 
 
 def _elevations(views: Views, share: Float[Tensor, "views"]) -> Float[Tensor, "views"]:

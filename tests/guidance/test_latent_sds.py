@@ -37,7 +37,8 @@ def _guidance(folder: Path, prompt: str = "a red mushroom", **settings: object) 
 
 @pytest.mark.parametrize("family", ["epsilon", "v_prediction", "flow"])
 def test_gradient_is_the_formula_written_out(family: str, tiny_model: Callable[..., Path]):
-    guidance = _guidance(tiny_model(family), "red", guidance_scale=7.0, max_noise=Schedule.constant(0.9))
+    ceiling = Schedule.constant(0.9)
+    guidance = _guidance(tiny_model(family), "red", guidance_scale=7.0, max_noise=ceiling, weights="float32")
     latents, cameras = _latents(2), _cameras([0, 80], [180, 0])
     output = guidance(latents, cameras, 5, 10, torch.Generator().manual_seed(11))
     (seen,) = torch.autograd.grad(output.loss, latents)
@@ -54,6 +55,23 @@ def test_gradient_is_the_formula_written_out(family: str, tiny_model: Callable[.
         predicted = unconditional + 7 * (conditional - unconditional)
         expected = sigma**2 * (predicted - noise[i]) / (2 * 8 * 8)
         torch.testing.assert_close(seen[i], expected, rtol=1e-3, atol=1e-5)
+
+
+def test_the_view_word_has_a_scale_of_its_own(tiny_model: Callable[..., Path]):
+    """g is linear in s_view, equals the usual one at s_view = s, and forgets the view word at s_view = 0."""
+    latents, cameras = _latents(2), _cameras([0, 80], [180, 0])
+
+    def gradient(**settings: object) -> torch.Tensor:
+        guidance = _guidance(tiny_model(), "red", guidance_scale=7.0, weights="float32", **settings)
+        loss = guidance(latents, cameras, 5, 10, torch.Generator().manual_seed(11)).loss
+        return torch.autograd.grad(loss, latents)[0]
+
+    usual, same, none, more = (gradient(view_guidance_scale=scale) for scale in (None, 7.0, 0.0, 21.0))
+    wordless = gradient(view_dependent=False)
+    torch.testing.assert_close(same, usual, rtol=1e-3, atol=1e-6)
+    torch.testing.assert_close(none, wordless, rtol=1e-3, atol=1e-6)
+    torch.testing.assert_close(more - none, 3 * (usual - none), rtol=1e-2, atol=1e-5)
+    assert (more - usual).norm() > 1e-3 * usual.norm()
 
 
 def test_noise_ceiling_follows_its_schedule(tiny_model: Callable[..., Path]):
@@ -133,5 +151,32 @@ def test_forward_before_prepare_is_a_clear_fault(tiny_model: Callable[..., Path]
 def test_settings_out_of_range_are_refused():
     with pytest.raises(UserError, match="guidance_scale: at least 0, got -1"):
         LatentSDS.Config(model="toybox", guidance_scale=-1.0)
+    with pytest.raises(UserError, match="view_guidance_scale: at least 0, got -1"):
+        LatentSDS.Config(model="toybox", view_guidance_scale=-1.0)
+    with pytest.raises(UserError, match="view_guidance_scale: needs view_dependent, which is off"):
+        LatentSDS.Config(model="toybox", view_guidance_scale=5.0, view_dependent=False)
     with pytest.raises(UserError, match="max_noise: a share from 0 to 1"):
         LatentSDS.Config(model="toybox", max_noise=Schedule.constant(980.0))
+
+
+@pytest.mark.parametrize(
+    ("known", "expected"),
+    [
+        ({"avx512_bf16": True, "amx_bf16": False}, torch.bfloat16),
+        ({"avx512_bf16": False, "amx_bf16": True}, torch.bfloat16),
+        ({"avx512_bf16": False, "amx_bf16": False}, torch.float32),
+        ({}, torch.float32),
+    ],
+)
+def test_weights_on_a_cpu_are_bfloat16_where_it_computes_that(
+    known: dict[str, bool], expected: torch.dtype, tiny_model: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known)
+    guidance = _guidance(tiny_model())
+    assert next(guidance.model._networks[0].parameters()).dtype == expected
+    assert next(guidance.model.autoencoder._networks[0].parameters()).dtype == torch.float32, "pictures keep shades"
+
+
+def test_a_torch_that_cannot_tell_computes_in_float32(tiny_model: Callable[..., Path], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    assert next(_guidance(tiny_model()).model._networks[0].parameters()).dtype == torch.float32

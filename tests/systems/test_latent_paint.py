@@ -61,7 +61,7 @@ def test_the_background_never_gets_into_the_texture(ball: Path):
 def test_each_step_sees_every_side_of_the_pool(ball: Path):
     views = Views(elevation_deg=(-60.0, 60.0), radius=(1.5, 1.5), fovy_deg=(45.0, 45.0), n_views=4)
     system = fitting_paint(ball, 3, cameras=views)
-    drawn = [system.training_cameras(stream(0, "training", step)) for step in range(100)]
+    drawn = [system.training_cameras(step, stream(0, "training", step)) for step in range(100)]
     for cameras in drawn:
         quadrants = ((cameras.azimuth_deg + 180) / 90).floor().tolist()
         assert quadrants == [0, 1, 2, 3]
@@ -71,7 +71,7 @@ def test_each_step_sees_every_side_of_the_pool(ball: Path):
 
 def test_without_a_pool_every_step_has_new_views(ball: Path):
     system = fitting_paint(ball, 3, pool_size=0)
-    drawn = [system.training_cameras(stream(0, "training", step)) for step in range(20)]
+    drawn = [system.training_cameras(step, stream(0, "training", step)) for step in range(20)]
     assert len({tuple(row) for cameras in drawn for row in cameras.c2w.flatten(1).tolist()}) == 40
 
 

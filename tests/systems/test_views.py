@@ -5,8 +5,9 @@ import math
 import pytest
 import torch
 
-from core.cameras import ViewBins
+from core.cameras import ViewBins, view_names
 from core.errors import UserError
+from core.schedule import Schedule
 from core.types import Cameras
 from core.world import World
 from systems.random_streams import stream
@@ -109,3 +110,31 @@ def test_spread_views_leave_no_large_gap():
 def test_nonsense_is_refused(settings: dict, complaint: str):
     with pytest.raises(UserError, match=complaint):
         Views(**settings)
+
+
+def test_a_spread_below_one_draws_views_to_the_middle_of_their_word():
+    views = Views(elevation_deg=(-45.0, 85.0), radius=(1.4, 1.8), fovy_deg=(42.0, 52.0), n_views=16)
+    bins = ViewBins(overhead_deg=60.0, bottom_deg=-30.0, front_half_width_deg=35.0)
+    middles = {"front": (0.0, 15.0), "side": (90.0, 15.0), "back": (180.0, 15.0), "overhead": (None, 72.5)}
+    middles["bottom"] = (None, -37.5)
+    for step in range(50):
+        whole, narrow, point = (
+            random_views(views, 4, stream(0, "training", step), None, spread, bins) for spread in (1.0, 0.25, 0.0)
+        )
+        words = view_names(whole, bins)
+        assert view_names(narrow, bins) == words, "no view changes its word"
+        assert view_names(point, bins) == words
+        for i, word in enumerate(words):
+            azimuth, elevation = middles[word]
+            assert float(point.elevation_deg[i]) == pytest.approx(elevation)
+            if azimuth is not None:
+                assert float(point.azimuth_deg[i].abs()) == pytest.approx(azimuth)
+        for name in ("elevation_deg", "azimuth_deg", "fovy_deg"):
+            moved = getattr(point, name) + 0.25 * (getattr(whole, name) - getattr(point, name))
+            torch.testing.assert_close(getattr(narrow, name), moved, atol=1e-3, rtol=0)
+        assert float(point.c2w[:, :3, 3].norm(dim=-1).std()) < 1e-5
+
+
+def test_a_spread_is_a_share():
+    with pytest.raises(UserError, match=r"spread: a share from 0 to 1, got \[1.5\]"):
+        Views(spread=Schedule.constant(1.5))
