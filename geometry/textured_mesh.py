@@ -18,7 +18,7 @@ from core.kinds import TexturedSurface
 from geometry.mesh import TriangleMesh
 from geometry.mip_texture import look_up
 from geometry.placement import Placement, placed
-from geometry.surface_file import SurfaceFile, read_surface, same_positions
+from geometry.surface_file import SurfaceFile, read_surface
 from geometry.unwrap import unwrap
 from geometry.uv_check import uv_fault
 
@@ -74,7 +74,7 @@ class TexturedMesh(TexturedSurface, name="textured-mesh"):
         self.config = config
         self.n_channels = n_channels
         self.file = read_surface(config.path)
-        corner_uv, self.uses_own_uv = settled_uv(self.file, config)
+        corner_uv = settled_uv(self.file, config)
         seen = _seen_vertices(self.file, config)
         self.register_buffer("vertices", torch.from_numpy(seen).float(), persistent=False)
         self.register_buffer("faces", torch.from_numpy(self.file.faces), persistent=False)
@@ -82,6 +82,15 @@ class TexturedMesh(TexturedSurface, name="textured-mesh"):
         self.register_buffer("corner_uv", torch.from_numpy(corner_uv).float())
         self.register_buffer("is_started", torch.tensor(False))
         self.texture = nn.Parameter(torch.zeros(config.texture_size, config.texture_size, n_channels))
+
+    @property
+    def uses_own_uv(self) -> bool:
+        """Whether the texture lies where the file's own coordinates say.
+
+        Asked of the coordinates themselves, since a checkpoint or another painting brings its own along.
+        """
+        own = self.file.corner_uv
+        return own is not None and torch.equal(self.corner_uv.cpu(), torch.from_numpy(own).float())
 
     def forward(
         self, uv: Float[Tensor, "points 2"], footprint: Float[Tensor, "points"]
@@ -109,8 +118,8 @@ class TexturedMesh(TexturedSurface, name="textured-mesh"):
         return [{"params": [self.texture], "lr": self.config.learning_rate}]
 
 
-def settled_uv(file: SurfaceFile, config: TexturedMesh.Config) -> tuple[Float[np.ndarray, "faces 3 2"], bool]:
-    """Texture coordinates of the faces' corners (v upward), and whether they are the file's own.
+def settled_uv(file: SurfaceFile, config: TexturedMesh.Config) -> Float[np.ndarray, "faces 3 2"]:
+    """Texture coordinates of the faces' corners, v upward: the file's own or a new atlas's.
 
     Raises:
         UserError: the file's own were asked for and cannot be used.
@@ -121,18 +130,19 @@ def settled_uv(file: SurfaceFile, config: TexturedMesh.Config) -> tuple[Float[np
     if config.uv == "own" and fault is not None:
         raise UserError(f"{file.path}: {fault}; give system.geometry.uv=auto to have it unwrapped")
     if config.uv != "atlas" and fault is None and own is not None:
-        return own, True
+        return own
     log.info("%s: %s; it is unwrapped", file.path, fault or "a new atlas is wanted")
-    return _atlas_uv(file, config), False
+    return _atlas_uv(file, config)
 
 
 def _atlas_uv(file: SurfaceFile, config: TexturedMesh.Config) -> Float[np.ndarray, "faces 3 2"]:
-    faces = same_positions(file)
-    positions = np.unique(file.vertices, axis=0)
+    # One vertex for each position, of those that faces use: the others may hold anything, even no numbers.
+    used, corner = np.unique(file.faces, return_inverse=True)
+    positions, number = np.unique(file.vertices[used], axis=0, return_inverse=True)
     try:
         atlas = unwrap(
             positions,
-            faces,
+            number.reshape(-1)[corner.reshape(-1, 3)],
             config.texture_size,
             padding=2,
             max_faces=config.max_faces,

@@ -23,6 +23,9 @@ from core.errors import UserError, require
 CHILD = Path(__file__).with_name("unwrap_child.py")
 #: Seconds between two looks at the child.
 POLL_SECONDS = 0.2
+#: Largest side of the bounding box in which xatlas sees every mesh: its tolerances are absolute numbers, below which a
+#: face or a chart counts as nothing.
+SEEN_EXTENT = 100.0
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,8 @@ def unwrap(
 ) -> Atlas:
     """Cut a surface into charts and pack them without overlaps.
 
+    Where the mesh lies and what its unit is make no difference.
+
     Args:
         resolution: wanted height and width of the texture, in texels.
         padding: texels between charts, so that a filtered look into one never meets another.
@@ -67,6 +72,7 @@ def unwrap(
         raise UserError(
             f"unwrap: {len(faces):,} faces, at most {max_faces:,} can be unwrapped in reasonable time; simplify first"
         )
+    vertices = _brought_near(vertices, faces)
     _check(vertices, faces)
     start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="unwrap-") as folder:
@@ -90,12 +96,25 @@ def unwrap(
     )
 
 
+def _brought_near(
+    vertices: Float[np.ndarray, "vertices 3"], faces: Int[np.ndarray, "faces 3"]
+) -> Float[np.ndarray, "vertices 3"]:
+    """The same shape around the origin, its box SEEN_EXTENT wide, in float64: float32 is too coarse far away."""
+    used = vertices[faces.reshape(-1)].astype(np.float64)
+    if not used.size or not np.isfinite(used).all():
+        return vertices  # told by _check
+    low, high = used.min(axis=0), used.max(axis=0)
+    widest = float((high - low).max())
+    near = vertices.astype(np.float64) - (low / 2 + high / 2)
+    return near * (SEEN_EXTENT / widest) if widest > 0 else near
+
+
 def _check(vertices: Float[np.ndarray, "vertices 3"], faces: Int[np.ndarray, "faces 3"]) -> None:
     if len(faces) == 0:
         raise UserError("unwrap: the mesh has no faces")
     if not np.isfinite(vertices).all():
         raise UserError("unwrap: the mesh has vertices that are no numbers (NaN or infinite)")
-    a, b, c = vertices[faces].astype(np.float64).transpose(1, 0, 2)
+    a, b, c = vertices[faces].transpose(1, 0, 2)
     if not np.cross(b - a, c - a).any():
         raise UserError("unwrap: none of the mesh's faces has an area")
 

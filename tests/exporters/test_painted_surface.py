@@ -10,6 +10,7 @@ from exporters.painted_surface import corner_normals, creased_normals, looks_awa
 from geometry.surface_file import same_positions
 from geometry.textured_mesh import TexturedMesh
 from systems.views import Views, spread_views
+from tests.geometry.test_textured_mesh import sheet
 
 
 def made(path: Path) -> TexturedMesh:
@@ -40,6 +41,18 @@ def test_an_atlas_doubles_vertices_along_its_seams_alone(tmp_path: Path):
     np.testing.assert_array_equal(written.uv[written.faces], surface.corner_uv.numpy())
     assert 162 <= len(written.vertices) < 2 * 162
     assert written.faces[0].tolist() == [0, 1, 2], "numbered in the order of the corners"
+
+
+def test_coordinates_that_a_checkpoint_brought_are_written_with_its_texture(tmp_path: Path):
+    """Painted on an atlas, gone on with by a recipe that would have kept the file's own coordinates."""
+    path = sheet(tmp_path / "a.obj")
+    first, second = (Choice.of(TexturedMesh, path=path, texture_size=32, uv=uv).build(3) for uv in ("atlas", "auto"))
+    own = written_mesh(second)
+    np.testing.assert_array_equal(own.uv, second.file.uv)
+    second.load_state_dict(first.state_dict())
+    written = written_mesh(second)
+    np.testing.assert_array_equal(written.uv[written.faces], first.corner_uv.numpy())
+    assert not np.array_equal(written.uv[written.faces], own.uv[own.faces])
 
 
 def test_faces_turned_over_are_found(tmp_path: Path):

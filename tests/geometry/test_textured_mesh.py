@@ -27,6 +27,15 @@ def sheet(path: Path, uv_scale: float = 1.0) -> Path:
     return path
 
 
+def bad_sheet(path: Path, bad_vertex: bool = False, bad_place: bool = False) -> Path:
+    """The sheet with a vertex that no face uses, or a place in the texture that a face does use, which is no number."""
+    lines = sheet(path).read_text().splitlines()
+    if bad_place:
+        lines[next(i for i, line in enumerate(lines) if line.startswith("vt"))] = "vt nan 0.5"
+    path.write_text("\n".join([*lines, *(["v nan nan nan"] if bad_vertex else [])]))
+    return path
+
+
 def made(path: Path, **settings: object) -> TexturedMesh:
     """The part as a recipe would build it, with four channels."""
     return TexturedMesh(TexturedMesh.Config(path=path, texture_size=32, **settings), 4)  # pyright: ignore[reportArgumentType]
@@ -52,6 +61,57 @@ def test_useless_coordinates_are_replaced_and_the_reason_told(
     assert "it is unwrapped" in caplog.text
     with pytest.raises(UserError, match=rf"a\.obj: .*{reason}.*; give system\.geometry\.uv=auto to have it unwrapped"):
         made(path, uv="own")
+
+
+def test_a_mesh_without_coordinates_is_unwrapped_and_the_reason_told(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    trimesh.creation.box().export(tmp_path / "a.stl")
+    with caplog.at_level(logging.INFO):
+        assert not made(tmp_path / "a.stl").uses_own_uv
+    assert "a.stl: it has no texture coordinates; it is unwrapped" in caplog.text
+    complaint = r"a\.stl: it has no texture coordinates; give system\.geometry\.uv=auto to have it unwrapped"
+    with pytest.raises(UserError, match=complaint):
+        made(tmp_path / "a.stl", uv="own")
+
+
+def test_coordinates_that_are_no_numbers_are_replaced_and_the_reason_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    path = bad_sheet(tmp_path / "a.obj", bad_place=True)
+    with caplog.at_level(logging.INFO):
+        surface = made(path)
+    assert not surface.uses_own_uv
+    assert bool(surface.corner_uv.isfinite().all())
+    fault = "a.obj: 1 faces have texture coordinates that are no numbers"
+    assert f"{fault}; it is unwrapped" in caplog.text
+    with pytest.raises(UserError, match=f"{fault}; give system.geometry.uv=auto"):
+        made(path, uv="own")
+
+
+def test_a_vertex_that_no_face_uses_may_hold_anything(tmp_path: Path):
+    surface = made(bad_sheet(tmp_path / "a.obj", bad_vertex=True), uv="atlas")
+    assert bool(surface.corner_uv.isfinite().all())
+    assert surface.texture.shape == (32, 32, 4)
+    assert float(surface.vertices[surface.faces].norm(dim=-1).max()) == pytest.approx(0.7, abs=1e-5)
+
+
+@pytest.mark.parametrize("scale", [2.0**-14, 2.0**14])
+def test_the_unit_of_a_mesh_makes_no_difference_to_its_atlas(tmp_path: Path, scale: float):
+    """Powers of 2, which round nothing."""
+    ball = trimesh.creation.icosphere(subdivisions=2)
+    ball.export(tmp_path / "ball.ply")
+    ball.apply_scale(scale)
+    ball.export(tmp_path / "other.ply")
+    assert torch.equal(made(tmp_path / "ball.ply").corner_uv, made(tmp_path / "other.ply").corner_uv)
+
+
+@pytest.mark.parametrize(("first", "second", "own"), [("atlas", "auto", False), ("auto", "atlas", True)])
+def test_whose_coordinates_these_are_is_asked_of_themselves(tmp_path: Path, first: str, second: str, own: bool):
+    """A checkpoint brings its coordinates along, whatever the recipe would have settled on."""
+    path = sheet(tmp_path / "a.obj")
+    surface = made(path, uv=second)
+    assert surface.uses_own_uv is not own
+    surface.load_state_dict(made(path, uv=first).state_dict())
+    assert surface.uses_own_uv is own
 
 
 def test_a_new_atlas_has_no_overlaps_and_leaves_the_mesh_alone(tmp_path: Path):

@@ -53,6 +53,35 @@ def test_the_same_mesh_gives_the_same_atlas() -> None:
     assert np.array_equal(first.vertex_map, second.vertex_map)
 
 
+def _used_share(atlas: Atlas) -> float:
+    """The charts' share of the texture, by the sum of their faces' areas."""
+    a, b, c = atlas.uv[atlas.faces].astype(np.float64).transpose(1, 0, 2)
+    return float(np.abs(_cross(b - a, c - a)).sum() / 2)
+
+
+@pytest.mark.parametrize(("radius", "away"), [(1e-4, 0.0), (1e-3, 50.0), (1e4, 0.0), (1.0, 1e9)])
+def test_neither_the_unit_nor_the_place_of_a_mesh_makes_a_difference(radius: float, away: float) -> None:
+    ball = trimesh.creation.icosphere(subdivisions=2)
+    # Bumps leave no symmetry, whose ties the rounding of other numbers would decide otherwise.
+    bumps = np.random.default_rng(0).uniform(0.9, 1.0, (len(ball.vertices), 1))
+    vertices, faces = np.asarray(ball.vertices * bumps, np.float64), np.asarray(ball.faces, np.int64)
+    plain, other = unwrap(vertices, faces, SIZE), unwrap(radius * vertices + away, faces, SIZE)
+    assert other.n_charts == plain.n_charts
+    assert _used_share(other) == pytest.approx(_used_share(plain), rel=0.02)
+    assert _used_share(plain) > 0.4
+
+
+def test_a_detail_has_its_place_beside_a_body_two_thousand_times_its_size() -> None:
+    """xatlas lets faces that are small by its absolute measure share one point of the texture."""
+    body, detail = trimesh.creation.box(), trimesh.creation.icosphere(subdivisions=2, radius=2.5e-4)
+    detail.apply_translation([1.0, 0.0, 0.0])
+    both = trimesh.util.concatenate([body, detail])
+    assert isinstance(both, trimesh.Trimesh)
+    atlas = unwrap(*_arrays(both), SIZE)
+    a, b, c = atlas.uv[atlas.faces[len(body.faces) :]].astype(np.float64).transpose(1, 0, 2)
+    assert np.all(_cross(b - a, c - a) != 0)
+
+
 def test_faces_without_area_are_kept() -> None:
     vertices, faces = _arrays(trimesh.creation.box())
     faces = np.vstack([faces, [[0, 0, 1], [2, 2, 2]]])
