@@ -123,24 +123,39 @@ def _read_json(name: str, address: str, file_name: str) -> dict[str, Any]:
 
 
 def _download(name: str, hub_id: str, file_name: str) -> Path:
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
+    from huggingface_hub.errors import (
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+        OfflineModeIsEnabled,
+        RepositoryNotFoundError,
+    )
 
     log.info("model '%s': reading %s from huggingface.co or its local cache", name, file_name)
     try:
+        if not isinstance(try_to_load_from_cache(hub_id, file_name), str):
+            # Asked once: the download itself asks six times, for 25 s, before it says that nobody answers.
+            get_hf_file_metadata(hf_hub_url(hub_id, file_name))
         return Path(hf_hub_download(hub_id, file_name))
     except RepositoryNotFoundError as error:
         raise UserError(
             f"model '{name}': no such folder here and no such public model on huggingface.co (a gated one needs "
             "`hf auth login`)"
         ) from error
-    except LocalEntryNotFoundError as error:
-        raise UserError(
-            f"model '{name}': no such folder here, not in the local cache, and huggingface.co cannot be reached. "
-            "Use `system.guidance.model=toybox`, a folder, or download it where there is a network"
-        ) from error
+    except (LocalEntryNotFoundError, OfflineModeIsEnabled) as error:
+        raise _unreachable(name, error) from error
     except (HfHubHTTPError, OSError) as error:
         raise UserError(f"model '{name}': huggingface.co: {_first_line(error)}") from error
+    except Exception as error:  # of the HTTP library below, whose name changes with its releases; a broken proxy's URL
+        raise _unreachable(name, error) from error
+
+
+def _unreachable(name: str, error: Exception) -> UserError:
+    return UserError(
+        f"model '{name}': no such folder here, not in the local cache, and huggingface.co cannot be reached "
+        f"({_first_line(error).rstrip('.')}). Use `system.guidance.model=toybox`, a folder, or download it where there "
+        "is a network"
+    )
 
 
 def _without_progress_bars() -> None:

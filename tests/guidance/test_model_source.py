@@ -1,11 +1,12 @@
 """Where models come from, and the errors of those that do not."""
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from huggingface_hub.errors import LocalEntryNotFoundError
+from huggingface_hub import close_session
 
 from core.errors import UserError
 from guidance import model_source
@@ -41,13 +42,42 @@ def test_a_broken_index(tmp_path: Path):
         find_model(str(tmp_path))
 
 
-def test_no_network(monkeypatch: pytest.MonkeyPatch):
-    def unreachable(*_: object) -> str:
-        raise LocalEntryNotFoundError("offline")
+@pytest.mark.parametrize("proxy", ["http://localhost:9", "foo://x", "http://[::"])
+def test_no_network_or_a_broken_proxy_is_told_at_once(
+    proxy: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, proxy)
+    close_session()  # the one kept from before has another proxy
+    start = time.monotonic()
+    try:
+        with pytest.raises(
+            UserError, match=r"cannot be reached \(.+\)\. Use `system\.guidance\.model=toybox`"
+        ) as caught:
+            find_model("somebody/some-model")
+    finally:
+        close_session()
+    assert len(str(caught.value).splitlines()) == 1
+    assert time.monotonic() - start < 10  # the library's own retries alone take 23 s
 
-    monkeypatch.setattr("huggingface_hub.hf_hub_download", unreachable)
-    with pytest.raises(UserError, match=r"huggingface\.co cannot be reached\. Use `system\.guidance\.model=toybox`"):
+
+def test_offline_mode_and_an_empty_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(UserError, match=r"not in the local cache, and huggingface\.co cannot be reached"):
         find_model("somebody/some-model")
+
+
+def test_a_cached_model_needs_no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    snapshot = tmp_path / "models--somebody--some-model" / "snapshots" / ("0" * 40)
+    snapshot.mkdir(parents=True)
+    (snapshot / "model_index.json").write_text('{"vae": ["diffusers", "AutoencoderKL"]}')
+    (snapshot.parents[1] / "refs").mkdir()
+    (snapshot.parents[1] / "refs" / "main").write_text("0" * 40)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    assert find_model("somebody/some-model").has("vae")
 
 
 @pytest.mark.parametrize("part", ["vae", "unet", "text_encoder", "tokenizer"])
