@@ -1,6 +1,7 @@
 """View-dependent prompts: one text per view word, and a warning for words that a small model has never seen."""
 
 import re
+import unicodedata
 from collections.abc import Callable, Collection, Sequence
 
 from core.errors import nearest_word
@@ -44,9 +45,10 @@ def _last_that_fits(cuts: list[int], prompt: str, ending: str, fits: Callable[[s
 
 
 def unknown_words(prompt: str, vocabulary: Collection[str]) -> list[str]:
-    """The prompt's words, in order and once each, that a model of small vocabulary was not trained with."""
+    """The prompt's words and emoji, in order and once each, that a model of small vocabulary was not trained with."""
     known = {word.lower() for word in vocabulary}
-    words = dict.fromkeys(re.findall(r"\w+(?:[-']\w+)*", prompt.lower()))
+    found = re.findall(r"\w+(?:[-']\w+)*|[^\w\s]+", prompt.lower())
+    words = dict.fromkeys(word for word in map(_without_punctuation, found) if _says_something(word))
     return [word for word in words if word not in known and not all(part in known for part in word.split("-"))]
 
 
@@ -59,8 +61,21 @@ def vocabulary_warning(prompt: str, vocabulary: Collection[str], model: str) -> 
     for word in unknown:
         near = nearest_word(word, sorted(vocabulary))
         named.append(f"'{word}' (nearest: '{near}')" if near else f"'{word}'")
+    words = sorted(filter(_says_something, vocabulary))
     return (
         f"{model}: this small model does not know {', '.join(named)} and may ignore it. "
-        f"It knows: {', '.join(sorted(vocabulary))}. For any other words use Stable Diffusion: "
+        f"It knows: {', '.join(words)}. For any other words use Stable Diffusion: "
         "--config configs/latent-nerf-sd.yaml"
     )
+
+
+def _without_punctuation(word: str) -> str:
+    """Emoji run together with commas and dots alone; a word's own dashes and apostrophes stay."""
+    if any(sign.isalnum() for sign in word):
+        return word
+    return "".join(sign for sign in word if not unicodedata.category(sign).startswith("P"))
+
+
+def _says_something(word: str) -> bool:
+    """Whether it is a word or an emoji; punctuation, arithmetic signs and lone accents say nothing to name."""
+    return any(sign.isalnum() or unicodedata.category(sign) == "So" for sign in word)

@@ -37,6 +37,26 @@ def test_unknown_words_once_each_in_order():
     assert unknown_words("A Red DRAGON on a mushroom-chair, dragon's egg", TOYS) == ["dragon", "on", "dragon's", "egg"]
 
 
+@pytest.mark.parametrize(
+    ("prompt", "unknown"),
+    [
+        ("a red mushroom 🍄", ["🍄"]),
+        ("🍄, red 🍄!", ["🍄"]),
+        ("a ☔️chair... 👨‍👩‍👧", ["☔️", "👨‍👩‍👧"]),
+        ("a red, blue (chair) + 'mushroom' - #!", []),
+        ("a cafe\u0301", ["cafe"]),  # an accent of its own is no word
+    ],
+)
+def test_an_emoji_is_a_word_and_punctuation_is_none(prompt: str, unknown: list[str]):
+    assert unknown_words(prompt, TOYS) == unknown
+
+
+def test_the_warning_lists_words_without_punctuation():
+    warning = vocabulary_warning("a 🍄", (",", "'", "red", "a"), "toybox")
+    assert warning is not None
+    assert "does not know '🍄' and may ignore it. It knows: a, red. For" in warning
+
+
 def test_the_warning_names_words_neighbours_and_the_way_out():
     warning = vocabulary_warning("a red mushrom xyzzy", TOYS, "toybox")
     assert warning is not None
