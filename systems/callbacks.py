@@ -1,5 +1,6 @@
 """What happens beside the training: previews, checkpoints, and the log of numbers. None of it draws from its chance."""
 
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -24,18 +25,33 @@ def save_checkpoint(trainer: Trainer, run_folder: Path) -> Path:
 
 
 class Checkpoints(Callback):
-    """A checkpoint every so many steps and at the end."""
+    """A checkpoint every so many steps and at the end; never of a training whose loss is no number any more."""
 
     def __init__(self, run_folder: Path, every: int) -> None:
         self.run_folder, self.every = run_folder, every
+        self._loss: torch.Tensor | None = None
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
-        """Save when the time has come."""
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *_: Any) -> None:
+        """Save when the time has come.
+
+        Raises:
+            UserError: the loss is no longer a number; the former checkpoint stays.
+        """
+        self._loss = outputs["loss"]
         if is_due(trainer.global_step, self.every):
-            save_checkpoint(trainer, self.run_folder)
+            self._save(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save what was reached."""
+        """Save what was reached.
+
+        Raises:
+            UserError: likewise.
+        """
+        self._save(trainer)
+
+    def _save(self, trainer: Trainer) -> None:
+        if self._loss is not None:
+            _require_a_number(float(self._loss), trainer.global_step)
         save_checkpoint(trainer, self.run_folder)
 
 
@@ -56,7 +72,7 @@ class Previews(Callback):
 class MetricsLog(Callback):
     """Appends the numbers of every n-th step to metrics.csv and watches that the loss stays a number.
 
-    A column's name never changes once the file has begun; resuming appends.
+    A column's name never changes once the file has begun; resuming appends to the rows up to the checkpoint's step.
     """
 
     def __init__(self, run_folder: Path, every: int = 10) -> None:
@@ -64,8 +80,10 @@ class MetricsLog(Callback):
         self._began, self._first_step = 0.0, 0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clock."""
+        """Start the clock, and forget what a killed process wrote beyond its last checkpoint: it is done again."""
         self._began, self._first_step = time.monotonic(), trainer.global_step
+        if self.path.exists():
+            self._keep_rows(trainer.global_step)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *_: Any) -> None:
         """Write one line.
@@ -77,15 +95,17 @@ class MetricsLog(Callback):
         if not (is_due(step, self.every) or step == 1):
             return
         numbers = {name: float(value) for name, value in outputs["numbers"].items()}
-        if not torch.isfinite(torch.tensor(numbers["loss"])):
-            raise UserError(
-                f"step {step}: the loss is {numbers['loss']}. Lower system.guidance.guidance_scale or the learning "
-                "rates, or use trainer.precision=32-true",
-                exit_code=1,
-            )
+        _require_a_number(numbers["loss"], step)
         seconds = time.monotonic() - self._began
         speed = (step - self._first_step) / max(seconds, 1e-9)
         self._append({"step": step, "seconds": round(seconds, 3), "steps_per_second": round(speed, 3), **numbers})
+
+    def _keep_rows(self, last_step: int) -> None:
+        names, *rows = self.path.read_text(encoding="utf-8").splitlines() or [""]
+        kept = [row for row in rows if row.count(",") == names.count(",") and float(row.split(",")[0]) <= last_step]
+        if kept != rows:
+            with whole_file(self.path) as unfinished:
+                unfinished.write_text("\n".join([names, *kept, ""]), encoding="utf-8")
 
     def _append(self, row: dict[str, int | float]) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -94,6 +114,15 @@ class MetricsLog(Callback):
             if is_new:
                 file.write(",".join(row) + "\n")
             file.write(",".join(f"{value:.6g}" for value in row.values()) + "\n")
+
+
+def _require_a_number(loss: float, step: int) -> None:
+    if not math.isfinite(loss):
+        raise UserError(
+            f"step {step}: the loss is {loss}. Lower system.guidance.guidance_scale or the learning rates, or use "
+            "trainer.precision=32-true",
+            exit_code=1,
+        )
 
 
 def is_due(step: int, every: int) -> bool:

@@ -8,8 +8,9 @@ import torch
 from PIL import Image
 
 from core.errors import UserError
+from guidance.target_image import TargetImage
 from systems.callbacks import CHECKPOINT, Checkpoints, MetricsLog, Previews, is_due
-from tests.systems.small_systems import fitting_system, quiet_trainer
+from tests.systems.small_systems import ball_pictures, fitting_system, quiet_trainer
 
 
 def test_due_every_so_many_steps():
@@ -18,7 +19,7 @@ def test_due_every_so_many_steps():
 
 
 def test_a_training_leaves_previews_numbers_and_a_checkpoint(tmp_path: Path):
-    callbacks = [Previews(tmp_path, 2, 2), Checkpoints(tmp_path, 2), MetricsLog(tmp_path, every=2)]
+    callbacks = [MetricsLog(tmp_path, every=2), Checkpoints(tmp_path, 2), Previews(tmp_path, 2, 2)]
     quiet_trainer(5, callbacks).fit(fitting_system(5))
     assert sorted(path.name for path in (tmp_path / "previews").iterdir()) == ["step-000002.png", "step-000004.png"]
     with Image.open(tmp_path / "previews" / "step-000004.png") as sheet:
@@ -39,6 +40,36 @@ def test_resuming_appends_to_the_numbers(tmp_path: Path):
     resumed.fit(fitting_system(4), ckpt_path=tmp_path / CHECKPOINT, weights_only=True)
     lines = (tmp_path / "metrics.csv").read_text().splitlines()
     assert [line.split(",")[0] for line in lines] == ["step", "1", "2", "3", "4"]
+
+
+def test_rows_beyond_the_checkpoint_are_forgotten_when_it_is_resumed(tmp_path: Path):
+    """A process that was killed after its last checkpoint has written more, the last line torn."""
+    quiet_trainer(2, [Checkpoints(tmp_path, 0), MetricsLog(tmp_path, every=1)]).fit(fitting_system(4))
+    path = tmp_path / "metrics.csv"
+    whole = path.read_text()
+    last = whole.splitlines()[-1]
+    path.write_text(f"{whole}3{last[1:]}\n4{last[1:]}\n5,1.2")
+    resumed = quiet_trainer(4, [MetricsLog(tmp_path, every=1)])
+    resumed.fit(fitting_system(4), ckpt_path=tmp_path / CHECKPOINT, weights_only=True)
+    lines = path.read_text().splitlines()
+    assert lines[:3] == whole.splitlines()
+    assert [line.split(",")[0] for line in lines] == ["step", "1", "2", "3", "4"]
+    assert lines[3][1:] != last[1:]
+
+
+@pytest.mark.parametrize(("checkpoint_every", "broken_at"), [(2, 4), (0, 5)])
+def test_a_checkpoint_is_never_made_of_a_loss_that_is_no_number(tmp_path: Path, checkpoint_every: int, broken_at: int):
+    """Whether it is due or the training ends, and whoever watches the loss beside it: the former one stays."""
+    quiet_trainer(2, [Checkpoints(tmp_path, 2)]).fit(fitting_system(5))
+    before = (tmp_path / CHECKPOINT).read_bytes()
+    system = fitting_system(5)
+    assert isinstance(system.guidance, TargetImage)
+    system.guidance.set_target(lambda cameras: ball_pictures(cameras) * (torch.nan if system.global_step >= 2 else 1.0))
+    with pytest.raises(UserError, match=rf"^step {broken_at}: the loss is nan\."):
+        quiet_trainer(5, [Checkpoints(tmp_path, checkpoint_every)]).fit(
+            system, ckpt_path=tmp_path / CHECKPOINT, weights_only=True
+        )
+    assert (tmp_path / CHECKPOINT).read_bytes() == before
 
 
 def test_a_loss_that_is_no_number_ends_the_training_with_advice(tmp_path: Path):
