@@ -22,9 +22,11 @@ from core.part import Choice
 from core.types import Cameras, RenderOutput
 from geometry.rgb_field import RGBField
 from guidance.latent_colour import STABLE_DIFFUSION_1, LinearColour, fit_linear_colour
+from guidance.rgb import RGBGuidance
 from renderers.backgrounds import DirectionalBackground
 from renderers.compositing import over_background
 from systems.base import LightningSystem
+from systems.continuation import check_same_field, check_same_latents
 from systems.latent_nerf import LatentNeRF, Losses, opacity_entropy
 from systems.shading import Shading, shade
 
@@ -72,19 +74,29 @@ class LatentNeRFRGB(LatentNeRF, name="latent-nerf-rgb"):
         """Begin with another run's field: of latents, which gets a linear layer, or of colours.
 
         Raises:
-            UserError: its geometry does not fit.
+            UserError: its geometry does not fit, or the published layer is not for its latents.
         """
         mine, theirs = self.geometry, other.geometry
         if isinstance(mine, RGBField) and not isinstance(theirs, RGBField):
+            check_same_field(mine.config.of, other.config.geometry, "system.geometry.of")
+            n_latents = mine.config.n_latents
+            if n_latents != theirs.n_channels:
+                raise UserError(
+                    f"--from: the run does not fit system.geometry of this recipe: its latents have "
+                    f"{theirs.n_channels} channels, not {n_latents}; give system.geometry.n_latents={theirs.n_channels}"
+                )
             _load(mine.of, theirs.state_dict(), "system.geometry.of")
             colour = self._first_colour(other)
             mine.set_colour(colour.matrix, colour.bias)
             _recolour(self.background, other.background, colour)
         else:
+            check_same_field(self.config.geometry, other.config.geometry, "system.geometry")
             _load(mine, theirs.state_dict(), "system.geometry")
 
     def _first_colour(self, other: LightningSystem) -> LinearColour:
         if self.config.colour == "stable-diffusion-1":
+            if isinstance(self.guidance, RGBGuidance):
+                check_same_latents(self.guidance.of, other.guidance, "system.guidance.of")
             return STABLE_DIFFUSION_1
         cameras = other.surrounding_cameras(N_FITTED_VIEWS, other.guidance.latent_size)
         latents = other.render(cameras).latents

@@ -21,6 +21,7 @@ from geometry.own_texture import read_own_texture
 from geometry.textured_mesh import TexturedMesh
 from renderers.mesh import MeshRenderer
 from systems.base import LightningSystem
+from systems.continuation import check_same_latents, same_latents
 from systems.random_streams import stream
 from systems.texture_fit import Nothing, Repainted, fitted_texture
 from systems.views import random_views
@@ -103,20 +104,22 @@ class LatentPaint(LightningSystem, name="latent-paint"):
         return {"sds": guidance.loss}, {"opacity": render.opacity.detach().mean(), **guidance.metrics}
 
     def take_over(self, other: LightningSystem) -> None:
-        """Begin with another painting of the same mesh: its texture, or, for a texture of colours, its decoded views.
+        """Begin with another painting of the same mesh: its texture, or, for another kind or size, its decoded views.
 
         Raises:
-            UserError: it is no painting, or of another mesh.
+            UserError: it is no painting, of another mesh, or of the latents of another model.
         """
         mine, theirs = self.geometry, other.geometry
         if not isinstance(mine, TexturedMesh) or not isinstance(theirs, TexturedMesh):
             raise UserError(f"--from: a painting goes on from a painting; that run has made a '{theirs.part_name}'")
         same = torch.equal(mine.faces, theirs.faces) and mine.vertices.shape == theirs.vertices.shape
-        same = same and torch.allclose(mine.vertices, theirs.vertices, atol=1e-5)
+        same = same and torch.allclose(mine.vertices, theirs.vertices, atol=1e-5, equal_nan=True)
         if not same:
             raise UserError(f"--from: that run has painted another mesh ({theirs.config.path}), or placed it otherwise")
+        if not (self.decodes_points or other.decodes_points):
+            check_same_latents(self.guidance, other.guidance, "system.guidance")
         mine.corner_uv.copy_(theirs.corner_uv)  # an atlas may have been packed for another size
-        if mine.texture.shape == theirs.texture.shape:
+        if mine.texture.shape == theirs.texture.shape and same_latents(self.guidance, other.guidance):
             mine.restart(theirs.texture.detach())
             return
         cameras = other.surrounding_cameras(N_TAKEN_VIEWS, other.guidance.latent_size)

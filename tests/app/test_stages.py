@@ -104,7 +104,7 @@ def test_a_second_coat_begins_with_the_first_texture(workshop: Workshop):
     ("recipe", "more", "complaint"),
     [
         ("latent-paint-rgb.yaml", ["system.geometry.placement.scale=0.3"], "that run has painted another mesh"),
-        ("latent-nerf-rgb.yaml", [], "--from: the run does not fit system.geometry.of of this recipe"),
+        ("latent-nerf-rgb.yaml", [], "it has trained a 'textured-mesh', not a 'hash-grid'"),
         ("latent-nerf.yaml", [], "--from: 'latent-nerf' begins with nothing; leave --from out"),
     ],
 )

@@ -75,15 +75,49 @@ def test_a_learnt_background_goes_through_the_same_layer():
         torch.testing.assert_close(system.background(directions, rng), (colour(z) + 1) / 2, atol=1e-5, rtol=1e-4)
 
 
-def test_another_field_is_refused_in_one_line():
+@pytest.mark.parametrize(
+    ("setting", "here", "there"),
+    [("log2_table_size", 6, 12), ("bound", 0.7, 0.6), ("blob_radius", 0.2, 0.25), ("density_offset", -4.0, -5.0)],
+)
+def test_another_field_is_refused_by_its_setting(setting: str, here: float, there: float):
+    """Most of them change no tensor's shape: the same tables would be read at other places."""
     grid = small_config(Choice.of(TargetImage)).geometry.config
-    other = Choice.of(HashGridField, **{**vars(grid), "log2_table_size": 6})
+    other = Choice.of(HashGridField, **{**vars(grid), setting: here, "grid_learning_rate": 0.5})
     system = refining(geometry=Choice.of(RGBField, of=other, n_latents=3))
-    with pytest.raises(
-        UserError, match=r"--from: the run does not fit system\.geometry\.of of this recipe: size mism"
-    ) as e:
+    with pytest.raises(UserError) as error:
         system.take_over(fitting_system(3))
-    assert "\n" not in str(e.value)
+    assert str(error.value) == (
+        "--from: the run does not fit system.geometry.of of this recipe: "
+        f"{setting} is {there} there and {here} here; give system.geometry.of.{setting}={there}"
+    )
+
+
+def test_another_number_of_latents_is_refused():
+    system = refining(geometry=Choice.of(RGBField, of=small_config(Choice.of(TargetImage)).geometry, n_latents=4))
+    with pytest.raises(UserError, match=r"its latents have 3 channels, not 4; give system\.geometry\.n_latents=3$"):
+        system.take_over(fitting_system(3))
+
+
+def test_a_second_stage_of_colours_wants_the_same_field():
+    first, second = refining(), refining(geometry=_with_bound(0.65))
+    with pytest.raises(
+        UserError, match=r"of\.bound is 0\.6 there and 0\.65 here; give system\.geometry\.of\.bound=0\.6$"
+    ):
+        second.take_over(first)
+
+
+def test_the_published_layer_is_for_the_latents_of_its_model(monkeypatch: pytest.MonkeyPatch):
+    system = refining(colour="stable-diffusion-1")
+    assert isinstance(system.guidance, RGBGuidance)
+    monkeypatch.setattr(system.guidance.of, "encode", lambda rgb: 3 * rgb)
+    complaint = r"does not fit system\.guidance\.of of this recipe: its latents are those of 'target-image', not of"
+    with pytest.raises(UserError, match=complaint):
+        system.take_over(fitting_system(3))
+
+
+def _with_bound(bound: float) -> Choice:
+    grid = small_config(Choice.of(TargetImage)).geometry.config
+    return Choice.of(RGBField, of=Choice.of(HashGridField, **{**vars(grid), "bound": bound}), n_latents=3)
 
 
 def test_a_pasted_picture_is_coarse_around_and_fine_inside():

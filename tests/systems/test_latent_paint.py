@@ -1,7 +1,9 @@
 """Latent-Paint: the pool of views, the first texture, and a real painting."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,16 +15,21 @@ from core.part import Choice
 from core.settings import read_settings
 from exporters.coloured_mesh import ColouredMesh
 from exporters.mesh_files import write_mesh
+from exporters.painted_surface import written_mesh
 from geometry.latent_field import HashGridField
 from geometry.textured_mesh import TexturedMesh
 from guidance.latent_sds import LatentSDS
+from guidance.rgb import RGBGuidance
+from guidance.target_image import TargetImage
 from renderers.backgrounds import SolidColor
 from renderers.mesh import MeshRenderer
 from systems.latent_paint import LatentPaint
 from systems.random_streams import stream
 from systems.views import Views
+from tests.geometry.test_textured_mesh import sheet
 from tests.systems.small_paint import fitting_paint, paint_config, texture_at, views_of, write_ball
 from tests.systems.small_systems import BALL_RADIUS, ball_pictures, quiet_trainer
+from tests.tiny_pipelines import make_tiny_model
 
 
 @pytest.fixture
@@ -131,3 +138,65 @@ def test_painting_starts_from_the_meshs_own_texture(tmp_path: Path):
     solid = shown.opacity > 0.999
     error = (shown.latents - ball_pictures(cameras))[solid].abs().mean()
     assert float(error) < 0.15
+
+
+def _painting(path: Path, model: Path, **geometry: Any) -> LatentPaint:
+    config = paint_config(path, Choice.of(LatentSDS, model=str(model)), geometry=geometry)
+    system = LatentPaint(config, "a red ball", seed=0, total_steps=3)
+    system.prepare()
+    return system
+
+
+def test_latents_of_another_model_are_refused(ball: Path, tiny_model: Callable[..., Path], tmp_path: Path):
+    """Both have as many channels and texels: copied as they are, they would be other colours."""
+    own = make_tiny_model(tmp_path / "own", vae={"scaling_factor": 0.5})
+    first, second = _painting(ball, tiny_model()), _painting(ball, own)
+    complaint = (
+        f"--from: the run does not fit system.guidance of this recipe: its latents are those of '{tiny_model()}', "
+        f"not of '{own}'; give system.guidance.model={tiny_model()}"
+    )
+    with pytest.raises(UserError, match=f"^{re.escape(complaint)}$"):
+        second.take_over(first)
+
+
+def test_a_model_by_another_name_is_the_same_model(ball: Path, tiny_model: Callable[..., Path], tmp_path: Path):
+    first = _painting(ball, tiny_model())
+    (tmp_path / "link").symlink_to(tiny_model())
+    second = _painting(ball, tmp_path / "link")
+    assert isinstance(first.geometry, TexturedMesh)
+    assert isinstance(second.geometry, TexturedMesh)
+    first.geometry.restart(torch.randn(32, 32, 4, generator=torch.Generator().manual_seed(0)))
+    second.take_over(first)
+    assert torch.equal(second.geometry.texture, first.geometry.texture)
+
+
+def test_latents_of_as_many_channels_as_colours_are_no_colours(ball: Path):
+    """Three latents z = 2 rgb - 1 go on as colours: through pictures, for as they are they would be too dark."""
+    first = fitting_paint(ball, 3)
+    first.prepare()
+    assert isinstance(first.geometry, TexturedMesh)
+    first.geometry.restart(torch.tensor([0.5, 0.0, -0.5]))
+    config = paint_config(ball, Choice.of(RGBGuidance, of=Choice.of(TargetImage, size=16)))
+    second = LatentPaint(config, "a ball", 0, 3)
+    assert isinstance(second.guidance, RGBGuidance)
+    assert isinstance(second.guidance.of, TargetImage)
+    second.guidance.of.set_target(ball_pictures)
+    second.prepare()
+    second.take_over(first)
+    assert isinstance(second.geometry, TexturedMesh)
+    shown = second.render(views_of(second))
+    colour = (shown.foreground / shown.opacity[..., None])[shown.opacity > 0.99].mean(dim=0)
+    torch.testing.assert_close(colour, torch.tensor([0.75, 0.5, 0.25]), atol=0.05, rtol=0)
+
+
+def test_a_second_coat_keeps_the_coordinates_of_the_first(tmp_path: Path):
+    """Painted on an atlas of a mesh whose own coordinates this recipe would have kept."""
+    path = sheet(tmp_path / "sheet.obj")
+    first, second = fitting_paint(path, 3, geometry={"uv": "atlas"}), fitting_paint(path, 3)
+    assert isinstance(first.geometry, TexturedMesh)
+    assert isinstance(second.geometry, TexturedMesh)
+    assert second.geometry.uses_own_uv
+    second.take_over(first)
+    assert not second.geometry.uses_own_uv
+    written = written_mesh(second.geometry)
+    assert np.array_equal(written.uv[written.faces], first.geometry.corner_uv.numpy())
