@@ -117,7 +117,7 @@ def _in_words(annotation: Any) -> str:
         promise = inner[0]
         return f"a {promise.kind} ({', '.join(names(promise.kind, promise)) or 'none known'})"
     if callable(getattr(annotation, "from_setting", None)):
-        return "a number or a schedule {start, end, from, to}"
+        return "a number or a schedule {start, end, from, to, shape} or {points, shape}"
     if dataclasses.is_dataclass(annotation):
         return "a mapping"
     if origin in (Union, UnionType):

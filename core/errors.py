@@ -1,7 +1,9 @@
 """Errors that the user can mend: one sentence that says where, what, and what instead."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 BAD_INPUT = 2
 
@@ -19,14 +21,33 @@ class UserError(Exception):
         self.exit_code = exit_code
 
 
+_gathered: ContextVar[list[str] | None] = ContextVar("gathered", default=None)
+
+
 def require(holds: bool, message: str) -> None:
     """Raise a UserError unless the condition holds; for the range checks of a Config's `__post_init__`.
 
     A Config's message starts with the setting's name ("n_levels: at least 1, got 0"): reading a recipe puts the path of
-    the part in front of it.
+    the part in front of it. While a recipe is read, faults are gathered instead, so that all are told at once: a check
+    that builds on another one may then run in spite of it, and what it raises is left aside.
     """
-    if not holds:
+    if holds:
+        return
+    gathered = _gathered.get()
+    if gathered is None:
         raise UserError(message)
+    gathered.append(message)
+
+
+@contextmanager
+def gathering() -> Iterator[list[str]]:
+    """Within this block, `require` adds to the list that it gives instead of raising."""
+    faults: list[str] = []
+    before = _gathered.set(faults)
+    try:
+        yield faults
+    finally:
+        _gathered.reset(before)
 
 
 def nearest_word(word: str, words: Iterable[str]) -> str | None:

@@ -5,10 +5,9 @@
       type: latent-nerf
       geometry: {type: hash-grid, n_levels: 8}
 
-Mappings are merged key by key, lists are replaced as a whole. A part whose `type` differs from the one it is merged
-onto replaces it with all its settings. On the command line, `key.sub=value` does the same; the value is read as YAML,
-and a number as a key (`exporters.0.format=obj`) means that element of a list; `exporter.format=obj` means all exporters
-that have such a setting.
+What wins over what is said in core/merging.py. On the command line, `key.sub=value` does the same; the value is read as
+YAML, and a number as a key (`exporters.0.format=obj`) means that element of a list; `exporter.format=obj` means all
+exporters that have such a setting.
 """
 
 import dataclasses
@@ -25,6 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from core.errors import UserError, did_you_mean, require
 from core.kinds import Exporter, System
+from core.merging import merge
 from core.part import Choice, find, names
 from core.settings import plain, read_settings
 
@@ -99,7 +99,9 @@ def read_recipe(mapping: Mapping[Any, Any]) -> Recipe:
     Raises:
         UserError: one line for each fault.
     """
-    return read_settings(Recipe, _with_exporter_settings(mapping), owner="a recipe")
+    faults: list[str] = []
+    settled = _with_exporter_settings(mapping, faults)
+    return read_settings(Recipe, settled, owner="a recipe", found_before=faults)
 
 
 def dump_recipe(recipe: Recipe) -> str:
@@ -109,27 +111,8 @@ def dump_recipe(recipe: Recipe) -> str:
     return OmegaConf.to_yaml(OmegaConf.create(_escaped(mapping)))
 
 
-def merge(base: Any, over: Any) -> Any:
-    """Lay one plain tree over another; see the top of this module."""
-    if isinstance(base, list) and isinstance(over, Mapping) and over and all(str(key).isdigit() for key in over):
-        items = dict(enumerate(base))
-        for key, item in over.items():
-            require(int(key) in items, f"no element {key} in a list of {len(base)}")
-            items[int(key)] = merge(items[int(key)], item)
-        return list(items.values())
-    if not isinstance(base, Mapping) or not isinstance(over, Mapping):
-        return over
-    if "type" in over and over["type"] != base.get("type"):
-        return dict(over)
-    return {**base, **{key: merge(base.get(key), item) for key, item in over.items()}}
-
-
-def _with_exporter_settings(mapping: Mapping[Any, Any]) -> Mapping[Any, Any]:
-    """A recipe whose `exporter.format=obj` has gone to every exporter that has such a setting.
-
-    Raises:
-        UserError: none has it.
-    """
+def _with_exporter_settings(mapping: Mapping[Any, Any], faults: list[str]) -> Mapping[Any, Any]:
+    """A recipe whose `exporter.format=obj` has gone to every exporter that has such a setting; a fault if none has."""
     shared, listed = mapping.get("exporter"), mapping.get("exporters")
     if not isinstance(shared, Mapping) or not isinstance(listed, list):
         return mapping
@@ -138,7 +121,7 @@ def _with_exporter_settings(mapping: Mapping[Any, Any]) -> Mapping[Any, Any]:
     for key, value in shared.items():
         if not any(key in known for known in settings):
             near = did_you_mean(str(key), set().union(*settings))
-            raise UserError(f"exporter.{key}: no exporter of this recipe has such a setting. {near}")
+            faults.append(f"exporter.{key}: no exporter of this recipe has such a setting. {near}")
         for item, known in zip(exporters, settings, strict=True):
             if key in known:
                 item[key] = value

@@ -10,12 +10,16 @@ length. In a recipe, a schedule is one of
 
 import itertools
 import math
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from core.errors import did_you_mean, require
 
 Shape = Literal["linear", "cosine"]
+#: What a recipe may say in each of the two forms that are mappings.
+RAMP_WORDS = frozenset({"start", "end", "from", "to", "shape"})
+POINTS_WORDS = frozenset({"points", "shape"})
 
 
 @dataclass(frozen=True)
@@ -79,12 +83,12 @@ class Schedule:
             f"expected a number or a schedule such as {{start: 1, end: 0, from: 0.0, to: 0.7}}, got {setting!r}",
         )
         if "points" in setting:
-            _check_keys(setting, {"points", "shape"}, needed={"points"})
+            _check_keys(setting, POINTS_WORDS, needed={"points"})
             pairs = setting["points"]
             well_formed = isinstance(pairs, list) and all(isinstance(pair, list) and len(pair) == 2 for pair in pairs)
             require(well_formed, f"points: expected [fraction, value] pairs, got {pairs!r}")
         else:
-            _check_keys(setting, {"start", "end", "from", "to", "shape"}, needed={"start", "end"})
+            _check_keys(setting, RAMP_WORDS, needed={"start", "end"})
             pairs = [[setting.get("from", 0.0), setting["start"]], [setting.get("to", 1.0), setting["end"]]]
         numbers = [number for pair in pairs for number in pair]
         require(all(_is_number(number) for number in numbers), f"expected numbers, got {numbers!r}")
@@ -103,11 +107,19 @@ class Schedule:
         return {"points": [list(point) for point in self.points], "shape": self.shape}
 
 
+def is_other_form(base: Mapping[Any, Any], over: Mapping[Any, Any]) -> bool:
+    """Whether one mapping is a ramp and the other holds points: two forms of one schedule, which do not mix."""
+    ramp, points = RAMP_WORDS - POINTS_WORDS, POINTS_WORDS - RAMP_WORDS
+    if not {*base, *over} <= RAMP_WORDS | POINTS_WORDS:
+        return False
+    return bool((ramp & base.keys() and points & over.keys()) or (points & base.keys() and ramp & over.keys()))
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _check_keys(setting: dict[Any, Any], valid: set[str], needed: set[str]) -> None:
+def _check_keys(setting: dict[Any, Any], valid: Set[str], needed: Set[str]) -> None:
     for key in setting:
         require(key in valid, f"'{key}': no such word of a schedule. {did_you_mean(str(key), valid)}")
     for key in sorted(needed):

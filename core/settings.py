@@ -11,7 +11,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from core.errors import UserError, did_you_mean
+from core.errors import UserError, did_you_mean, gathering
 from core.part import Choice, Part, find, names
 
 T = TypeVar("T")
@@ -26,17 +26,20 @@ _SCALARS = {
 }
 
 
-def read_settings(cls: type[T], mapping: Mapping[Any, Any], path: str = "", owner: str | None = None) -> T:
+def read_settings(
+    cls: type[T], mapping: Mapping[Any, Any], path: str = "", owner: str | None = None, found_before: Sequence[str] = ()
+) -> T:
     """Make a frozen dataclass from a mapping of the same keys.
 
     Args:
         path: where the mapping stands in the recipe, for the errors.
         owner: what an unknown setting is "no such setting of"; the class's name unless given.
+        found_before: faults of the mapping that are known already, to be told with the others.
 
     Raises:
         UserError: one line for each unknown key, missing value, wrong type and refused value.
     """
-    faults: list[str] = []
+    faults = list(found_before)
     result = _dataclass(cls, mapping, path, faults, owner or cls.__name__)
     if faults:
         raise UserError("\n".join(faults))
@@ -91,14 +94,49 @@ def _dataclass(cls: Any, value: Any, path: str, faults: list[str], owner: str) -
             faults.append(f"{_join(path, key)}: no such setting of {owner}. {did_you_mean(str(key), fields)}")
     read: dict[str, Any] = {}
     for name, field in fields.items():
-        here = _join(path, name)
+        here, n_sound, default = _join(path, name), len(faults), _default(field)
         if name in value:
             read[name] = _value(annotations[name], value[name], here, faults)
-        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+        elif default is _FAILED:
             faults.append(f"{here}: missing. Give it in the recipe or as {here}=VALUE")
-    if len(faults) > n_before:
-        return _FAILED
-    return _checked(lambda: cls(**read), f"{path}." if path else "", faults)
+        if name not in value or len(faults) > n_sound:
+            read[name] = default
+    return _made(cls, read, f"{path}." if path else "", faults, is_sound=len(faults) == n_before)
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    """A field's default, or _FAILED where it has none."""
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return _FAILED if field.default is dataclasses.MISSING else field.default
+
+
+def _made(cls: Any, read: Mapping[str, Any], prefix: str, faults: list[str], is_sound: bool) -> Any:
+    """The dataclass, or _FAILED and all that its checks say.
+
+    Args:
+        is_sound: whether nothing is wrong yet. Else the checks run on what can be read, for what they have to say of
+            it: a faulty setting has its default there, and is absent where it has none.
+    """
+    with gathering() as gathered:
+        try:
+            made = cls(**read) if is_sound else _checks_alone(cls, read)
+        except Exception as error:
+            # A check that needs an absent value, or another check to hold: the user is told of the first fault.
+            if is_sound and not gathered:
+                if not isinstance(error, UserError | ValueError):
+                    raise
+                gathered.append(str(error))
+    faults.extend(f"{prefix}{text}" for text in gathered)
+    return made if is_sound and not gathered else _FAILED
+
+
+def _checks_alone(cls: Any, read: Mapping[str, Any]) -> None:
+    partial = object.__new__(cls)
+    for name, value in read.items():
+        if value is not _FAILED:
+            object.__setattr__(partial, name, value)
+    getattr(partial, "__post_init__", lambda: None)()
 
 
 def _choice(promise: type[Part], value: Any, path: str, faults: list[str]) -> Any:

@@ -44,7 +44,8 @@ def test_settings_in_words() -> None:
     assert rows["field_of"].default is None
     assert rows["field_of"].meaning == "What is rendered."
     assert (rows["mode"].accepts, rows["mode"].default) == ("a | b", "a")
-    assert (rows["weight"].accepts, rows["weight"].default) == ("a number or a schedule {start, end, from, to}", "2.0")
+    schedule = "a number or a schedule {start, end, from, to, shape} or {points, shape}"
+    assert (rows["weight"].accepts, rows["weight"].default) == (schedule, "2.0")
     assert (rows["inner.depth"].default, rows["inner.depth"].meaning) == ("0.5", "How deep.")
     assert (rows["limit"].accepts, rows["limit"].default) == ("[a number, a number] or null", "null")
     assert (rows["undocumented"].default, rows["undocumented"].meaning) == ("true", "")

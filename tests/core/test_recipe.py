@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from core.errors import UserError
+from core.errors import UserError, require
 from core.kinds import Exporter, System
-from core.recipe import _escaped, dump_recipe, load_recipe, merge, read_recipe
+from core.recipe import _escaped, dump_recipe, load_recipe, read_recipe
 from core.schedule import Schedule
 
 
@@ -33,18 +33,11 @@ def test_extends_overrides_and_interpolation(tmp_path: Path) -> None:
     }
 
 
-def test_another_type_replaces_a_part_with_all_its_settings() -> None:
-    base = {"geometry": {"type": "hash-grid", "n_levels": 8}, "seed": 1}
-    assert merge(base, {"geometry": {"type": "voxels", "n": 3}}) == {"geometry": {"type": "voxels", "n": 3}, "seed": 1}
-    same = merge(base, {"geometry": {"type": "hash-grid", "bound": 1}})
-    assert same["geometry"] == {"type": "hash-grid", "n_levels": 8, "bound": 1}
-
-
 def test_one_element_of_a_list_can_be_overridden(tmp_path: Path) -> None:
     top = write(tmp_path, "top.yaml", "exporters: [{type: mesh, format: glb}, {type: video}]\n")
     loaded = load_recipe(top, ["exporters.0.format=obj", "exporters.1.seconds=3"])
     assert loaded["exporters"] == [{"type": "mesh", "format": "obj"}, {"type": "video", "seconds": 3}]
-    with pytest.raises(UserError, match="no element 2 in a list of 2"):
+    with pytest.raises(UserError, match=r"^exporters\.2: no such element of exporters; its elements are 0 to 1$"):
         load_recipe(top, ["exporters.2.format=obj"])
 
 
@@ -106,6 +99,44 @@ def test_broken_overrides_are_refused(tmp_path: Path, override: str) -> None:
 def test_faults_of_a_recipe(mapping: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=re.escape(message)):
         read_recipe(mapping)
+
+
+def test_all_faults_of_a_recipe_are_told_at_once_ranges_too(registry: None) -> None:
+    """Also of a Config that lacks what it needs, and of the trainer beside an unknown word."""
+
+    class Method(System, name="test-method"):
+        @dataclass(frozen=True)
+        class Config:
+            model: str
+            scale: float = 1.0
+            n_views: int = 4
+
+            def __post_init__(self) -> None:
+                require(len(self.model) > 0, "model: not empty")  # is absent here
+                require(self.scale >= 0, f"scale: at least 0, got {self.scale:g}")
+
+    _exporters()
+    mapping = {
+        "system": {"type": "test-method", "n_veiws": 3, "model": "m", "scale": -1},
+        "trainer": {"max_steps": 0, "preview_every": -1, "precision": "16"},
+        "exporters": [{"type": "test-sheet"}, {"type": "test-body", "n_views": "x"}],
+        "exporter": {"formt": "obj"},
+        "seed": -1,
+        "sed": 1,
+    }
+    with pytest.raises(UserError) as caught:
+        read_recipe(mapping)
+    assert [line.split(": ")[0] for line in str(caught.value).splitlines()] == [
+        "exporter.formt",
+        "sed",
+        "system.n_veiws",
+        "system.scale",
+        "trainer.precision",
+        "trainer.max_steps",
+        "trainer.preview_every",
+        "exporters.1.n_views",
+        "seed",
+    ]
 
 
 def test_a_resolved_recipe_reads_back_as_the_same_recipe(tmp_path: Path, registry: None) -> None:

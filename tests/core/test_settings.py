@@ -111,6 +111,58 @@ def test_all_faults_are_told_at_once_each_with_its_path() -> None:
     ]
 
 
+@dataclass(frozen=True)
+class Box:
+    """Checks that build on one another, and on a value that must be given."""
+
+    label: str
+    width: float = 1.0
+    height: float = 1.0
+    depth: int = 1
+
+    def __post_init__(self) -> None:
+        require(self.width > 0, f"width: above 0, got {self.width:g}")
+        require(self.height / self.width < 9, f"height: below 9 widths, got {self.height:g}")
+        require(self.depth > 0, f"depth: above 0, got {self.depth}")
+        require(len(self.label) > 0, "label: not empty")
+
+
+@pytest.mark.parametrize(
+    ("mapping", "faulty"),
+    [
+        ({"label": "", "width": -1, "depth": 0}, ["width", "depth", "label"]),
+        ({"label": "", "width": "x", "depth": 0}, ["width", "depth", "label"]),
+        ({"depth": 0}, ["label", "depth"]),  # the check of the label finds none and is left aside
+        ({"label": 3, "dpeth": 1, "height": 10}, ["dpeth", "label", "height"]),
+        ({"label": "a", "width": 0, "depth": 0}, ["width"]),  # a division by it is no fault of the user's
+    ],
+)
+def test_range_checks_run_beside_other_faults(mapping: dict[str, object], faulty: list[str]) -> None:
+    with pytest.raises(UserError) as caught:
+        read_settings(Box, mapping, path="box")
+    lines = str(caught.value).splitlines()
+    assert [line.split(":")[0] for line in lines] == [f"box.{name}" for name in faulty]
+
+
+def test_a_check_that_fails_of_itself_is_a_fault_of_the_program() -> None:
+    @dataclass(frozen=True)
+    class Broken:
+        size: float = 0.0
+
+        def __post_init__(self) -> None:
+            require(1 / self.size > 0, "size: above 0")
+
+    with pytest.raises(ZeroDivisionError):
+        read_settings(Broken, {"size": 0.0})
+
+
+def test_faults_known_before_are_told_with_the_others() -> None:
+    with pytest.raises(UserError, match=r"^a: faulty\ndepth: above 0, got 0$"):
+        read_settings(Box, {"label": "a", "depth": 0}, found_before=["a: faulty"])
+    with pytest.raises(UserError, match=r"^a: faulty$"):
+        read_settings(Box, {"label": "a"}, found_before=["a: faulty"])
+
+
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
