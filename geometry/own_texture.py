@@ -15,8 +15,9 @@ from PIL import Image
 from torch import Tensor
 
 from core.errors import UserError
-from geometry.mesh import OwnFolder
-from geometry.surface_file import SurfaceFile, gltf_tree
+from geometry.gltf_file import gltf_tree
+from geometry.own_folder import OwnFolder
+from geometry.surface_file import SurfaceFile
 
 #: Larger pictures are refused, along a side and altogether.
 LONGEST_SIDE, MOST_PIXELS = 16384, 2**27

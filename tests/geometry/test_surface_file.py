@@ -10,7 +10,10 @@ import pytest
 import trimesh
 
 from core.errors import UserError
+from geometry.file_body import BROKEN_UV, NO_UV, SOME_UV
 from geometry.surface_file import read_surface, same_positions, v_upward
+from tests.geometry.small_meshes import SQUARE, ply, written
+from tests.geometry.small_meshes import glb as several
 
 QUADS = """\
 v 0 0 0
@@ -97,22 +100,74 @@ def test_obj_polygons_become_fans_and_that_is_told(tmp_path: Path, caplog: pytes
     with caplog.at_level(logging.INFO):
         file = read_surface(tmp_path / "a.obj")
     corners, uv = file.vertices[file.faces], file.corner_uv
-    # A fan around the first corner; where each triangle begins is the reader's affair.
-    assert corners[:, :, :2].tolist()[:2] == [[[0, 0], [1, 0], [1, 1]], [[1, 1], [0, 1], [0, 0]]]
+    assert corners[:, :, :2].tolist()[:2] == [[[0, 0], [1, 0], [1, 1]], [[0, 0], [1, 1], [0, 1]]]
     assert uv is not None
-    expected = [[[0.1, 0.2], [0.7, 0.25], [0.8, 0.9]], [[0.8, 0.9], [0.15, 0.65], [0.1, 0.2]]]
+    expected = [[[0.1, 0.2], [0.7, 0.25], [0.8, 0.9]], [[0.1, 0.2], [0.8, 0.9], [0.15, 0.65]]]
     np.testing.assert_array_equal(uv[:2].astype(np.float32), np.array(expected, np.float32))
     np.testing.assert_array_equal(uv[2, 1].astype(np.float32), np.array([1.5, -0.5], np.float32))
     assert "1 polygons are split into fans of triangles" in caplog.text
 
 
-def test_several_bodies_become_one_and_that_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture):
-    scene = trimesh.Scene([trimesh.creation.box(), trimesh.creation.icosphere(subdivisions=1)])
-    scene.export(tmp_path / "a.glb")
+def test_polygons_of_ply_and_off_are_told_too(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    points = "0 0 0\n1 0 0\n1 1 0\n0 1 0\n0 0 1"
+    faces = "4 0 1 2 3\n3 0 1 4\n5 0 1 2 3 4"
+    for name, content in (("a.ply", ply(points, faces)), ("a.off", f"OFF\n5 3 0\n{points}\n{faces}\n")):
+        caplog.clear()
+        with caplog.at_level(logging.INFO):
+            file = read_surface(written(tmp_path, name, content))
+        assert [sorted(face) for face in file.faces.tolist()] == [
+            *([0, 1, 2], [0, 2, 3], [0, 1, 4], [0, 1, 2], [0, 2, 3], [0, 3, 4])
+        ]
+        assert caplog.messages == [f"{tmp_path / name}: 2 polygons are split into fans of triangles"]
+
+
+@pytest.mark.parametrize("n_bodies", [3, 5])
+def test_several_bodies_become_one_in_their_order_and_that_is_told(
+    n_bodies: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    bodies = [(POSITIONS + i, FACES[: 1 + i % 3], RAW_UV + i) for i in range(n_bodies)]
     with caplog.at_level(logging.INFO):
-        file = read_surface(tmp_path / "a.glb")
-    assert (file.n_bodies, len(file.faces)) == (2, 12 + 80)
-    assert "its 2 bodies and their materials are painted as one" in caplog.text
+        file = read_surface(written(tmp_path, "a.glb", several(bodies)))
+    assert file.vertices.tobytes() == np.concatenate([body[0] for body in bodies]).astype("<f4").tobytes()
+    assert file.faces.tolist() == np.concatenate([body[1] + 4 * i for i, body in enumerate(bodies)]).tolist()
+    assert file.uv is not None
+    assert file.uv.tobytes() == np.concatenate([body[2] for body in bodies]).astype("<f4").tobytes()
+    assert file.n_bodies == n_bodies
+    assert f"its {n_bodies} bodies and their materials are painted as one" in caplog.text
+
+
+def test_several_materials_leave_order_and_vertices_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    more = "usemtl A\nf 1/1 2/2 5/5\nusemtl B\nf 2/2 3/3 5/5\nusemtl A\nf 4/4 1/1 5/5\n"
+    path = written(tmp_path, "a.obj", QUADS + more)
+    with caplog.at_level(logging.INFO):
+        file = read_surface(path)
+    assert file.vertices.tolist() == [[0, 0, 0], [1, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 0, 1]]
+    assert file.faces.tolist()[3:] == [[0, 1, 5], [1, 3, 5], [4, 0, 5]]
+    assert "its 3 bodies and their materials are painted as one" in caplog.text, "A, B, and those before either"
+
+
+def test_why_there_are_no_texture_coordinates(tmp_path: Path):
+    assert read_surface(written(tmp_path, "a.obj", SQUARE + "f 1 2 3\n")).without_uv == NO_UV
+    some = "vt 0 0\nf 1/1 2/1 3/1\nf 2 3 4\n"
+    assert read_surface(written(tmp_path, "b.obj", SQUARE + some)).without_uv == SOME_UV
+    broken = "vt 0 0\nf 1/1 2/1 3/2\n"
+    assert read_surface(written(tmp_path, "c.obj", SQUARE + broken)).without_uv == BROKEN_UV
+    body = (POSITIONS, FACES, RAW_UV)
+    assert read_surface(written(tmp_path, "d.glb", several([body, (POSITIONS, FACES, None)]))).without_uv == SOME_UV
+    assert read_surface(written(tmp_path, "e.glb", several([(POSITIONS, FACES, None)] * 2))).without_uv == NO_UV
+    assert read_surface(written(tmp_path, "f.glb", several([body, body]))).uv is not None
+
+
+def test_vertices_without_a_face_stay_whatever_they_are(tmp_path: Path):
+    file = read_surface(written(tmp_path, "a.obj", "v nan 0 0\nv 1e300 0 0\n" + SQUARE + "f 3 4 5\n"))
+    assert file.vertices.shape == (6, 3)
+    assert file.faces.tolist() == [[2, 3, 4]]
+
+
+def test_detail_that_float32_cannot_hold_is_told(tmp_path: Path):
+    far = "v 1e9 0 0\nv 1000000001 0 0\nv 1e9 1e-50 0\nf 1 2 3\n"
+    with pytest.raises(UserError, match=r"a\.obj: zero extent: all of its vertices lie in one point, as float32 holds"):
+        read_surface(written(tmp_path, "a.obj", far))
 
 
 def test_a_position_has_one_number_however_often_it_is_there(tmp_path: Path):
@@ -130,11 +185,3 @@ def test_turning_v_over_twice_brings_it_back():
     again = v_upward(v_upward(uv, True), True).astype(np.float32)
     np.testing.assert_array_equal(again, uv)
     np.testing.assert_array_equal(v_upward(uv, False), uv.astype(np.float64))
-
-
-@pytest.mark.parametrize("content", [b"glTF", b"glTF\2\0\0\0\1\0\0\0xxxxJSONzz", b"{not json"])
-def test_broken_gltf_is_told(tmp_path: Path, content: bytes):
-    path = tmp_path / ("a.glb" if content.startswith(b"glTF") else "a.gltf")
-    path.write_bytes(content)
-    with pytest.raises(UserError, match=r"a\.gl.*: not a readable"):
-        read_surface(path)
