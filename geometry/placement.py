@@ -33,7 +33,9 @@ class Placement:
     """Turns about the world's x axis, then y, then z, counter-clockwise seen from the axis's tip."""
 
     def __post_init__(self) -> None:
-        require(self.scale == "none" or self.scale > 0, f"scale: above 0, or none, got {self.scale}")
+        require(self.scale == "none" or 0 < self.scale < np.inf, f"scale: above 0, or none, got {self.scale}")
+        turns = self.rotation_deg
+        require(bool(np.isfinite(turns).all()), f"rotation_deg: three finite numbers, got {turns}")
 
     def matrix(self, mesh: TriangleMesh) -> Float[np.ndarray, "4 4"]:
         """The similarity that takes points in the mesh's own coordinates to the world (p' = M p, homogeneous)."""

@@ -15,19 +15,21 @@ MOST_REPEATS = 2.0
 
 
 def uv_fault(corners: Float[np.ndarray, "faces 3 3"], corner_uv: Float[np.ndarray, "faces 3 2"]) -> str | None:
-    """Why texture coordinates cannot be used: not finite, degenerate, overlapping; None where they can.
+    """Why texture coordinates cannot be used: no surface, not finite, degenerate, overlapping; None where they can.
 
     Args:
         corners: positions of the faces' corners.
         corner_uv: their texture coordinates; beyond [0, 1] the texture repeats.
     """
+    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1) / 2
+    if not area.sum() > 0:
+        return "its faces have zero area"
     n_bad = int((~np.isfinite(corner_uv)).any(axis=(1, 2)).sum())
     if n_bad:
         return f"{n_bad} faces have texture coordinates that are no numbers"
     edge, other = corner_uv[:, 1] - corner_uv[:, 0], corner_uv[:, 2] - corner_uv[:, 0]
     uv_area = np.abs(edge[:, 0] * other[:, 1] - edge[:, 1] * other[:, 0]) / 2
-    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1) / 2
-    flat = float(area[uv_area < SMALLEST_AREA].sum() / max(area.sum(), 1e-300))
+    flat = float(area[uv_area < SMALLEST_AREA].sum() / area.sum())
     if flat > MOST_WITHOUT_AREA:
         return f"its texture coordinates are degenerate: {flat:.0%} of the surface has no area in the texture"
     overlap = overlapping_share(corner_uv[uv_area >= SMALLEST_AREA], float(uv_area.sum()))

@@ -60,5 +60,9 @@ def test_rotations_in_turn():
 
 
 def test_nonsense_is_refused():
-    with pytest.raises(UserError, match="scale: above 0, or none, got 0"):
-        Placement(scale=0.0)
+    for scale in (0.0, -1.0, float("nan"), float("inf")):
+        with pytest.raises(UserError, match=f"^scale: above 0, or none, got {scale}$"):
+            Placement(scale=scale)
+    for angle in (float("nan"), float("-inf")):
+        with pytest.raises(UserError, match=rf"^rotation_deg: three finite numbers, got \(0\.0, {angle}, 0\.0\)$"):
+            Placement(rotation_deg=(0.0, angle, 0.0))

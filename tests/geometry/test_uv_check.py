@@ -53,3 +53,10 @@ def test_degenerate_and_missing_numbers_are_named():
     assert uv_fault(corners, few) is None, "one face of 72 is a loss that can be borne"
     some[3, 1, 0] = np.nan
     assert uv_fault(corners, some) == "1 faces have texture coordinates that are no numbers"
+
+
+def test_a_surface_without_area_is_named_first():
+    corners, uv = grid()
+    corners[..., 1] = 2 * corners[..., 0]  # a line
+    for places in (uv, uv * 0, uv + np.nan):
+        assert uv_fault(corners, places) == "its faces have zero area"
