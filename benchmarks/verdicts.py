@@ -31,11 +31,13 @@ class Votes:
     kinds: list[str]
     colours: list[str]
     azimuths_deg: list[int]
+    both: int
+    """In how many views object and colour are right at once."""
 
     @property
     def named(self) -> bool:
-        """Object and colour are each right on the majority of views."""
-        return 2 * self.kind > self.n_views and 2 * self.colour > self.n_views
+        """Object and colour are right, both at once, on the majority of views."""
+        return 2 * self.both > self.n_views
 
     @property
     def faces_front(self) -> bool:
@@ -88,6 +90,7 @@ def count_votes(prompt: ToyPrompt, verdicts: list[Verdict], azimuths_deg: list[f
         kinds=[verdict.kind for verdict in verdicts],
         colours=[verdict.main for verdict in verdicts],
         azimuths_deg=[round(verdict.azimuth_deg) for verdict in verdicts],
+        both=sum(verdict.kind == subject.kind and verdict.main == subject.main for verdict in verdicts),
     )
 
 

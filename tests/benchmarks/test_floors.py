@@ -13,7 +13,7 @@ NAMES = ("named", "over the ceiling", "ellipsoid", "silhouette", "not empty", "f
 
 
 def figures(iou: float, kind: int = 8, azimuth: int | None = None, threshold: float | None = 5.0) -> Figures:
-    votes = Votes(8, kind, 8, azimuth, ["x"] * 8, ["x"] * 8, [0] * 8)
+    votes = Votes(8, kind, 8, azimuth, ["x"] * 8, ["x"] * 8, [0] * 8, kind)
     return Figures(60.0, threshold, iou, iou, 1.0, [0.0] * 3, iou, iou, votes)
 
 

@@ -49,6 +49,16 @@ def test_votes_are_counted_by_hand():
     )
 
 
+def test_object_and_colour_count_where_both_are_right():
+    car = prompt_of("car")
+    main, wrong = car.subject.main, "white" if car.subject.main != "white" else "red"
+    only_kind, only_colour = Verdict("car", 0.9, wrong, "own", 0.0), Verdict("duck", 0.9, main, "own", 0.0)
+    both = Verdict("car", 0.9, main, "own", 0.0)
+    votes = count_votes(car, [only_kind, only_colour, both], [0.0, 0.0, 0.0])
+    assert (votes.kind, votes.colour, votes.both) == (2, 2, 1)
+    assert not votes.named, "each has a majority, but together they are right once"
+
+
 def test_what_has_no_front_is_not_asked_for_it():
     donut = prompt_of("donut")
     votes = count_votes(donut, [Verdict("donut", 0.9, "pink", "own", 0.0)], [0.0])
