@@ -37,7 +37,7 @@ def test_twelve_good_objects_meet_all_of_them():
 def test_ten_of_twelve_must_be_named(n_bad, met):
     rows = perfect_rows()
     for i in range(n_bad):
-        votes = dataclasses.replace(rows[i].ours.votes, kind=4)  # half of the views are no majority
+        votes = dataclasses.replace(rows[i].ours.votes, both=4)  # half of the views are no majority
         rows[i] = dataclasses.replace(rows[i], ours=dataclasses.replace(rows[i].ours, votes=votes))
     assert of(rows)["named"] is met
 
