@@ -1,19 +1,16 @@
 """What one command does: from options to a checked recipe, and from there to a training, a look, or files."""
 
 import argparse
-import resource
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
-from app.job import Job, build_system, find_job, load_weights, start_stage, trained_system
-from app.run_folder import keep_recipe, locked, new_run_folder, run_name
+from app.dry_run import dry_run
+from app.job import Job, find_job, ready_system, trained_system
+from app.run_folder import keep_recipe, locked, new_run_folder
 from app.training import Device, Progress, StopOnSignal, make_trainer, settle_device, settle_precision
 from core.errors import UserError
-from core.part import Choice
 from core.recipe import Recipe, dump_recipe
 from systems.base import LightningSystem
 from systems.callbacks import Checkpoints, MetricsLog, Previews
@@ -50,11 +47,8 @@ def run(options: argparse.Namespace) -> int:
 def train(job: Job, device: Device, out: Path) -> int:
     """Train from the beginning or a checkpoint, then export; the exit code says whether a signal ended it."""
     recipe = job.recipe
-    system = build_system(recipe)
-    if job.checkpoint is not None:
-        load_weights(system, job.checkpoint)
-    else:
-        start_stage(system, recipe, device)
+    settle_precision(recipe.trainer.precision, device)  # as all faults of the input, before there is a folder
+    system = ready_system(job, device)
     folder = job.folder or new_run_folder(out, recipe)
     with locked(folder):
         if job.checkpoint is not None:
@@ -65,9 +59,9 @@ def train(job: Job, device: Device, out: Path) -> int:
         callbacks = [
             stop,
             Progress(),
+            MetricsLog(folder),  # before what is saved: it watches the loss
             Checkpoints(folder, config.checkpoint_every),
             Previews(folder, config.preview_every, config.n_preview_views),
-            MetricsLog(folder),
         ]
         trainer = make_trainer(config, device, folder, callbacks)
         try:
@@ -120,61 +114,6 @@ def look(system: LightningSystem, job: Job, folder: Path, device: Device, test: 
     n_views, magnify = (N_TEST_VIEWS, 2) if test else (job.recipe.trainer.n_preview_views, 1)
     sheet = contact_sheet(system, n_views, magnify)
     return save_png(folder / "previews" / f"{'test' if test else 'validation'}.png", sheet)
-
-
-def dry_run(job: Job, device: Device, out: Path) -> str:
-    """Build everything, go once forward and backward without changing a parameter, and say what was seen."""
-    recipe = job.recipe
-    precision = settle_precision(recipe.trainer.precision, device)
-    system = build_system(recipe)
-    for choice in recipe.exporters:
-        choice.build()
-    if job.checkpoint is not None:
-        load_weights(system, job.checkpoint)
-    else:
-        start_stage(system, recipe, device)
-    system.to(device)
-    system.prepare()
-    _one_pass(system)  # the first one loads libraries and fills caches
-    seconds = _one_pass(system)
-    n_trained = sum(parameter.numel() for parameter in system.parameters() if parameter.requires_grad)
-    settings = vars(recipe.system.config)
-    named = [f"{key} {choice.part.part_name}" for key, choice in settings.items() if isinstance(choice, Choice)]
-    # From the first step on, Adam keeps two numbers for each parameter.
-    memory = _peak_bytes(device) + 2 * 4 * n_trained
-    lines = [
-        f"prompt: {recipe.prompt!r}",
-        f"system: {recipe.system.part.part_name} ({', '.join(named)})",
-        f"trained parameters: {n_trained:,}",
-        f"steps: {recipe.trainer.max_steps} on {device} in {precision}, about {seconds:.2g} s each",
-        f"memory: about {memory / 2**30:.1f} GiB at the peak of a step",
-        f"run folder: {job.folder or out / run_name(recipe)}{' (resumed)' if job.folder else ''}",
-        f"then: {', '.join(choice.part.part_name for choice in recipe.exporters) or 'no exporters'}",
-        "Everything fits. Nothing was trained or written.",
-    ]
-    return "\n".join(lines)
-
-
-def _one_pass(system: LightningSystem) -> float:
-    """One step without an optimiser, in seconds."""
-    start = time.monotonic()
-    rng = torch.Generator(system.device).manual_seed(0)
-    n_views = system.views.n_views
-    cameras = system.validation_cameras(n_views, system.guidance.latent_size)
-    system.renderer.prepare(system.geometry, 0, rng)
-    terms, _ = system.losses(cameras, 0, rng)
-    loss = torch.stack(list(terms.values())).sum()
-    loss.backward()
-    float(loss.detach())  # waits for a GPU
-    system.zero_grad(set_to_none=True)
-    return time.monotonic() - start
-
-
-def _peak_bytes(device: Device) -> int:
-    if device == "cuda":
-        return torch.cuda.max_memory_allocated()
-    unit = 1 if sys.platform == "darwin" else 1024  # getrusage counts bytes on macOS, KiB elsewhere
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def _say_where(folder: Path, files: Sequence[Path]) -> None:

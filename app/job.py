@@ -11,7 +11,7 @@ from torch import nn
 from app.parts import load_plugin
 from app.run_folder import latest_checkpoint, latest_run, read_prompt, run_name
 from app.training import Device
-from core.errors import UserError, did_you_mean
+from core.errors import UserError, nearest_word
 from core.recipe import Recipe, load_recipe, read_recipe
 from systems.base import LightningSystem
 
@@ -91,11 +91,25 @@ def trained_system(job: Job, device: Device) -> tuple[LightningSystem, Path]:
     """
     if job.folder is None or job.checkpoint is None:
         raise UserError("name a run: --export RUN, --validate RUN or --test RUN, or --config with --resume auto")
+    return ready_system(job, device), job.folder
+
+
+def ready_system(job: Job, device: Device) -> LightningSystem:
+    """A job's system as it begins or goes on, on the device, prompt and backgrounds embedded; its exporters tried.
+
+    Raises:
+        UserError: for every fault of the input that can be found before the training.
+    """
     system = build_system(job.recipe)
-    load_weights(system, job.checkpoint)
+    for choice in job.recipe.exporters:
+        choice.build()
+    if job.checkpoint is not None:
+        load_weights(system, job.checkpoint)
+    else:
+        start_stage(system, job.recipe, device)
     system.to(device)
     system.prepare()
-    return system, job.folder
+    return system
 
 
 def load_weights(system: nn.Module, checkpoint: Path) -> None:
@@ -139,12 +153,23 @@ def _own_prompt(folder: Path, given: str | None) -> str:
 
 
 def _checkpoint_of(path: Path) -> Path:
+    """The checkpoint that a user names by itself or by its run, which holds the recipe that it was made by."""
     if path.is_file() and path.suffix == ".ckpt":
-        return path.resolve()
-    if not path.is_dir():
-        siblings = [folder.name for folder in path.parent.glob("*") if folder.is_dir()] if path.parent.is_dir() else []
-        raise UserError(f"{path}: no such run. {did_you_mean(path.name, siblings)}")
-    checkpoint = latest_checkpoint(path)
+        checkpoint, folder = path.resolve(), path.resolve().parent.parent
+    elif path.is_dir():
+        checkpoint, folder = latest_checkpoint(path), path
+    else:
+        raise UserError(f"{path}: no such run. {_other_runs(path)}")
+    if not (folder / "recipe.yaml").is_file():
+        raise UserError(f"{path}: no run: {folder} holds no recipe.yaml. Give a run's folder, or a checkpoint in one")
     if checkpoint is None:
-        raise UserError(f"{path}: this run has no checkpoint")
+        raise UserError(f"{path}: this run has no checkpoint; train it again from the beginning")
     return checkpoint
+
+
+def _other_runs(path: Path) -> str:
+    siblings = [folder.name for folder in path.parent.glob("*") if folder.is_dir()]
+    near = nearest_word(path.name, siblings)
+    if near is not None:
+        return f"Did you mean '{near}'?"
+    return f"{path.parent}/ holds none of a similar name" if siblings else f"There are no runs in {path.parent}/"

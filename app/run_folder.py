@@ -65,13 +65,17 @@ def new_run_folder(out: Path, recipe: Recipe) -> Path:
 
 
 def keep_recipe(folder: Path, recipe: Recipe) -> None:
-    """Write the recipe that a run goes on with; one that differs from it is kept as recipe-1.yaml, recipe-2.yaml ..."""
+    """Write the recipe that a run goes on with; one that differs from it is kept as recipe-1.yaml, recipe-2.yaml ...
+
+    recipe.yaml is there and whole at any moment: without it, a run that is killed here could not go on.
+    """
     path, text = folder / "recipe.yaml", dump_recipe(recipe)
-    if path.exists() and path.read_text(encoding="utf-8") != text:
+    before = path.read_text(encoding="utf-8") if path.exists() else text
+    if before != text:
         number = 1
         while (folder / f"recipe-{number}.yaml").exists():
             number += 1
-        path.rename(folder / f"recipe-{number}.yaml")
+        _write(folder / f"recipe-{number}.yaml", before)
     _write(path, text)
 
 

@@ -13,33 +13,15 @@ from app import commands
 from app.cli import main
 from core.errors import UserError
 from core.part import find
-from tests.known_ball import write_ball_views
+from tests.app.small_command import EXAMPLE, ROOT, ball_command, runs
 
-ROOT = Path(__file__).parents[2]
 PROMPT = "a [red] ball: #1 ${x}"
 
 
 @pytest.fixture(scope="module")
 def command(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """The example's recipe, made small, its guidance replaced by known pictures."""
-    folder = tmp_path_factory.mktemp("ball")
-    settings = {
-        "system.guidance.type": "target-image",
-        "system.guidance.folder": write_ball_views(folder / "views"),
-        "system.guidance.size": 16,
-        "system.cameras.from_model": "false",
-        "system.background.type": "solid",
-        "system.renderer.occupancy_resolution": 16,
-        "system.renderer.samples_per_ray": 16,
-        "system.geometry.resolution": 12,
-        "trainer.max_steps": 3,
-        "trainer.preview_every": 2,
-        "trainer.checkpoint_every": 0,
-        "exporters": "[{type: contact-sheet}]",
-    }
-    overrides = [f"{key}={value}" for key, value in settings.items()]
-    arguments = ["--config", str(ROOT / "examples" / "my_field.yaml"), "--out", str(folder / "runs"), "--device", "cpu"]
-    return [*arguments, *overrides]
+    return ball_command(tmp_path_factory.mktemp("ball"))
 
 
 @pytest.fixture(scope="module")
@@ -48,10 +30,6 @@ def run(command: list[str]) -> Path:
     assert main([*command, "--prompt", PROMPT]) == 0
     (folder,) = Path(command[3]).iterdir()
     return folder
-
-
-def runs(command: list[str]) -> list[Path]:
-    return sorted(Path(command[3]).iterdir())
 
 
 def step_of(folder: Path) -> int:
@@ -74,19 +52,6 @@ def test_the_same_command_again_leaves_the_first_run_alone(command: list[str], r
     again = run.with_name(run.name + "-2")
     assert step_of(again) == 3
     assert {path: path.read_bytes() for path in before} == before
-
-
-def test_dry_run_builds_everything_and_writes_nothing(
-    command: list[str], run: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    before = runs(command)
-    assert main([*command, "--prompt", "a blue ball", "--dry-run"]) == 0
-    text = capsys.readouterr().out
-    assert "geometry voxels, background solid, renderer volume, guidance target-image" in text
-    assert "trained parameters: 6,912\n" in text  # 12^3 cells of a density and three colours
-    assert "steps: 3 on cpu in 32-true" in text
-    assert "GiB at the peak of a step" in text
-    assert runs(command) == before
 
 
 def test_show_recipe_prints_every_default_and_the_raw_prompt(
@@ -187,7 +152,10 @@ def test_export_validate_and_test_of_a_run(run: Path, capsys: pytest.CaptureFixt
     ("arguments", "message"),
     [
         ([], "--config is missing: name a recipe, such as --config configs/latent-nerf.yaml"),
-        (["--resume", "runs/none-1"], "runs/none-1: no such run."),
+        (["--resume", "nowhere/none-1"], "nowhere/none-1: no such run. There are no runs in nowhere/"),
+        (["--resume", "tests/zzzz"], "tests/zzzz: no such run. tests/ holds none of a similar name"),
+        (["--resume", "tests/ap"], "tests/ap: no such run. Did you mean 'app'?"),
+        (["--resume", "tests/app"], "tests/app: no run: tests/app holds no recipe.yaml. Give a run's folder, or a"),
         (["--export"], "--config is missing"),
     ],
 )
@@ -203,6 +171,49 @@ def test_faults_around_a_run(command: list[str], run: Path, capsys: pytest.Captu
     assert "last.ckpt: does not fit this recipe: size mismatch for geometry.grid" in capsys.readouterr().err
     assert main([*command, "--prompt", "not yet trained", "--export"]) == 2
     assert "this command has no run with a checkpoint; train first" in capsys.readouterr().err
+
+
+def test_a_checkpoint_outside_of_a_run_is_no_place_to_write_in(
+    command: list[str], run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    alone = tmp_path / "a" / "last.ckpt"
+    alone.parent.mkdir()
+    alone.write_bytes((run / "checkpoints" / "last.ckpt").read_bytes())
+    assert main([*command, "--resume", str(alone)]) == 2
+    assert f"{alone}: no run: {tmp_path} holds no recipe.yaml" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a", "last.ckpt"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "complaint"),
+    [
+        (["trainer.precision=16-mixed"], "trainer.precision: '16-mixed' needs a GPU"),
+        (["system.guidance.folder=null"], "target-image needs a folder of pictures"),
+        (["system.guidance={type: latent-sds, model: toybox}", "prompt=''"], "prompt"),
+        (["system.guidance.folder=nowhere"], "nowhere/cameras.json: no such file"),
+    ],
+)
+def test_faults_of_the_input_leave_no_folder(
+    command: list[str], overrides: list[str], complaint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    elsewhere = [*command[:3], str(tmp_path / "runs"), *command[4:]]
+    assert main([*elsewhere, *overrides]) == 2
+    assert complaint in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_the_plugin_command_of_the_readme_runs(command: list[str], tmp_path: Path) -> None:
+    """Without `plugins:` in a recipe, and with it: a file that is named twice is loaded once."""
+    small = [word for word in command[6:] if word != "exporters=[{type: contact-sheet}]"]
+    plugin = ["--plugin", str(EXAMPLE.with_suffix(".py")), "--device", "cpu", "--prompt", "a ball", "exporters=[]"]
+    house = ROOT / "configs" / "latent-nerf.yaml"
+    for config, more in ((EXAMPLE, []), (house, ["system.geometry.type=voxels"])):
+        out = tmp_path / config.stem
+        assert main(["--config", str(config), "--out", str(out), *plugin, *more, *small]) == 0
+        (made,) = out.iterdir()
+        assert step_of(made) == 3
+        assert str(EXAMPLE.with_suffix(".py")) in (made / "recipe.yaml").read_text()
+        assert main(["--validate", str(made), "--device", "cpu"]) == 0
 
 
 def test_a_broken_checkpoint_is_a_clear_fault(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

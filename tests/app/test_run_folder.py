@@ -1,5 +1,6 @@
 """Run folders: their names, that nothing is overwritten, that prompts and recipes come back as they were."""
 
+import contextlib
 import multiprocessing
 import os
 import re
@@ -22,7 +23,7 @@ from app.run_folder import (
 from core.errors import UserError
 from core.kinds import System
 from core.part import Choice
-from core.recipe import Recipe, load_recipe, read_recipe
+from core.recipe import Recipe, dump_recipe, load_recipe, read_recipe
 
 
 @pytest.fixture
@@ -91,6 +92,30 @@ def test_going_on_with_another_recipe_keeps_the_old_one(tmp_path: Path, recipe: 
     assert not (folder / "recipe-1.yaml").exists()
     keep_recipe(folder, replace(recipe, seed=9))
     assert (folder / "recipe-1.yaml").read_text() == before
+    assert "seed: 9" in (folder / "recipe.yaml").read_text()
+
+
+def test_a_recipe_is_there_whenever_the_process_is_killed(
+    tmp_path: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed at the first, the second ... move of a file: what is there reads as the recipe before or after."""
+    folder = new_run_folder(tmp_path, recipe)
+    texts = {dump_recipe(recipe), dump_recipe(replace(recipe, seed=9))}
+    replace_file = Path.replace
+    for n_moves in range(3):
+        left = [n_moves]
+
+        def move(self: Path, target: Path, left: list[int] = left) -> Path:
+            if not left[0]:
+                raise KeyboardInterrupt
+            left[0] -= 1
+            return replace_file(self, target)
+
+        with monkeypatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
+            patch.setattr(Path, "replace", move)
+            patch.setattr(Path, "rename", move)
+            keep_recipe(folder, replace(recipe, seed=9))
+        assert (folder / "recipe.yaml").read_text() in texts
     assert "seed: 9" in (folder / "recipe.yaml").read_text()
 
 

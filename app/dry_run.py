@@ -1,0 +1,80 @@
+"""`--dry-run`: everything is built and gone through once, nothing is trained or written."""
+
+import resource
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from app.job import Job, ready_system
+from app.run_folder import run_name
+from app.training import Device, make_trainer, settle_precision
+from core.part import Choice
+from core.recipe import Recipe
+from systems.base import RAYS_AT_ONCE, LightningSystem
+
+
+def dry_run(job: Job, device: Device, out: Path) -> str:
+    """Build everything, go once forward and backward without changing a parameter, draw views, and say what was seen.
+
+    Raises:
+        UserError: for every fault that a training would begin with.
+    """
+    recipe = job.recipe
+    precision = settle_precision(recipe.trainer.precision, device)
+    system = ready_system(job, device)
+    # Lightning's own context, so that mixed precision costs here what it costs in the training.
+    context = make_trainer(recipe.trainer, device, out, []).precision_plugin.train_step_context
+    with context():
+        _one_pass(system)  # the first one loads libraries and fills caches
+    with context():
+        seconds = _one_pass(system)
+    n_trained = sum(parameter.numel() for parameter in system.parameters() if parameter.requires_grad)
+    adam = 2 * 4 * n_trained  # from the first step on, it keeps two numbers for each parameter
+    in_training = (_peak_bytes(device) + adam) / 2**30
+    _draw_views(system, recipe)
+    in_drawing = (_peak_bytes(device) + adam) / 2**30
+    settings = vars(recipe.system.config)
+    named = [f"{key} {choice.part.part_name}" for key, choice in settings.items() if isinstance(choice, Choice)]
+    lines = [
+        f"prompt: {recipe.prompt!r}",
+        f"system: {recipe.system.part.part_name} ({', '.join(named)})",
+        f"trained parameters: {n_trained:,}",
+        f"steps: {recipe.trainer.max_steps} on {device} in {precision}, about {seconds:.2g} s each",
+        f"memory{' of the GPU' if device == 'cuda' else ''}: about {in_training:.1f} GiB at the peak of a step, "
+        f"{in_drawing:.1f} GiB with the views of previews and exports (a mesh's unwrapping and baking not counted)",
+        f"run folder: {job.folder or out / run_name(recipe)}{' (resumed)' if job.folder else ''}",
+        f"then: {', '.join(choice.part.part_name for choice in recipe.exporters) or 'no exporters'}",
+        "Everything fits. Nothing was trained or written.",
+    ]
+    return "\n".join(lines)
+
+
+def _one_pass(system: LightningSystem) -> float:
+    """One step without an optimiser, in seconds."""
+    start = time.monotonic()
+    rng = torch.Generator(system.device).manual_seed(0)
+    system.renderer.prepare(system.geometry, 0, rng)
+    terms, _ = system.losses(system.training_cameras(0, rng), 0, rng)
+    loss = torch.stack(list(terms.values())).sum()
+    loss.backward()
+    float(loss.detach())  # waits for a GPU
+    system.zero_grad(set_to_none=True)
+    return time.monotonic() - start
+
+
+def _draw_views(system: LightningSystem, recipe: Recipe) -> None:
+    """The largest batch that is rendered for people: a whole one of a turntable, else a contact sheet's."""
+    size, n_shown = system.guidance.latent_size, recipe.trainer.n_preview_views
+    n_together = max(1, RAYS_AT_ONCE // size**2)
+    n_views = n_together if recipe.exporters else min(n_shown, n_together)
+    render = system.render(system.surrounding_cameras(n_views, size), with_normals=True)
+    system.decode(render.latents[:n_shown])
+
+
+def _peak_bytes(device: Device) -> int:
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated()
+    unit = 1 if sys.platform == "darwin" else 1024  # getrusage counts bytes on macOS, KiB elsewhere
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -1,0 +1,72 @@
+"""Dry runs: all is built and gone through, on views of any kind and in the training's precision; nothing is written."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from app.cli import main
+from app.parts import load_house
+from core.part import find
+from tests.app.small_command import ball_command, runs
+
+
+def test_dry_run_builds_everything_and_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ball_command(tmp_path)
+    assert main([*command, "--prompt", "a blue ball", "--dry-run"]) == 0
+    text = capsys.readouterr().out
+    assert "geometry voxels, background solid, renderer volume, guidance target-image" in text
+    assert "trained parameters: 6,912\n" in text  # 12^3 cells of a density and three colours
+    assert "steps: 3 on cpu in 32-true" in text
+    assert runs(command) == []
+
+
+def test_known_pictures_from_any_side_are_gone_through(tmp_path: Path) -> None:
+    """Seven views around: only the first is one of those that people are shown."""
+    assert main([*ball_command(tmp_path, n_views=7), "--prompt", "a ball", "--dry-run"]) == 0
+
+
+def test_memory_holds_a_whole_batch_of_drawn_views_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = [*ball_command(tmp_path), "--prompt", "a ball", "--dry-run"]
+    assert main(command) == 0
+    found = re.search(r"about (\S+) GiB at the peak of a step, (\S+) GiB with the views", capsys.readouterr().out)
+    assert found is not None
+    assert 0 < float(found[1]) <= float(found[2])
+
+
+@pytest.mark.parametrize(("exporters", "expected"), [("[]", [4]), ("[{type: turntable}]", [64])])
+def test_views_are_drawn_as_previews_and_turntables_draw_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exporters: str, expected: list[int]
+) -> None:
+    """A turntable renders 2^14 rays together: 64 views of 16 x 16."""
+    load_house()
+    drawn: list[int] = []
+    system = find("system", "latent-nerf")
+    render = system.render
+
+    def counted(self: Any, cameras: Any, with_normals: bool = False) -> Any:
+        drawn.append(len(cameras))
+        return render(self, cameras, with_normals)
+
+    monkeypatch.setattr(system, "render", counted)
+    assert main([*ball_command(tmp_path), "--prompt", "a ball", "--dry-run", f"exporters={exporters}"]) == 0
+    assert drawn == expected
+
+
+def test_the_step_runs_in_the_training_s_precision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    load_house()
+    mixed: list[bool] = []
+    system = find("system", "latent-nerf")
+    losses = system.losses
+
+    def watched(self: Any, *given: Any) -> Any:
+        mixed.append(torch.is_autocast_enabled("cpu"))
+        return losses(self, *given)
+
+    monkeypatch.setattr(system, "losses", watched)
+    command = [*ball_command(tmp_path), "--prompt", "a ball", "--dry-run"]
+    for precision in ("bf16-mixed", "32-true"):
+        assert main([*command, f"trainer.precision={precision}"]) == 0
+    assert mixed == [True, True, False, False]
