@@ -5,6 +5,7 @@ read where they lie in its own folder or below, and never elsewhere.
 """
 
 import io
+import logging
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -87,6 +88,9 @@ def _read_scene(path: Path, kind: str, content: bytes) -> "Scene":
         content = with_raw_uv(path, content)
     if kind == "stl":
         _check_stl(content, path)
+    talk = logging.getLogger("trimesh")
+    level = talk.level
+    talk.setLevel(logging.ERROR)  # it shows tracebacks for broken normals and colours, which nobody has asked for
     try:
         return trimesh.load_scene(
             io.BytesIO(content),  # pyright: ignore[reportArgumentType]
@@ -103,6 +107,8 @@ def _read_scene(path: Path, kind: str, content: bytes) -> "Scene":
         if "unexpected length" in said:
             said = "it is cut off, or binary with polygons of several sizes (save it as ASCII, or triangulate it)"
         raise unreadable(path, said) from error
+    finally:
+        talk.setLevel(level)
 
 
 def _check_stl(content: bytes, path: Path) -> None:

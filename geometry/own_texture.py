@@ -78,10 +78,10 @@ def _of_ply(path: Path, content: bytes) -> dict[str, bytes]:
 
 def _of_gltf(path: Path, content: bytes) -> dict[str, bytes]:
     tree, binary = gltf_tree(path, content)
-    used = {
-        primitive.get("material") for mesh in tree.get("meshes", []) for primitive in mesh.get("primitives", [])
-    } - {None}
     try:
+        used = {
+            primitive.get("material") for mesh in tree.get("meshes", []) for primitive in mesh.get("primitives", [])
+        } - {None}
         textures = [
             material.get("pbrMetallicRoughness", {}).get("baseColorTexture", {}).get("index")
             for material in (tree["materials"][index] for index in sorted(used))

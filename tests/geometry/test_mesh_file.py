@@ -57,6 +57,11 @@ def test_the_solids_of_an_stl_come_in_its_order(tmp_path: Path):
     assert [body.vertices[0, 0] for body in found] == [3, 1, 4, 2]
 
 
+def test_broken_normals_are_nobodys_business(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    assert len(_bodies(tmp_path, "a.stl", SOLID.format(1).replace("normal 1", "normal b"))[0].faces) == 1
+    assert not caplog.records
+
+
 def test_scenes_of_trimesh_keep_their_order(tmp_path: Path):
     sizes = [3.0, 1.0, 5.0, 2.0, 4.0]
     trimesh.Scene([trimesh.creation.box(extents=[size] * 3) for size in sizes]).export(tmp_path / "a.glb")

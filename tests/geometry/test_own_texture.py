@@ -1,6 +1,7 @@
 """Textures that files bring along, and those that cannot be read."""
 
 import io
+import json
 import struct
 import zlib
 from pathlib import Path
@@ -18,6 +19,7 @@ from trimesh.visual.material import PBRMaterial
 from core.errors import UserError
 from geometry.own_texture import read_own_texture
 from geometry.surface_file import read_surface
+from tests.geometry.small_meshes import glb, packed_glb, triangle, written
 from tests.geometry.test_textured_mesh import sheet
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
@@ -67,6 +69,50 @@ def test_a_gltf_files_picture_is_read(tmp_path: Path, suffix: str):
             (tmp_path / (path.name if name.endswith(".gltf") else name)).write_bytes(content)
     found = read_own_texture(read_surface(path), 8)
     assert torch.equal((found * 255).round().byte(), torch.from_numpy(PICTURE))
+
+
+def textured_glb(folder: Path, image: dict[str, Any], **changes: Any) -> Path:
+    """A GLB whose picture lies in another file."""
+    content = glb([triangle(0)])
+    size = struct.unpack_from("<I", content, 12)[0]
+    tree = json.loads(content[20 : 20 + size])
+    tree["meshes"][0]["primitives"][0]["material"] = 0
+    tree["materials"] = [{"pbrMetallicRoughness": {"baseColorTexture": {"index": 0}}}]
+    tree |= {"textures": [{"source": 0}], "images": [image]} | changes
+    return written(folder, "a.glb", packed_glb(tree, content[28 + size :]))
+
+
+def test_a_gltf_names_its_picture_by_a_uri(tmp_path: Path):
+    (tmp_path / "my tex.png").write_bytes(png())
+    found = read_own_texture(read_surface(textured_glb(tmp_path, {"uri": "my%20tex.png"})), 8)
+    assert torch.equal((found * 255).round().byte(), torch.from_numpy(PICTURE))
+
+
+@pytest.mark.parametrize("uri", ["../a.png", "%2e%2e%2fa.png", "deeper/../../a.png", "/etc/hostname"])
+def test_a_picture_outside_of_a_glbs_folder_is_never_opened(tmp_path: Path, uri: str):
+    (tmp_path / "mesh").mkdir()
+    (tmp_path / "a.png").write_bytes(png())
+    file = read_surface(textured_glb(tmp_path / "mesh", {"uri": uri}))
+    with pytest.raises(UserError, match=r"a\.glb: refers to '.*' outside of its folder, which is not opened"):
+        read_own_texture(file, 8)
+
+
+@pytest.mark.parametrize(
+    ("image", "changes"),
+    [
+        ({}, {}),
+        ({"uri": 7}, {}),
+        ({"bufferView": 99}, {}),
+        ({"uri": "a.png"}, {"textures": 3}),
+        ({"uri": "a.png"}, {"textures": []}),
+        ({"uri": "a.png"}, {"materials": [1]}),
+        ({"uri": "a.png"}, {"images": {}}),
+    ],
+)
+def test_materials_of_another_shape_are_told(tmp_path: Path, image: dict[str, Any], changes: dict[str, Any]):
+    file = read_surface(textured_glb(tmp_path, image, **changes))
+    with pytest.raises(UserError, match=r"a\.glb: its materials refer to textures that are not there"):
+        read_own_texture(file, 8)
 
 
 def test_an_obj_files_picture_is_read_and_brought_to_size(tmp_path: Path):

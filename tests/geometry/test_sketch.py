@@ -102,6 +102,29 @@ def test_flat_meshes_are_refused(tmp_path: Path):
     assert "flat: all of its vertices lie in one plane or line" in _refused(tmp_path / "sheet.obj", scale=0.5)
 
 
+@pytest.mark.parametrize(
+    ("scale", "complaint"),
+    [("1e300", "coordinates up to 1e+300"), ("1e-200", "zero extent"), ("nan", "4 vertices are not finite")],
+)
+def test_sizes_that_cannot_be_computed_with_are_refused(tmp_path: Path, scale: str, complaint: str):
+    lines = [f"v {scale} 0 0", f"v 0 {scale} 0", f"v 0 0 {scale}", f"v {scale} {scale} {scale}", "f 1 2 3", "f 4 3 2"]
+    (tmp_path / "a.obj").write_text("\n".join(lines))
+    assert complaint in _refused(tmp_path / "a.obj", scale=0.5)
+
+
+def test_faces_in_a_line_are_refused(tmp_path: Path):
+    (tmp_path / "a.obj").write_text("v 0 0 0\nv 1 1 1\nv 2 2 2\nv 0 5 0\nf 1 2 3\nf 4 4 1\n")
+    assert "zero area: its faces are lines or points" in _refused(tmp_path / "a.obj", scale=0.5)
+
+
+def test_sizes_do_not_matter_where_they_can_be_computed_with(tmp_path: Path):
+    for size in (1e-30, 1e30):
+        trimesh.creation.box(extents=[size] * 3).export(tmp_path / "a.glb")
+        sketch = read_sketch(tmp_path / "a.glb", Placement(scale=0.5), BOUND, resolution=24)
+        inside = sketch(torch.tensor([[0.0, 0.0, 0.0], [0.25, 0.0, 0.0], [0.35, 0.0, 0.0]])).occupied
+        assert inside.tolist() == [True, True, False]
+
+
 def test_bodies_thinner_than_the_tables_can_hold_are_refused(tmp_path: Path):
     trimesh.creation.box(extents=(1.0, 0.01, 1.0)).export(tmp_path / "sheet.stl")
     assert "encloses no volume that is 0.052 thick" in _refused(tmp_path / "sheet.stl", scale=0.5)
