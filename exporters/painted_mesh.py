@@ -79,6 +79,7 @@ class PaintedMesh(Exporter, name="painted-mesh"):
             "texture": [texture.shape[1], texture.shape[0]],
             "seam_gap": round(gaps.seams, 5),
             "inner_gap": round(gaps.inner, 5),
+            "creased_seam_gap": round(gaps.creased_seams, 5),
             "seam_ratio": round(gaps.ratio, 3),
         }
         keep_record(run_folder, "painted-mesh", figures, phases.seconds)

@@ -3,31 +3,49 @@
 Two faces that share an edge on the surface but not in the texture meet at a seam. On both sides of an edge, in the
 direction of the faces' centres, the texture is asked for its colour; where the bake is right, these differ along seams
 no more than elsewhere.
+
+That holds where the surface is smooth. At a crease light falls otherwise on either side, so even a perfect texture has
+a gap there; and creases are seams almost always, inner edges hardly ever, so that one mean over all edges would find
+fault with the truth. Creased seams are therefore counted apart, to be compared with those of a texture that is right.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from numpy.typing import NDArray
 from scipy import ndimage
 
-#: How far from the edge colours are compared, as a share of the way to the face's centre.
-OFFSET = 0.25
+from exporters.painted_surface import CREASE_DEG
+
+#: How far from the edge colours are compared: this share of the way to the face's centre, and so many texels at most.
+OFFSET, FARTHEST_TEXELS = 0.25, 1.0
 
 
 @dataclass(frozen=True)
 class SeamGaps:
-    """Mean differences of colour across edges, channel by channel, in [0, 1]."""
+    """Mean differences of colour across edges, channel by channel, in [0, 1]; 0 where there are no such edges."""
 
     seams: float
-    """0 where the mesh has no seams."""
+    """Over smooth seams: their faces meet at less than `CREASE_DEG`."""
     inner: float
+    """Over smooth edges that are no seams."""
     n_seams: int
+    """Smooth ones."""
+    creased_seams: float
+    """Over the seams whose faces meet at `CREASE_DEG` or more, or have no area."""
+    n_creased_seams: int
+    all_seams: float
+    """Over all seams, smooth or not."""
+    all_inner: float
+    """Over all edges that are no seams, smooth or not."""
 
     @property
     def ratio(self) -> float:
-        """Of the two; 1 says that seams cannot be told from other edges. Gaps under one level of 255 count as one."""
+        """Smooth seams over smooth inner edges; 1 says that they cannot be told apart.
+
+        Gaps under one level of 255 count as one.
+        """
         least = 1 / 255
         return max(self.seams, least) / max(self.inner, least)
 
@@ -42,16 +60,29 @@ def seam_gaps(
 
     Args:
         vertices: doubled along seams; equal positions are one place.
+        texture: sRGB, row 0 on top.
     """
     _, weld = np.unique(vertices, axis=0, return_inverse=True)
-    one, other = _edge_pairs(weld.ravel()[faces])
+    welded = weld.ravel()[faces]
+    one, other = _edge_pairs(welded)
+    same_way = welded.ravel()[one] == welded.ravel()[other]
     places = uv[faces].astype(np.float64)
-    is_seam = _differs(places, faces, weld.ravel(), one, other)
+    seam = _differs(places, one, other, same_way)
+    smooth = _meets_smoothly(vertices[faces].astype(np.float64), one, other, same_way)
     gap = np.abs(_colours(places, one, texture) - _colours(places, other, texture)).mean(axis=1)
-    n_seams = int(is_seam.sum())
-    seams = float(gap[is_seam].mean()) if n_seams else 0.0
-    inner = float(gap[~is_seam].mean()) if n_seams < len(gap) else 0.0
-    return SeamGaps(seams, inner, n_seams)
+
+    def mean(kept: NDArray) -> float:
+        return float(gap[kept].mean()) if kept.any() else 0.0
+
+    return SeamGaps(
+        seams=mean(seam & smooth),
+        inner=mean(~seam & smooth),
+        n_seams=int((seam & smooth).sum()),
+        creased_seams=mean(seam & ~smooth),
+        n_creased_seams=int((seam & ~smooth).sum()),
+        all_seams=mean(seam),
+        all_inner=mean(~seam),
+    )
 
 
 def _edge_pairs(welded: NDArray) -> tuple[NDArray, NDArray]:
@@ -64,15 +95,26 @@ def _edge_pairs(welded: NDArray) -> tuple[NDArray, NDArray]:
     return shared[0::2], shared[1::2]
 
 
-def _differs(places: NDArray, faces: NDArray, weld: NDArray, one: NDArray, other: NDArray) -> NDArray:
-    """Whether the two faces of each edge have its ends at different places of the texture."""
+def _differs(places: NDArray, one: NDArray, other: NDArray, same_way: NDArray) -> Bool[np.ndarray, "edges"]:
+    """Whether the two faces of each edge have its ends at different places of the texture.
+
+    Args:
+        same_way: whether both faces run along the edge in the same direction (one of them is turned over).
+    """
     begin_one, end_one = _ends(places, one)
     begin_other, end_other = _ends(places, other)
-    first_of = weld[faces.ravel()]
-    same_way = (first_of[one] == first_of[other])[:, None]
-    begin_other, end_other = np.where(same_way, begin_other, end_other), np.where(same_way, end_other, begin_other)
+    along = same_way[:, None]
+    begin_other, end_other = np.where(along, begin_other, end_other), np.where(along, end_other, begin_other)
     apart = np.abs(np.concatenate([begin_one - begin_other, end_one - end_other], axis=1))
     return np.any(apart > 1e-6, axis=1)
+
+
+def _meets_smoothly(corners: NDArray, one: NDArray, other: NDArray, same_way: NDArray) -> Bool[np.ndarray, "edges"]:
+    """Whether the two faces of each edge meet at less than `CREASE_DEG`; arguments as those of `_differs`."""
+    area = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    normal = area / np.maximum(np.linalg.norm(area, axis=1, keepdims=True), 1e-300)
+    cosine = (normal[one // 3] * normal[other // 3]).sum(axis=1)
+    return np.where(same_way, -cosine, cosine) > np.cos(np.radians(CREASE_DEG))
 
 
 def _ends(places: NDArray, half_edges: NDArray) -> tuple[NDArray, NDArray]:
@@ -84,8 +126,11 @@ def _colours(places: NDArray, half_edges: NDArray, texture: NDArray) -> NDArray:
     """The texture, interpolated, a little to the inside of each half-edge's middle."""
     begin, end = _ends(places, half_edges)
     middle = (begin + end) / 2
-    looks = middle + OFFSET * (places[half_edges // 3].mean(axis=1) - middle)
+    inward = places[half_edges // 3].mean(axis=1) - middle
     rows, columns, _ = texture.shape
+    texels = np.linalg.norm(inward * [columns, rows], axis=1, keepdims=True)
+    # No farther than a texel: on large faces the light changes on the way, and creases would be seen from afar.
+    looks = middle + inward * np.minimum(OFFSET, FARTHEST_TEXELS / np.maximum(texels, 1e-12))
     where = [(1 - looks[:, 1]) * rows - 0.5, looks[:, 0] * columns - 0.5]
     channels = [ndimage.map_coordinates(texture[..., i] / 255.0, where, order=1, mode="grid-wrap") for i in range(3)]
     return np.stack(channels, axis=1)

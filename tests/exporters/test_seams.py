@@ -46,3 +46,49 @@ def test_gaps_of_a_fold_by_hand() -> None:
     assert apart.n_seams == 1
     assert apart.seams == pytest.approx(whole.inner)
     assert apart.inner == 0
+
+
+def _fold(angle_deg: float, turned: bool = False) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Two triangles that meet at the y axis and at an angle, torn apart in the texture: left half and right half."""
+    turn = np.radians(angle_deg)
+    left = [[0, 0, 0], [0, 1, 0], [-1, 0, 0]]
+    right = [[0, 0, 0], [np.cos(turn), 0, np.sin(turn)], [0, 1, 0]]
+    uv = [[0.45, 0.1], [0.45, 0.9], [0.05, 0.1], [0.55, 0.1], [0.95, 0.1], [0.55, 0.9]]
+    faces = [[0, 1, 2], [3, 5, 4] if turned else [3, 4, 5]]
+    return np.array([*left, *right], np.float32), np.array(faces), np.array(uv, np.float32)
+
+
+HALF_WHITE = np.zeros((64, 64, 3), np.uint8)
+HALF_WHITE[:, 32:] = 255
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize(("angle_deg", "is_crease"), [(0, False), (39, False), (41, True), (90, True), (179, True)])
+def test_a_crease_is_counted_apart(angle_deg: float, is_crease: bool, turned: bool) -> None:
+    """Black on one side, white on the other: a gap of 1 in one class and none in the other, but in that of all."""
+    found = seam_gaps(*_fold(angle_deg, turned), HALF_WHITE)
+    assert (found.n_seams, found.n_creased_seams) == ((0, 1) if is_crease else (1, 0))
+    assert found.seams == pytest.approx(0 if is_crease else 1)
+    assert found.creased_seams == pytest.approx(1 if is_crease else 0)
+    assert found.all_seams == pytest.approx(1)
+    assert found.inner == found.all_inner == 0
+
+
+def test_a_crease_within_a_chart_is_no_smooth_edge() -> None:
+    vertices, _, _ = _fold(90)
+    joined = np.array([[0.5, 0], [0.5, 1], [0, 0], [0.5, 0], [1, 0], [0.5, 1]], np.float32)
+    found = seam_gaps(vertices, np.array([[0, 1, 2], [3, 4, 5]]), joined, HALF_WHITE)
+    assert (found.n_seams, found.n_creased_seams, found.inner) == (0, 0, 0)
+    assert found.all_inner == pytest.approx(1)
+
+
+@pytest.mark.parametrize(("columns", "gap"), [(64, 2 / 64), (256, 2 / 256), (4, 2 * 0.25 * 0.5 / 3)])
+def test_looks_go_a_texel_or_a_quarter_of_the_way_to_the_centre(columns: int, gap: float) -> None:
+    """On a ramp over u the gap is the distance of the two looks: their way to the centre is 0.5 / 3 to either side."""
+    vertices, _, _ = _fold(0)
+    joined = np.array([[0.5, 0.25], [0.5, 0.75], [0, 0.5], [0.5, 0.25], [1, 0.5], [0.5, 0.75]], np.float32)
+    ramp = np.rint((np.arange(columns) + 0.5) / columns * 255).astype(np.uint8)
+    texture = np.repeat(np.tile(ramp, (columns, 1))[..., None], 3, axis=2)
+    found = seam_gaps(vertices, np.array([[0, 1, 2], [3, 4, 5]]), joined, texture)
+    assert found.n_seams == 0
+    assert found.inner == pytest.approx(gap, abs=1.5 / 255)
