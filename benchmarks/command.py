@@ -92,7 +92,13 @@ def run_benchmark(measure: Callable[[argparse.Namespace], Report], options: argp
 
 
 def settle_threads(n_jobs: int = 1) -> int:
-    """Threads of each of `n_jobs` trainings at once, used by this process too: OMP_NUM_THREADS, or an equal share."""
+    """Threads of each of `n_jobs` trainings at once, used by this process too: OMP_NUM_THREADS, or an equal share.
+
+    Raises:
+        UserError: there are no jobs.
+    """
+    if n_jobs < 1:
+        raise UserError(f"--jobs {n_jobs}: at least 1")
     n_threads = int(os.environ.get("OMP_NUM_THREADS", max(1, (os.cpu_count() or 1) // n_jobs)))
     torch.set_num_threads(n_threads)
     return n_threads

@@ -28,11 +28,13 @@ class Floor:
     value: float
     wanted: float
     text: str
+    strictly: bool = False
+    """More than `wanted`, not just as much."""
 
     @property
     def met(self) -> bool:
-        """At least what is wanted (a hair below counts: sums of floats)."""
-        return self.value >= self.wanted - 1e-9
+        """At least what is wanted (a hair below counts: sums of floats), or more by more than a hair."""
+        return self.value > self.wanted + 1e-9 if self.strictly else self.value >= self.wanted - 1e-9
 
 
 def floors(rows: Sequence[Row]) -> list[Floor]:

@@ -84,7 +84,13 @@ def floors(pairs: Sequence[tuple[Look, Look]]) -> list[Floor]:
     return [
         Floor("views judged right do not fall", votes[1] - votes[0], 0, f"{votes[0]} -> {votes[1]} of {8 * n}"),
         Floor("colour error does not rise", error[0] - error[1], 0, f"{error[0]:.3f} -> {error[1]:.3f}"),
-        Floor("sharpness rises", sharp[1] - sharp[0], 0, f"{sharp[0]:.2f} -> {sharp[1]:.2f} of the canonical one's"),
+        Floor(
+            "sharpness rises",
+            sharp[1] - sharp[0],
+            0,
+            f"{sharp[0]:.2f} -> {sharp[1]:.2f} of the canonical one's",
+            strictly=True,
+        ),
         Floor("not beyond what is there", -sharp[1], -SHARPEST, f"{sharp[1]:.2f}, at most {SHARPEST} wanted"),
     ]
 

@@ -1,14 +1,17 @@
 """Do objects follow their sketches? Tables against the exact query, costs, conformity, influence, completion.
 
-    python -m benchmarks.sketch [--quick] [--only tables,conformity,influence,completion] [key=value ...]
+    python -m benchmarks.sketch [--quick] [--only tables,conformity,influence,completion] [--jobs 2] [key=value ...]
 
 What has been trained and measured is kept; the same command goes on where it was stopped. Results of the whole are
-written to benchmarks/results/, those of a part or a quick look to the work folder.
+written to benchmarks/results/sketch.json, those of `--only tables`, for which nothing is trained, to sketch-tables.json
+beside it, those of other parts or a quick look to the work folder.
 """
 
 import argparse
 import sys
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict
 from typing import Any
 
@@ -19,7 +22,7 @@ from app.job import build_system, find_job
 from app.training import settle_device
 from benchmarks.command import Report, benchmark_parser, run_benchmark, settle_threads
 from benchmarks.machine import ROOT
-from benchmarks.runs import Trainings, plan_run
+from benchmarks.runs import RunFailedError, Trainings, plan_run
 from benchmarks.sketch_cases import SketchCase, cases
 from benchmarks.sketch_figures import SketchFigures, figures_of
 from benchmarks.sketch_report import measured_floors, table, trained_floors, write_plot
@@ -43,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     quick = "two short trainings, two sketches' tables"
     parser = benchmark_parser("sketch", DESCRIPTION, None, work="sketch", quick=quick)
     parser.add_argument("--only", default=",".join(PARTS), metavar="NAMES", help=f"some of {', '.join(PARTS)}")
+    parser.add_argument("--jobs", type=int, default=1, help="trainings at once; they share the cores (default: 1)")
     return parser
 
 
@@ -55,18 +59,20 @@ def _run(options: argparse.Namespace) -> Report:
     trained = _trained([case for case in cases(options.quick) if case.question in wanted], options)
     objects = [{**asdict(case), "name": case.name, **asdict(figures)} for case, figures in trained]
     plotted = any(case.question == "conformity" for case, _ in trained)
+    tables_alone = set(wanted) == {"tables"}
     return Report(
-        "sketch",
-        whole=not options.quick and set(wanted) == set(PARTS),
-        figures={**measured, "objects": objects},
-        text="\n".join([*_measured_lines(measured), "", table(trained)]),
+        "sketch-tables" if tables_alone else "sketch",
+        whole=not options.quick and (tables_alone or set(wanted) == set(PARTS)),
+        figures={**measured, **({} if tables_alone else {"jobs": options.jobs, "objects": objects})},
+        text="\n".join([*_measured_lines(measured), *([] if tables_alone else ["", table(trained)])]),
         floors=[*(measured_floors(measured) if measured else []), *trained_floors(trained)],
         draw=(lambda folder: write_plot(folder / "sketch-conformity.png", trained)) if plotted else None,
     )
 
 
 def _measured(options: argparse.Namespace) -> dict[str, Any]:
-    """Tables and costs; nothing is trained for them."""
+    """Tables and costs, with the threads of a training that runs alone; nothing is trained for them."""
+    settle_threads()
     words = ["--config", str(ROOT / "configs" / "sketch-shape-strict.yaml"), "--prompt", "a yellow robot"]
     device = settle_device(options.device)
     system = build_system(find_job(parse([*words, *options.overrides])).recipe).to(device)
@@ -82,15 +88,42 @@ def _measured(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _trained(wanted: Sequence[SketchCase], options: argparse.Namespace) -> list[tuple[SketchCase, SketchFigures]]:
-    """Each case trained and measured, one after the other; one that is measured already costs nothing."""
-    found = []
-    with Trainings(options.device, settle_threads()) as trainings:
-        for case in tqdm(wanted, unit="run", desc="sketches", disable=None):
-            settings = [*case.overrides(options.work), *options.overrides]
-            run = plan_run(ToyPrompt(case.subject), "prompt", case.recipe, settings, options.work)
-            found.append((case, figures_of(case, run, trainings, options.device)))
-            tqdm.write(table(found[-1:]).splitlines()[-1])
-    return found
+    """Each case trained and measured, `--jobs` at a time; one that is measured already costs nothing.
+
+    Raises:
+        RunFailedError: some have no result; all others are trained and measured before that is said.
+    """
+    n_threads = settle_threads(options.jobs)
+    runs = {
+        case: plan_run(
+            ToyPrompt(case.subject),
+            "prompt",
+            case.recipe,
+            [*case.overrides(options.work), *options.overrides],
+            options.work,
+        )
+        for case in wanted
+    }
+    found: dict[SketchCase, SketchFigures] = {}
+    measuring = threading.Lock()  # torch's global random state, and memory
+    with ThreadPoolExecutor(options.jobs) as pool, Trainings(options.device, n_threads) as trainings:
+        waiting = {
+            pool.submit(figures_of, case, run, trainings, options.device, measuring): case for case, run in runs.items()
+        }
+        try:
+            for future in tqdm(as_completed(waiting), total=len(waiting), unit="run", desc="sketches", disable=None):
+                case = waiting[future]
+                try:
+                    found[case] = future.result()
+                    tqdm.write(table([(case, found[case])]).splitlines()[-1])
+                except (RunFailedError, UserError) as error:
+                    tqdm.write(f"FAILED {error}")
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    if len(found) < len(wanted):
+        raise RunFailedError(f"{len(wanted) - len(found)} of {len(wanted)} runs: no result")
+    return [(case, found[case]) for case in wanted]
 
 
 def _measured_lines(measured: dict[str, Any]) -> list[str]:
@@ -102,8 +135,8 @@ def _measured_lines(measured: dict[str, Any]) -> list[str]:
             f"{row['name']:44}{row['occupancy']:9.4%} alike, distance within {row['distance_cells']:.2f} cells"
             for row in measured["tables"]
         ),
-        f"{timing['faces']:.0f} faces tabulated in {timing['seconds']:.1f} s "
-        f"({timing['cpu_seconds']:.1f} s of all cores)",
+        f"a sketch of {timing['faces']:.0f} faces read and tabulated in {timing['seconds']:.1f} s "
+        f"({timing['cpu_seconds']:.1f} s of {timing['cores']:.0f} cores)",
         *(
             f"step {row['step']:.0f}: {row['samples']:.0f} samples, loss {row['loss_ms']:.1f} of {row['step_ms']:.0f} "
             f"CPU-ms ({row['share']:.1%}); libigl for the same points {row['libigl_ms']:.0f}"

@@ -1,6 +1,7 @@
 """Figures of one object that followed a sketch: how its solid agrees with the mesh, and what the judge takes it for."""
 
 import json
+import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -42,19 +43,35 @@ class SketchFigures:
     votes: Votes
 
 
-def figures_of(case: SketchCase, run: BenchmarkRun, trainings: Trainings, device: str) -> SketchFigures:
-    """Train and measure what has not been; what is measured is kept in measured.json."""
+def figures_of(
+    case: SketchCase, run: BenchmarkRun, trainings: Trainings, device: str, measuring: threading.Lock
+) -> SketchFigures:
+    """Train and measure what has not been; what is measured is kept in measured.json.
+
+    Args:
+        measuring: held while something is measured, which no two threads may do at once.
+    """
     kept = run.folder / "measured.json"
-    if kept.is_file():
-        content = json.loads(kept.read_text())
-        return SketchFigures(**{**content, "votes": Votes(**content["votes"])})
+    known = read_figures(kept)
+    if known is not None:
+        return known
     seconds = trainings.train(run)
-    system = load_trained(run, device)
-    assert isinstance(system, SketchShape)
-    figures = measure(case, system, run.prompt, seconds, run.folder)
+    with measuring:
+        system = load_trained(run, device)
+        assert isinstance(system, SketchShape)
+        figures = measure(case, system, run.prompt, seconds, run.folder)
     with whole_file(kept) as unfinished:
         unfinished.write_text(json.dumps(asdict(figures)))
     return figures
+
+
+def read_figures(note: Path) -> SketchFigures | None:
+    """What was measured before; None where nothing was, or other figures than these."""
+    try:
+        content = json.loads(note.read_text())
+        return SketchFigures(**{**content, "votes": Votes(**content["votes"])})
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def measure(case: SketchCase, system: SketchShape, prompt: ToyPrompt, seconds: float, folder: Path) -> SketchFigures:

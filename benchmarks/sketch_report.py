@@ -46,7 +46,9 @@ def trained_floors(trained: Trained) -> list[Floor]:
     for case, figures in trained:
         if case.question == "influence":
             other, iou = max(figures.iou_others.items(), key=lambda pair: pair[1])
-            found.append(_at_least(f"{case.sketch}: IoU with its own sketch over {other}'s", figures.iou - iou, 0.0))
+            name, nearer = f"{case.sketch}: IoU with its own sketch over {other}'s", figures.iou - iou
+            # An empty object is as far from one sketch as from the other, and follows none.
+            found.append(Floor(name, nearer, 0.0, f"{nearer:.3f}, above 0 wanted", strictly=True))
         if case.question == "completion":
             found.append(_at_least(f"{case.sketch}: IoU in the completed part", figures.iou_completed or 0.0, 0.4))
             found.append(_at_least(f"{case.sketch}: IoU in the given part", figures.iou_given or 0.0, 0.75))
@@ -65,7 +67,11 @@ def measured_floors(content: dict[str, Any]) -> list[Floor]:
         _at_most(
             "tables: largest error of the distance, cells", max(row["distance_cells"] for row in content["tables"]), 1.0
         ),
-        _at_most(f"tabulating {content['timing']['faces']:.0f} faces, seconds", content["timing"]["seconds"], 5.0),
+        _at_most(
+            f"reading and tabulating {content['timing']['faces']:.0f} faces, seconds",
+            content["timing"]["seconds"],
+            5.0,
+        ),
         *[
             _at_most(f"shape loss at step {row['step']:.0f}, share of the step", row["share"], 0.05)
             for row in content["cost"]

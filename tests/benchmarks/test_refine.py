@@ -35,7 +35,13 @@ BEFORE, AFTER = Look(5, 0.2, 0.6), Look(6, 0.15, 0.9)
 
 @pytest.mark.parametrize(
     ("changes", "fallen"),
-    [({"votes": 4}, 0), ({"colour_error": 0.21}, 1), ({"sharpness": 0.5}, 2), ({"sharpness": 1.31}, 3)],
+    [
+        ({"votes": 4}, 0),
+        ({"colour_error": 0.21}, 1),
+        ({"sharpness": 0.5}, 2),
+        ({"sharpness": 0.6}, 2),
+        ({"sharpness": 1.31}, 3),
+    ],
 )
 def test_each_demand_falls_alone(changes: dict, fallen: int):
     assert all(floor.met for floor in floors([(BEFORE, AFTER)]))

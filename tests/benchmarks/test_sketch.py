@@ -1,6 +1,7 @@
 """The sketch benchmark: its cases, its measures on solids that are known, its floors on numbers worked by hand."""
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,16 @@ import trimesh
 from PIL import Image
 
 from benchmarks import sketch as command
+from benchmarks.runs import RunFailedError
 from benchmarks.sketch_cases import COMPLETION, CONFORMITY, LENIENCES, SEEDS, SketchCase, cases
-from benchmarks.sketch_figures import SketchFigures, box_points, mesh_solid, other_sketches, whole_object
+from benchmarks.sketch_figures import SketchFigures, box_points, mesh_solid, other_sketches, read_figures, whole_object
 from benchmarks.sketch_report import conformity, measured_floors, table, trained_floors, write_plot
 from benchmarks.verdicts import Votes
 from core.recipe import load_recipe
 from geometry.mesh import TriangleMesh, load_mesh
 from toybox.captions import Subject
 
-VOTES = Votes(8, 5, 5, None, [], [], [])
+VOTES = Votes(8, 5, 5, None, [], [], [], 5)
 
 
 def _figures(iou: float, **changes: Any) -> SketchFigures:
@@ -96,7 +98,9 @@ def test_floors_of_influence_and_completion():
     chair = SketchCase("influence", "chair", Subject("chair", "blue"), 0.1, 0)
     assert _unmet([(chair, _figures(0.7, iou_others={"canonical-chair": 0.6}))]) == []
     assert len(_unmet([(chair, _figures(0.5, iou_others={"canonical-chair": 0.6}))])) == 1
-    wrong = Votes(8, 4, 8, None, [], [], [])
+    empty = _figures(0.0, iou_others={"canonical-chair": 0.0})
+    assert len(_unmet([(chair, empty)])) == 1, "nothing is as near to one sketch as to the other"
+    wrong = Votes(8, 4, 8, None, [], [], [], 4)
     assert len(_unmet([(chair, _figures(0.7, iou_others={"canonical-chair": 0.6}, votes=wrong))])) == 1
     mug = SketchCase("completion", "half-mug", Subject("mug", "orange"), 0.05, 0, COMPLETION[0][2])
     assert _unmet([(mug, _figures(0.7, iou_completed=0.4, iou_given=0.75))]) == []
@@ -113,6 +117,17 @@ def test_floors_of_what_is_measured():
     assert [floor.met for floor in measured_floors(content)] == [False, False, False, True, False, True, False]
 
 
+def test_figures_come_back_as_they_were_and_those_of_an_earlier_kind_do_not(tmp_path: Path):
+    figures, note = _figures(0.7, iou_others={"chair": 0.5}), tmp_path / "measured.json"
+    assert read_figures(note) is None
+    note.write_text(json.dumps(dataclasses.asdict(figures)))
+    assert read_figures(note) == figures
+    known = dataclasses.asdict(figures)
+    del known["votes"]["both"]
+    note.write_text(json.dumps(known))
+    assert read_figures(note) is None
+
+
 def test_table_and_plot(tmp_path: Path):
     trained = _conformity(0.9, 0.8, 0.6, 0.4)
     lines = table(trained).splitlines()
@@ -122,6 +137,61 @@ def test_table_and_plot(tmp_path: Path):
     blue = np.argwhere((picture[..., 2] > 150) & (picture[..., 0] < 80))
     left, right = blue[blue[:, 1] < 80, 0].mean(), blue[blue[:, 1] > 400, 0].mean()
     assert left < right, "the line falls to the right"
+
+
+MEASURED = {
+    "tables": [{"name": "figure", "occupancy": 0.9985, "distance_cells": 0.5}],
+    "timing": {"faces": 50000.0, "cores": 2.0, "seconds": 2.0, "cpu_seconds": 3.0},
+    "cost": [{"step": 0.0, "samples": 1e4, "share": 0.04, "loss_ms": 4.0, "step_ms": 100.0, "libigl_ms": 90.0}],
+    "lenient": {"loss": 1e-6, "gradient": 1e-6},
+}
+
+
+@pytest.mark.parametrize(
+    ("words", "name", "whole"),
+    [
+        ("--only tables", "sketch-tables", True),
+        ("--only tables --quick", "sketch-tables", False),
+        ("--only conformity,influence,completion", "sketch", False),
+        ("--only tables,influence", "sketch", False),
+        ("", "sketch", True),
+        ("--quick", "sketch", False),
+    ],
+)
+def test_tables_alone_are_a_whole_of_their_own(words: str, name: str, whole: bool, monkeypatch: pytest.MonkeyPatch):
+    asked = []
+    monkeypatch.setattr(command, "_measured", lambda _: MEASURED)
+    monkeypatch.setattr(command, "_trained", lambda wanted, _: asked.extend(wanted) or [])
+    report = command._run(command._parser().parse_args(words.split()))
+    assert (report.name, report.whole) == (name, whole)
+    assert ("tables" in report.figures) == ("tables" in words or "only" not in words)
+    assert ("objects" in report.figures) == (name == "sketch") == bool(asked)
+
+
+def test_a_run_that_fails_is_told_and_the_others_go_on(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    def figures_of(case: SketchCase, *_: Any) -> SketchFigures:
+        if case.lenience == 1.0:
+            raise RunFailedError("a yellow robot: no memory")
+        done.append(case)
+        return _figures(0.9)
+
+    done: list[SketchCase] = []
+    monkeypatch.setattr(command, "figures_of", figures_of)
+    monkeypatch.setattr(command, "plan_run", lambda *_: None)
+    options = command._parser().parse_args(["--jobs", "2", "--work", str(tmp_path)])
+    with pytest.raises(RunFailedError, match=r"^6 of 29 runs: no result$"):
+        command._trained(cases(), options)
+    assert len(done) == 23
+    assert "FAILED a yellow robot: no memory" in capsys.readouterr().out
+    kept = [case for case in cases() if case.lenience != 1.0]
+    assert [case for case, _ in command._trained(kept, options)] == kept, "in their order, whoever is first"
+
+
+def test_no_jobs_are_no_benchmark(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    assert command.main(["--only", "influence", "--jobs", "0", "--work", str(tmp_path)]) == 2
+    assert "error: --jobs 0: at least 1" in capsys.readouterr().err
 
 
 def test_an_unknown_part_is_named(capsys: pytest.CaptureFixture[str]):
