@@ -9,6 +9,7 @@ from geometry.file_body import unreadable
 
 #: The name under which trimesh's reader is made to hand out glTF's texture coordinates, bit for bit.
 RAW_UV = "_RAW_UV"
+_COMPRESSIONS, _TRIANGLE_FAN = ("KHR_draco_mesh_compression", "EXT_meshopt_compression"), 6
 _GLB_HEADER, _GLB_CHUNK = struct.Struct("<4sII"), struct.Struct("<I4s")
 
 
@@ -44,11 +45,17 @@ def with_raw_uv(path: Path, content: bytes) -> bytes:
     By the first name it gives them turned over, rounded by that, and only together with a material.
 
     Raises:
-        UserError: it is no glTF 2.0.
+        UserError: it is no glTF 2.0, or has faces that trimesh would leave out without a word.
     """
     tree, binary = gltf_tree(path, content)
+    required = tree.get("extensionsRequired")
+    for name in _COMPRESSIONS:
+        if isinstance(required, list) and name in required:
+            raise unreadable(path, f"its arrays are compressed ({name}); save it without compression")
     accessors = tree.get("accessors", [])
     for primitive in [one for mesh in tree.get("meshes", []) for one in mesh.get("primitives", [])]:
+        if primitive.get("mode") == _TRIANGLE_FAN:
+            raise unreadable(path, "some of its faces are triangle fans (mode 6); save it with triangles alone")
         attributes = primitive.get("attributes", {})
         index = attributes.get("TEXCOORD_0")
         if isinstance(index, int) and isinstance(accessors, list) and 0 <= index < len(accessors):

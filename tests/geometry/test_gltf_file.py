@@ -48,6 +48,26 @@ def test_garbage_is_told(name: str, content: bytes, complaint: str):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("tree", "complaint"),
+    [
+        (
+            {"extensionsRequired": ["KHR_draco_mesh_compression"]},
+            "compressed .KHR_draco.*; save it without compression",
+        ),
+        (
+            {"extensionsRequired": ["a", "EXT_meshopt_compression"]},
+            "its arrays are compressed .EXT_meshopt_compression",
+        ),
+        ({"meshes": [{"primitives": [{}, {"mode": 6}]}]}, "triangle fans .mode 6.; save it with triangles alone"),
+    ],
+)
+def test_faces_that_would_be_lost_are_told(tree: Any, complaint: str):
+    with pytest.raises(UserError, match=f"^a.glb: not a readable GLB file: .*{complaint}"):
+        with_raw_uv(Path("a.glb"), packed_glb(tree))
+    assert with_raw_uv(Path("a.glb"), packed_glb({"extensionsRequired": 3, "meshes": []}))
+
+
 def test_the_second_name_changes_nothing_else():
     content = glb([triangle(1), triangle(2)])
     before, data = gltf_tree(Path("a.glb"), content)
