@@ -43,7 +43,7 @@ def dry_run(job: Job, device: Device, out: Path) -> str:
         f"trained parameters: {n_trained:,}",
         f"steps: {recipe.trainer.max_steps} on {device} in {precision}, about {seconds:.2g} s each",
         f"memory{' of the GPU' if device == 'cuda' else ''}: about {in_training:.1f} GiB at the peak of a step, "
-        f"{in_drawing:.1f} GiB with the views of previews and exports (a mesh's unwrapping and baking not counted)",
+        f"up to {in_drawing:.1f} GiB with the views of previews and exports (unwrapping and baking not counted)",
         f"run folder: {job.folder or out / run_name(recipe)}{' (resumed)' if job.folder else ''}",
         f"then: {', '.join(choice.part.part_name for choice in recipe.exporters) or 'no exporters'}",
         "Everything fits. Nothing was trained or written.",
@@ -65,7 +65,10 @@ def _one_pass(system: LightningSystem) -> float:
 
 
 def _draw_views(system: LightningSystem, recipe: Recipe) -> None:
-    """The largest batch that is rendered for people: a whole one of a turntable, else a contact sheet's."""
+    """The largest batch that is rendered for people: a whole one of a turntable, else a contact sheet's.
+
+    Before the training no space is known to be empty, so that no later batch takes more.
+    """
     size, n_shown = system.guidance.latent_size, recipe.trainer.n_preview_views
     n_together = max(1, RAYS_AT_ONCE // size**2)
     n_views = n_together if recipe.exporters else min(n_shown, n_together)
