@@ -7,7 +7,8 @@
 
 What wins over what is said in core/merging.py. On the command line, `key.sub=value` does the same; the value is read as
 YAML, and a number as a key (`exporters.0.format=obj`) means that element of a list; `exporter.format=obj` means all
-exporters that have such a setting.
+exporters that have such a setting. A relative path starts from the folder of the file that says it, on the command line
+from the current folder.
 """
 
 import dataclasses
@@ -24,6 +25,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from core.errors import UserError, did_you_mean, require
 from core.kinds import Exporter, System
+from core.located import located, unlocated, with_places
 from core.merging import merge
 from core.part import Choice, find, names
 from core.settings import plain, read_settings
@@ -81,14 +83,16 @@ class Recipe:
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """Read a recipe file with all that it extends, apply `key.sub=value` texts, and resolve interpolations.
 
+    Its texts know where they were said (core/located.py), so that paths among them can be made absolute.
     The result is plain and not yet checked: plugins must be loaded before the names of parts can be (read_recipe).
 
     Raises:
         UserError: a missing or broken file, a circle of `extends`, a broken override or interpolation.
     """
-    merged = merge(_with_parents(path, ()), _overrides(overrides))
+    merged = merge(_with_parents(path, ()), located(_overrides(overrides), Path.cwd()))
     try:
-        return OmegaConf.to_container(OmegaConf.create(merged), resolve=True)  # pyright: ignore[reportReturnType]
+        resolved = OmegaConf.to_container(OmegaConf.create(unlocated(merged)), resolve=True)
+        return with_places(resolved, merged)
     except OmegaConfBaseException as error:
         raise UserError(f"{path}: {error.full_key or ''}: {_first_line(error)}") from error
 
@@ -141,7 +145,7 @@ def _with_parents(path: Path, children: tuple[Path, ...]) -> dict[Any, Any]:
     if path in children:
         circle = " -> ".join(file.name for file in (*children, path))
         raise UserError(f"{path}: `extends` goes in a circle: {circle}")
-    own = _read_file(path)
+    own = located(_read_file(path), path.parent)
     parents = own.pop("extends", [])
     merged: dict[Any, Any] = {}
     for parent in [parents] if isinstance(parents, str) else parents or []:

@@ -6,23 +6,25 @@ tuple[X, Y], dict[str, X], another frozen dataclass, Choice[Kind] (core/part.py)
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from core.errors import UserError, did_you_mean, gathering
+from core.located import as_path, unlocated
 from core.part import Choice, Part, find, names
 
 T = TypeVar("T")
 MISSING = "???"
 _FAILED = object()
-_SCALARS = {
-    bool: ("true or false", (bool,)),
-    int: ("an integer", (int,)),
-    float: ("a number", (int, float)),
-    str: ("a text", (str,)),
-    Path: ("a path", (str,)),
+#: How an annotation is called, what is taken for it, and what makes it of that.
+_SCALARS: dict[type, tuple[str, tuple[type, ...], Callable[[Any], Any]]] = {
+    bool: ("true or false", (bool,), bool),
+    int: ("an integer", (int,), int),
+    float: ("a number", (int, float), float),
+    str: ("a text", (str,), str),
+    Path: ("a path", (str,), as_path),
 }
 
 
@@ -69,7 +71,7 @@ def _value(annotation: Any, value: Any, path: str, faults: list[str]) -> Any:
     if origin is Choice:
         return _choice(get_args(annotation)[0], value, path, faults)
     if callable(getattr(annotation, "from_setting", None)):
-        return _checked(lambda: annotation.from_setting(value), f"{path}: ", faults)
+        return _checked(lambda: annotation.from_setting(unlocated(value)), f"{path}: ", faults)
     if dataclasses.is_dataclass(annotation):
         return _dataclass(annotation, value, path, faults, annotation.__name__)  # pyright: ignore[reportAttributeAccessIssue]
     if origin in (Union, UnionType):
@@ -169,6 +171,7 @@ def _union(options: Sequence[Any], value: Any, path: str, faults: list[str]) -> 
 
 
 def _literal(words: Sequence[Any], value: Any, path: str, faults: list[str]) -> Any:
+    value = unlocated(value)
     if value in words and type(value) in {type(word) for word in words}:
         return value
     return _fault(faults, f"{path}: '{value}' is not valid. {did_you_mean(str(value), map(str, words))}")
@@ -194,11 +197,11 @@ def _dict(annotation: Any, value: Any, path: str, faults: list[str]) -> Any:
 def _scalar(annotation: Any, value: Any, path: str, faults: list[str]) -> Any:
     if annotation not in _SCALARS:
         raise TypeError(f"{path}: core/settings.py cannot read a setting annotated with {annotation}")
-    expected, accepted = _SCALARS[annotation]
+    expected, accepted, made = _SCALARS[annotation]
     # True is an int for Python; a recipe that says `n_levels: true` is wrong all the same.
     if not isinstance(value, accepted) or (isinstance(value, bool) and annotation is not bool):
         return _fault(faults, f"{path}: expected {expected}, got {value!r}")
-    return annotation(value)
+    return made(value)
 
 
 def _checked(make: Any, prefix: str, faults: list[str]) -> Any:
