@@ -67,10 +67,11 @@ def _view(
 
 
 class ViewPool:
-    """Views of a mesh that are kept, by their cameras."""
+    """Views of a mesh that are kept, by their cameras; several threads may draw."""
 
     def __init__(self, rasterizer: Rasterizer, finer: int) -> None:
         self.rasterizer, self.finer = rasterizer, finer
+        self._lock = threading.Lock()
         self._kept: dict[bytes, SurfaceView] = {}
 
     def views(self, surface: TexturedSurface, cameras: Cameras) -> list[SurfaceView]:
@@ -79,13 +80,13 @@ class ViewPool:
         kept = [self._kept.get(key) for key in keys]
         if all(view is not None for view in kept):
             return [view.to(cameras.c2w.device) for view in kept if view is not None]
-        return draw_views(surface, self.rasterizer, cameras, self.finer)
+        return draw_views(surface, self._rasterize, cameras, self.finer)
 
     def draw(self, surface: TexturedSurface, cameras: Cameras) -> None:
         """Draw cameras one by one and keep what they see."""
         for i in range(len(cameras)):
             camera = cameras[i : i + 1]
-            (view,) = draw_views(surface, self.rasterizer, camera, self.finer)
+            (view,) = draw_views(surface, self._rasterize, camera, self.finer)
             self._kept[_keys(camera)[0]] = view
 
     def draw_ahead(self, surface: TexturedSurface, cameras: Cameras) -> threading.Thread:
@@ -93,6 +94,11 @@ class ViewPool:
         thread = threading.Thread(target=self.draw, args=(surface, cameras), name="views drawn ahead", daemon=True)
         thread.start()
         return thread
+
+    def _rasterize(self, cameras: Cameras) -> Fragments:
+        """One thread at a time: nvdiffrast's context is made at the first call and holds the buffers of the last."""
+        with self._lock:
+            return self.rasterizer(cameras)
 
 
 def _keys(cameras: Cameras) -> Sequence[bytes]:

@@ -1,5 +1,7 @@
 """nvdiffrast's adapter: with a stand-in that keeps its contract here, with the library itself where there is one."""
 
+import threading
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -9,7 +11,9 @@ from torch import Tensor
 from core.types import Cameras
 from renderers.rasterize import RASTERIZERS, Fragments, RayCaster
 from renderers.rasterize_nvdiffrast import NvdiffrastRasterizer, world_to_clip
+from renderers.surface_views import ViewPool, draw_views
 from tests.renderers.meshes import bumpy_ball
+from tests.renderers.test_mesh import Sheet
 from tests.renderers.test_rasterize import views
 
 
@@ -72,6 +76,43 @@ def test_a_part_of_a_view_is_that_part():
     mesh = bumpy_ball()
     cameras = views(20, 2, 29).cut(4, 9, 12, 14)
     assert_same(NvdiffrastRasterizer(*mesh, library=StandIn())(cameras), RayCaster(*mesh)(cameras))
+
+
+class Watched(StandIn):
+    """Notes the contexts it made, and whether two threads were inside at once; each stays for a while."""
+
+    def __init__(self) -> None:
+        self.n_contexts, self.n_inside, self.threads, self.met = 0, 0, set[str](), False
+
+    def RasterizeCudaContext(self, device: torch.device) -> SimpleNamespace:  # pyright: ignore[reportIncompatibleVariableOverride]  # noqa: N802
+        self.n_contexts += 1
+        time.sleep(0.02)
+        return SimpleNamespace(device=device)
+
+    def rasterize(
+        self, context: SimpleNamespace, pos: Tensor, tri: Tensor, resolution: tuple[int, int]
+    ) -> tuple[Tensor, Tensor]:
+        self.n_inside += 1
+        self.met = self.met or self.n_inside > 1
+        self.threads.add(threading.current_thread().name)
+        time.sleep(0.02)
+        found = super().rasterize(context, pos, tri, resolution)
+        self.n_inside -= 1
+        return found
+
+
+def test_the_pools_threads_use_the_library_one_after_the_other():
+    """One thread draws ahead while another draws what is not there yet, as at the beginning of a training."""
+    surface, library = Sheet(), Watched()
+    pool = ViewPool(NvdiffrastRasterizer(surface.vertices, surface.faces, library=library), 1)
+    thread = pool.draw_ahead(surface, views(8, 6))
+    others = [views(9, 1) for _ in range(6)]
+    drawn = [pool.views(surface, cameras)[0] for cameras in others]
+    thread.join()
+    assert len(library.threads) == 2
+    assert (library.n_contexts, library.met) == (1, False)
+    (alone,) = draw_views(surface, pool.rasterizer, others[0], 1)
+    assert all(torch.equal(view.uv, alone.uv) for view in drawn)
 
 
 def test_clip_space_puts_the_optical_axis_in_the_middle():
