@@ -77,12 +77,12 @@ def measure(system: LightningSystem, prompt: ToyPrompt, seconds: float, folder: 
 
 
 def read_figures(folder: Path) -> Figures | None:
-    """What was measured before, if anything."""
-    path = folder / "measured.json"
-    if not path.is_file():
+    """What was measured before; None where nothing was, or other figures than these."""
+    try:
+        content = json.loads((folder / "measured.json").read_text())
+        return Figures(**{**content, "votes": Votes(**content["votes"])})
+    except (OSError, ValueError, KeyError, TypeError):
         return None
-    content = json.loads(path.read_text())
-    return Figures(**{**content, "votes": Votes(**content["votes"])})
 
 
 def trained_solid(system: LightningSystem) -> tuple[float | None, Solid | None]:

@@ -111,8 +111,8 @@ def _look(system: LightningSystem, prompt: ToyPrompt, sheet: Path) -> tuple[int,
 
 
 def _untrained(run: BenchmarkRun, device: str, *settings: str) -> LightningSystem:
-    """The same system before its first step, with some settings changed."""
-    words = ["--config", str(run.config), "--prompt", run.prompt.text, *run.overrides, *settings]
+    """The same system before its first step, with some settings changed; nothing is drawn ahead for its training."""
+    words = ["--config", str(run.config), "--prompt", run.prompt.text, *run.overrides, "system.pool_size=0", *settings]
     system = build_system(find_job(parse(words)).recipe).to(settle_device(device))
     system.prepare()
     return system
@@ -120,7 +120,7 @@ def _untrained(run: BenchmarkRun, device: str, *settings: str) -> LightningSyste
 
 def _second_fault(run: BenchmarkRun, painted: Path, device: str) -> str | None:
     """What painting the painted file would change of it: now the mesh has texture coordinates of its own."""
-    again = _untrained(run, device, f"system.geometry.path={json.dumps(str(painted.resolve()))}", "system.pool_size=0")
+    again = _untrained(run, device, f"system.geometry.path={json.dumps(str(painted.resolve()))}")
     written = exported(again, run.folder / "again", texture_size=16, n_photographs=1)
     fault = geometry_fault(painted, written)
     return fault and f"painted again: {fault}"

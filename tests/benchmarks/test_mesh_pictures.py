@@ -7,6 +7,8 @@ import pytest
 import torch
 import trimesh
 from PIL import Image
+from trimesh.visual import TextureVisuals
+from trimesh.visual.material import PBRMaterial
 
 from benchmarks.mesh_pictures import MeshFile
 from core.cameras import orbit_cameras
@@ -24,9 +26,9 @@ def _square(path: Path) -> Path:
     texture = np.zeros((64, 64, 3), np.uint8)
     texture[:32, :32], texture[:32, 32:] = (250, 0, 0), (0, 250, 0)
     texture[32:, :32], texture[32:, 32:] = (0, 0, 250), (250, 250, 0)
-    visual = trimesh.visual.TextureVisuals(
+    visual = TextureVisuals(
         uv=vertices[:, :2] + 0.5,
-        material=trimesh.visual.material.PBRMaterial(baseColorTexture=Image.fromarray(texture)),
+        material=PBRMaterial(baseColorTexture=Image.fromarray(texture)),
     )
     trimesh.Trimesh(vertices, [[0, 1, 2], [0, 2, 3]], visual=visual, process=False).export(path)
     return path

@@ -22,7 +22,7 @@ def ellipsoid(axes: tuple[float, float, float], centre: tuple[float, float, floa
 
 def test_overlap_of_two_balls_is_that_of_their_lens():
     radius, distance = 0.5, 0.3
-    one, other = ellipsoid((radius,) * 3), ellipsoid((radius,) * 3, (distance, 0.0, 0.0))
+    one, other = ellipsoid((radius, radius, radius)), ellipsoid((radius, radius, radius), (distance, 0.0, 0.0))
     lens = math.pi * (4 * radius + distance) * (2 * radius - distance) ** 2 / 12
     ball = 4 / 3 * math.pi * radius**3
     assert overlap_at(one, other) == pytest.approx(lens / (2 * ball - lens), abs=0.01)
