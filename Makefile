@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 quickstart: $(VENV)/installed  ## a prompt to a 3D object, with the bundled model
 	$(BIN)/python launch.py --config configs/latent-nerf.yaml --prompt "a red mushroom"
 
-test: $(VENV)/installed-dev  ## lint, types and the whole suite without the markers slow, gpu and fault
+test: $(VENV)/installed-dev  ## lint, and the whole suite without the markers slow, gpu and fault
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
@@ -18,7 +18,7 @@ test: $(VENV)/installed-dev  ## lint, types and the whole suite without the mark
 slow: $(VENV)/installed-dev  ## what takes longer, and what breaks things on purpose
 	$(BIN)/python -m pytest -m "slow or fault"
 
-check: $(VENV)/installed-dev  ## types
+check: $(VENV)/installed-dev  ## types, about a minute on one core
 	$(BIN)/pyright
 
 $(VENV)/installed: requirements.txt
