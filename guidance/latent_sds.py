@@ -45,9 +45,9 @@ class LatentSDS(Guidance, name="latent-sds"):
         """`toybox`, a folder in the diffusers layout, or a hub id."""
         guidance_scale: float = 10.0
         """s of classifier-free guidance, eps_uncond + s (eps_text - eps_uncond); 1 means the text alone."""
-        view_guidance_scale: float | None = None
-        """s_view, of what the view word adds to the prompt; null: as guidance_scale. Another number asks the denoiser
-        once more a step, and helps a model that hardly minds such words."""
+        view_guidance_scale: Schedule | None = None
+        """s_view, of what the view word adds to the prompt; null: as guidance_scale. A number of its own costs a third
+        call of the denoiser, and helps a model that hardly minds such words while the shape is settled."""
         weighting: Weighting = "sigma2"
         """w(t): `sigma2`, `sqrt-alpha-sigma2` (the paper's code) or `uniform`."""
         min_noise: Schedule = field(default_factory=lambda: Schedule.constant(0.02))
@@ -64,9 +64,8 @@ class LatentSDS(Guidance, name="latent-sds"):
         def __post_init__(self) -> None:
             require(self.guidance_scale >= 0, f"guidance_scale: at least 0, got {self.guidance_scale:g}")
             if self.view_guidance_scale is not None:
-                require(
-                    self.view_guidance_scale >= 0, f"view_guidance_scale: at least 0, got {self.view_guidance_scale:g}"
-                )
+                least = min(value for _, value in self.view_guidance_scale.points)
+                require(least >= 0, f"view_guidance_scale: at least 0, got {least:g}")
                 require(self.view_dependent, "view_guidance_scale: needs view_dependent, which is off")
             for name in ("min_noise", "max_noise"):
                 values = [value for _, value in getattr(self, name).points]
@@ -136,7 +135,8 @@ class LatentSDS(Guidance, name="latent-sds"):
 
         z = latents.detach().float()
         noise = torch.randn(z.shape, generator=rng, device=rng.device).to(z.device)
-        predicted = self._predict(add_noise(z, noise, alpha, sigma), timestep, self._view_index(cameras))
+        noisy, views = add_noise(z, noise, alpha, sigma), self._view_index(cameras)
+        predicted = self._predict(noisy, timestep, views, self._view_scale(step, total_steps))
         gradient = sds_gradient(predicted, noise, WEIGHTINGS[self.config.weighting](alpha, sigma))
         metrics = {"gradient_rms": gradient.square().mean().sqrt(), "sigma": sigma.mean()}
         return GuidanceOutput(sds_loss(latents, gradient), metrics)
@@ -149,10 +149,18 @@ class LatentSDS(Guidance, name="latent-sds"):
         """Pictures, RGB in [0, 1], to latents."""
         return self.model.autoencoder.encode(rgb)
 
-    def _predict(self, noisy: Tensor, timestep: Tensor, views: Int[Tensor, "views"]) -> Tensor:
+    def _view_scale(self, step: int, total_steps: int) -> float | None:
+        """s_view where it differs from s, which saves a call."""
+        schedule = self.config.view_guidance_scale
+        scale = schedule.at(step, total_steps) if schedule else None
+        return None if scale == self.config.guidance_scale else scale
+
+    def _predict(
+        self, noisy: Tensor, timestep: Tensor, views: Int[Tensor, "views"], view_scale: float | None
+    ) -> Tensor:
         """eps_hat with classifier-free guidance, all texts in one batch."""
         assert self._texts is not None
-        scale, view_scale = self.config.guidance_scale, self.config.view_guidance_scale
+        scale = self.config.guidance_scale
         unconditional = torch.full_like(views, UNCONDITIONAL)
         asked = [unconditional, views] if view_scale is None else [unconditional, views, torch.full_like(views, PLAIN)]
         n = len(asked)

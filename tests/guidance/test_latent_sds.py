@@ -66,12 +66,25 @@ def test_the_view_word_has_a_scale_of_its_own(tiny_model: Callable[..., Path]):
         loss = guidance(latents, cameras, 5, 10, torch.Generator().manual_seed(11)).loss
         return torch.autograd.grad(loss, latents)[0]
 
-    usual, same, none, more = (gradient(view_guidance_scale=scale) for scale in (None, 7.0, 0.0, 21.0))
+    usual = gradient()
+    same, none, more = (gradient(view_guidance_scale=Schedule.constant(scale)) for scale in (7.0001, 0.0, 21.0))
     wordless = gradient(view_dependent=False)
     torch.testing.assert_close(same, usual, rtol=1e-3, atol=1e-6)
     torch.testing.assert_close(none, wordless, rtol=1e-3, atol=1e-6)
     torch.testing.assert_close(more - none, 3 * (usual - none), rtol=1e-2, atol=1e-5)
     assert (more - usual).norm() > 1e-3 * usual.norm()
+
+
+def test_a_view_scale_that_has_come_down_to_the_other_costs_nothing(
+    tiny_model: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+):
+    guidance = _guidance(tiny_model(), guidance_scale=7.0, view_guidance_scale=Schedule.ramp(20.0, 7.0, until=0.5))
+    asked: list[int] = []
+    predict = guidance.model.predict_noise
+    monkeypatch.setattr(guidance.model, "predict_noise", lambda *a: (asked.append(len(a[0])), predict(*a))[1])
+    for step in (0, 4, 6):
+        guidance(_latents(2), _cameras([0, 0], [0, 90]), step, 10, torch.Generator().manual_seed(0))
+    assert asked == [6, 6, 4]
 
 
 def test_noise_ceiling_follows_its_schedule(tiny_model: Callable[..., Path]):
@@ -152,9 +165,9 @@ def test_settings_out_of_range_are_refused():
     with pytest.raises(UserError, match="guidance_scale: at least 0, got -1"):
         LatentSDS.Config(model="toybox", guidance_scale=-1.0)
     with pytest.raises(UserError, match="view_guidance_scale: at least 0, got -1"):
-        LatentSDS.Config(model="toybox", view_guidance_scale=-1.0)
+        LatentSDS.Config(model="toybox", view_guidance_scale=Schedule.constant(-1.0))
     with pytest.raises(UserError, match="view_guidance_scale: needs view_dependent, which is off"):
-        LatentSDS.Config(model="toybox", view_guidance_scale=5.0, view_dependent=False)
+        LatentSDS.Config(model="toybox", view_guidance_scale=Schedule.constant(5.0), view_dependent=False)
     with pytest.raises(UserError, match="max_noise: a share from 0 to 1"):
         LatentSDS.Config(model="toybox", max_noise=Schedule.constant(980.0))
 
