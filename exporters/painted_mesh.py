@@ -20,6 +20,8 @@ from exporters.provenance import provenance
 from exporters.seams import seam_gaps
 from exporters.texels import covered_texels
 from exporters.texture_bake import UnwrappedMesh, bake_photographs
+from geometry.gltf_file import gltf_tree
+from geometry.surface_file import SurfaceFile
 from geometry.textured_mesh import TexturedMesh
 
 log = logging.getLogger(__name__)
@@ -69,6 +71,7 @@ class PaintedMesh(Exporter, name="painted-mesh"):
             own.vertices, own.normals, own.faces, uv=own.uv, texture=texture, uv_downward=own.uv_downward
         )
         kind = settled_format(self.config.format, surface)
+        tell_placement(surface.file)
         with phases.phase("write"):
             files = write_mesh(run_folder / f"mesh.{kind}", mesh, provenance(system))
         gaps = seam_gaps(own.vertices, own.faces, own.uv, texture)
@@ -111,6 +114,15 @@ def decoded_atlas(system: System, surface: TexturedMesh, mesh: UnwrappedMesh) ->
     texels = covered_texels(mesh.uv, mesh.faces, rows, columns)
     padded = texels.texture(picture.reshape(-1, 3)[texels.index])
     return np.rint(padded.clip(0, 1) * 255).astype(np.uint8)
+
+
+def tell_placement(file: SurfaceFile) -> None:
+    """Say so where a glTF file's nodes move its meshes: then the positions written are not the numbers in the file."""
+    if file.kind not in ("glb", "gltf"):
+        return
+    nodes = gltf_tree(file.path, file.path.read_bytes())[0].get("nodes", [])
+    if any(word in node for node in nodes for word in ("matrix", "translation", "rotation", "scale")):
+        log.info("%s: its nodes place the mesh; it is written where they place it, in world coordinates", file.path)
 
 
 def settled_format(wanted: str, surface: TexturedMesh) -> Literal["glb", "obj", "ply"]:
