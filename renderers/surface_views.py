@@ -72,6 +72,7 @@ class ViewPool:
     def __init__(self, rasterizer: Rasterizer, finer: int) -> None:
         self.rasterizer, self.finer = rasterizer, finer
         self._lock = threading.Lock()
+        self._ended = threading.Event()
         self._kept: dict[bytes, SurfaceView] = {}
 
     def views(self, surface: TexturedSurface, cameras: Cameras) -> list[SurfaceView]:
@@ -90,10 +91,25 @@ class ViewPool:
             self._kept[_keys(camera)[0]] = view
 
     def draw_ahead(self, surface: TexturedSurface, cameras: Cameras) -> threading.Thread:
-        """Draw cameras in a thread that ends with the program."""
-        thread = threading.Thread(target=self.draw, args=(surface, cameras), name="views drawn ahead", daemon=True)
+        """Draw cameras in a thread, until `end`.
+
+        The program waits for it at its end: a thread that is cut off within a ray caster takes the process down.
+        """
+        self._ended.clear()
+
+        def draw_until_ended() -> None:
+            for i in range(len(cameras)):
+                if self._ended.is_set():
+                    return
+                self.draw(surface, cameras[i : i + 1])
+
+        thread = threading.Thread(target=draw_until_ended, name="views drawn ahead")
         thread.start()
         return thread
+
+    def end(self) -> None:
+        """Draw no more ahead; the view that is being drawn is the last."""
+        self._ended.set()
 
     def _rasterize(self, cameras: Cameras) -> Fragments:
         """One thread at a time: nvdiffrast's context is made at the first call and holds the buffers of the last."""

@@ -86,6 +86,11 @@ class LatentPaint(LightningSystem, name="latent-paint"):
         if self.config.pool_size and isinstance(renderer, MeshRenderer) and isinstance(surface, TexturedSurface):
             renderer.pool.draw_ahead(surface, self._pool())
 
+    def on_fit_end(self) -> None:
+        """A training that is shorter than its pool leaves the rest undrawn."""
+        if isinstance(self.renderer, MeshRenderer):
+            self.renderer.pool.end()
+
     def training_cameras(self, step: int, rng: Generator) -> Cameras:
         """Cameras of the pool, each from a sector of its own, so that every step sees all sides."""
         if not self.config.pool_size:

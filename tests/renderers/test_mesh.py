@@ -1,5 +1,7 @@
 """The mesh renderer: a textured sheet by its closed form, supersampling, kept views, gradients."""
 
+import threading
+
 import pytest
 import torch
 from torch import Generator, Tensor, nn
@@ -10,6 +12,7 @@ from core.kinds import Background, TexturedSurface
 from core.types import Cameras
 from geometry.textured_mesh import TexturedMesh
 from renderers.mesh import MeshRenderer
+from renderers.rasterize import Fragments
 from renderers.surface_views import draw_views
 from tests.fields import Balls
 from tests.renderers.meshes import bumpy_ball
@@ -102,6 +105,29 @@ def test_views_drawn_ahead_are_the_same_views():
     ahead.pool.rasterizer = drawn
     other = ahead(surface, Wall(), views.resized(10, 10), Generator())  # not kept: drawn now
     assert other.latents.shape == (3, 10, 10, 3)
+
+
+def test_drawing_ahead_ends_when_told_and_the_program_waits_for_it():
+    surface, views = Sheet(), cameras()
+    pool = renderer(surface).pool
+    inside, go_on = threading.Event(), threading.Event()
+    cast, drawn = pool.rasterizer, []
+
+    def slow(camera: Cameras) -> Fragments:
+        drawn.append(camera)
+        inside.set()
+        go_on.wait(10)
+        return cast(camera)
+
+    pool.rasterizer = slow
+    thread = pool.draw_ahead(surface, views)
+    assert not thread.daemon, "a daemon is cut off within the ray caster when the program ends"
+    inside.wait(10)
+    pool.end()
+    go_on.set()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert len(drawn) == 1, "the view in hand is finished, the other two are left"
 
 
 def test_the_footprint_is_the_textures_share_of_a_pixel():
