@@ -126,7 +126,7 @@ def settled_uv(file: SurfaceFile, config: TexturedMesh.Config) -> Float[np.ndarr
     """
     own = file.corner_uv
     corners = file.vertices[file.faces].astype(np.float64)
-    fault = "it has no texture coordinates" if own is None else uv_fault(corners, own)
+    fault = file.without_uv if own is None else uv_fault(corners, own)
     if config.uv == "own" and fault is not None:
         raise UserError(f"{file.path}: {fault}; give system.geometry.uv=auto to have it unwrapped")
     if config.uv != "atlas" and fault is None and own is not None:

@@ -63,6 +63,15 @@ def test_useless_coordinates_are_replaced_and_the_reason_told(
         made(path, uv="own")
 
 
+def test_coordinates_on_some_faces_only_are_told_as_such(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    (tmp_path / "a.obj").write_text(
+        "v 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nvt 0 0\nvt 1 0\nvt 0 1\nf 1/1 2/2 3/3\nf 1 2 4\n"
+    )
+    with caplog.at_level(logging.INFO):
+        assert not made(tmp_path / "a.obj").uses_own_uv
+    assert "a.obj: some faces have no texture coordinates; it is unwrapped" in caplog.text
+
+
 def test_a_mesh_without_coordinates_is_unwrapped_and_the_reason_told(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     trimesh.creation.box().export(tmp_path / "a.stl")
     with caplog.at_level(logging.INFO):
