@@ -3,6 +3,7 @@
 Batches are functions of (seed, step) alone, so that a resumed training sees what an uninterrupted one sees.
 """
 
+import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -15,6 +16,7 @@ from tqdm import tqdm
 
 from toybox.buffers import SUPERSAMPLING, Caster, View, random_view
 from toybox.captions import Subject, draw_subject
+from toybox.checkpoint import save_json
 from toybox.scenes import build
 from toybox.shading import paint, training_light
 from toybox.world import load_world
@@ -131,8 +133,14 @@ def render_buffers(
     Args:
         size: side of the pictures in pixels; SUPERSAMPLING times as many sub-pixels are stored.
         elevation_deg: a band of elevations other than the world's.
+
+    Raises:
+        ValueError: `folder` holds buffers of other settings.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    band = elevation_deg or load_world().cameras["elevation_deg"]
+    settings = {"views_per_kind": views_per_kind, "size": size, "seed": seed, "elevation_deg": list(band)}
+    note_settings(folder, settings)
     for number, kind in enumerate(tqdm(load_world().kinds, desc="data: ray casting", unit="kind")):
         if (folder / f"{kind}.views.npy").exists():
             continue
@@ -144,6 +152,25 @@ def render_buffers(
         save_array(folder / f"{kind}.normals.npy", np.stack([normals for _, normals in cast]))
         numbers = [(v.elevation_deg, v.azimuth_deg, v.radius, v.fovy_deg) for v in views]
         save_array(folder / f"{kind}.views.npy", np.array(numbers))  # last: its presence says that the kind is whole
+
+
+def note_settings(folder: Path, settings: dict) -> None:
+    """Notes in `folder` what its buffers are made with; kept ones that were made otherwise would belie the model card.
+
+    Raises:
+        ValueError: it holds buffers of other settings, or of unknown ones.
+    """
+    path = folder / "settings.json"
+    if not path.exists():
+        if any(folder.glob("*.views.npy")):
+            raise ValueError(f"{folder}: buffers of unknown settings, without {path.name}: delete it, or change --work")
+        save_json(path, settings)
+    held = json.loads(path.read_text())
+    other = ", ".join(
+        f"{name} {held.get(name)} instead of {value}" for name, value in settings.items() if held.get(name) != value
+    )
+    if other:
+        raise ValueError(f"{folder}: buffers of other settings ({other}): ask for these, delete it, or change --work")
 
 
 def save_array(path: Path, array: np.ndarray) -> None:

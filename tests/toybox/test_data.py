@@ -1,5 +1,7 @@
 """Buffers, shading and batches against what a pixel must show."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -92,3 +94,19 @@ def test_rendering_goes_on_where_it_stopped(tmp_path, store):
     changed = {path.name for path in tmp_path.iterdir() if path.stat().st_mtime_ns != before[path]}
     assert changed == {"chair.parts.npy", "chair.normals.npy", "chair.views.npy"}
     assert (tmp_path / "chair.parts.npy").read_bytes() == kept
+
+
+def test_buffers_of_other_settings_are_refused_in_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr("toybox.data.load_world", lambda: replace(load_world(), kinds={"donut": None}))
+    render_buffers(tmp_path, views_per_kind=1, size=8, seed=5)
+    for change, word in (
+        ({"views_per_kind": 2}, r"views_per_kind 1 instead of 2"),
+        ({"size": 16}, r"size 8 instead of 16"),
+        ({"seed": 6}, r"seed 5 instead of 6"),
+        ({"elevation_deg": (0.0, 9.0)}, r"elevation_deg \[-45.0, 85.0\] instead of \[0.0, 9.0\]"),
+    ):
+        with pytest.raises(ValueError, match=rf"buffers of other settings \({word}\): ask for these, delete it"):
+            render_buffers(tmp_path, **{"views_per_kind": 1, "size": 8, "seed": 5, **change})
+    (tmp_path / "settings.json").unlink()
+    with pytest.raises(ValueError, match=r"buffers of unknown settings, without settings.json: delete it, or change"):
+        render_buffers(tmp_path, views_per_kind=1, size=8, seed=5)
