@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from toybox.captions import subjects
 from toybox.judge.network import FOLDER as JUDGE_FOLDER
 from toybox.world import load_world
 
@@ -14,6 +15,11 @@ FLOORS = (
     ("main colour named right", "colour", 0.95),
     ("view word obeyed (front, side, back; kinds with a front)", "view", 0.85),
 )
+PSNR_FLOOR_DB, LOSS_FLOOR_DB = 27, 2
+DISTILLED_FLOOR = 7
+GOING_ON = """To go on: `python -m toybox.train --resume --steps 4000` trains these weights for 4000 more steps. Where
+`--work` holds a training, its last checkpoint is gone on from, with its settings, and `--steps` counts from its start.
+`python -m toybox.evaluate` then measures, and writes this card anew."""
 
 
 def _rows(figures: dict) -> str:
@@ -23,7 +29,7 @@ def _rows(figures: dict) -> str:
     ]
     for title, key, floor in FLOORS:
         f = figures[key]
-        met = "yes" if f["share"] >= floor else "no"
+        met = _yes(f["share"] >= floor)
         band = f"{100 * f['low']:.1f} - {100 * f['high']:.1f}%"
         lines.append(f"| {title} | {100 * f['share']:.1f}% | {band} | {f['count']} | {100 * floor:.0f}% | {met} |")
     return "\n".join(lines)
@@ -31,10 +37,16 @@ def _rows(figures: dict) -> str:
 
 def _autoencoder(figures: dict) -> str:
     plain, mixed = (figures["autoencoder"][name] for name in ("object_psnr_db", "composited_psnr_db"))
-    return (
-        f"Autoencoder, on object pixels of pictures it never saw: {plain:.1f} dB (floor 27); object latents laid over "
-        f"another background's latents: {mixed:.1f} dB (floor: 2 dB below, {plain - 2:.1f})."
-    )
+    lost = round(plain - mixed, 2)
+    return f"""| autoencoder, on object pixels of pictures it never saw | PSNR | floor | met |
+|---|---|---|---|
+| alone | {plain:.2f} dB | {PSNR_FLOOR_DB} dB | {_yes(plain >= PSNR_FLOOR_DB)} |
+| object latents laid over each other background's latents | {mixed:.2f} dB, {lost:.2f} below | \
+at most {LOSS_FLOOR_DB} below | {_yes(lost <= LOSS_FLOOR_DB)} |"""
+
+
+def _yes(met: bool) -> str:
+    return "yes" if met else "no"
 
 
 def _in_order(facts: dict) -> list[dict]:
@@ -60,6 +72,16 @@ Settings, from the step on at which each came into force:
 ```json
 {settings}
 ```"""
+
+
+def _held_out(share: float) -> str:
+    unseen = subjects(seen=False)
+    triples = [sum(s.second is not None for s in pool) for pool in (unseen, subjects(seen=True))]
+    whole = f"{100 * triples[0] / sum(triples):.1f}%"
+    own = f"{100 * share:.0f}%"
+    return f"""{own} of the (object, main colour) pairs never occurred in training, with or without a second colour;
+  nor did {own} of the (object, main, second colour) triples of the other pairs. In all, {whole} of the triples never
+  occurred (`toybox/captions.py`)."""
 
 
 def _judge(facts: dict) -> str:
@@ -110,21 +132,23 @@ The sheet, row by row (the first 40 pictures of the evaluation, then the first e
 - Colours: {", ".join(world.colours)}.
 - Views: {", ".join(f"{word} view" for word in world.view_words)}.
 - Captions look like "a red chair", "a blue house with a red roof", "a red chair, front view".
-- {100 * world.held_out["share"]:.0f}% of the (object, main colour) pairs, and of those with a second colour, never
-  occurred in training (`toybox/captions.py`).
+- {_held_out(world.held_out["share"])}
 
 ## Figures
 {_rows(figures)}
 
 {_autoencoder(figures)}
 
-Score distillation on free 2D latents: the judge names {distilled["named"]} of {distilled["of"]} (floor 7 of 8).
+Score distillation on free 2D latents: the judge names {distilled["named"]} of {distilled["of"]} \
+(floor {DISTILLED_FLOOR}; met: {_yes(distilled["named"] >= DISTILLED_FLOOR)}).
 Kinds named right least often: {", ".join(f"{kind} {100 * share:.0f}%" for kind, share in weakest)}.
 
 {_judge(judge)}
 
 ## How it was made
 {_training(facts)}
+
+{GOING_ON}
 
 ## Limits
 It knows the words above and nothing else: any other word is spelled out in pieces that it never learned, and the

@@ -1,5 +1,6 @@
 """The model card: its own example runs as it stands, and its sentences follow from figures."""
 
+import itertools
 import os
 import re
 import subprocess
@@ -8,7 +9,9 @@ from pathlib import Path
 
 from PIL import Image
 
+from toybox.captions import Subject, subjects
 from toybox.card import CARD
+from toybox.world import load_world
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,3 +40,13 @@ def test_example_of_the_card_draws_without_a_network(tmp_path):
     assert picture.size == (128, 128)
     low, high = picture.convert("L").getextrema()
     assert high - low > 30  # there is something on it
+
+
+def test_card_counts_what_is_held_out():
+    text = " ".join(CARD.read_text().split())
+    (stated,) = re.findall(r"In all, ([\d.]+)% of the triples never occurred", text)
+    world = load_world()
+    triples = [Subject(*names) for names in itertools.product(world.kinds, world.colours, world.colours)]
+    triples = [subject for subject in triples if subject.main != subject.second]
+    missing = len(set(triples) - set(subjects(seen=True)))
+    assert float(stated) == round(100 * missing / len(triples), 1)

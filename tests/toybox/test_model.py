@@ -1,4 +1,9 @@
-"""The shipped weights: they load and draw offline, keep their size, and their figures are measured again."""
+"""The shipped weights: they load and draw offline, keep their size, and their figures are measured again.
+
+Pictures are measured on small fixed subsets. The thresholds are this file's own and stand here, not in the card. Of 12
+pictures: what these weights reach, less one or two for another machine's rounding. Of more (marker slow): what 600
+pictures lead to expect, less three standard errors. Guessing names 1 object in 22, 1 colour in 10, 1 view word in 3.
+"""
 
 import json
 
@@ -7,8 +12,9 @@ import pytest
 import torch
 
 from toybox.data import BufferStore, render_buffers
-from toybox.evaluate import interval, judge_autoencoder, judge_pictures, requests
-from toybox.judge import Verdict, load_judge
+from toybox.judge import load_judge
+from toybox.latent_figures import distil_pictures, judge_autoencoder
+from toybox.picture_figures import Request, judge_pictures, requests
 from toybox.pipeline import generate, load_pipeline
 from toybox.world import MODEL_FOLDER, load_world
 
@@ -16,6 +22,19 @@ from toybox.world import MODEL_FOLDER, load_world
 @pytest.fixture(scope="module")
 def pipeline():
     return load_pipeline()
+
+
+def placed(seen: bool) -> list[Request]:
+    """Requests whose view word the judge can check."""
+    kinds = load_world().kinds
+    return [r for r in requests(110, seen) if kinds[r.subject.kind].front and r.word in ("front", "side", "back")]
+
+
+def right(asked: list[Request], pictures: torch.Tensor) -> dict[str, int]:
+    """How many of the pictures are judged right in each respect."""
+    figures = judge_pictures(asked, load_judge().verdicts(pictures))
+    del figures["object_by_kind"]
+    return {name: round(figure["share"] * figure["count"]) for name, figure in figures.items()}
 
 
 def test_model_is_whole_small_and_safe():
@@ -37,59 +56,70 @@ def test_pipeline_is_what_its_readers_expect(pipeline):
     assert pipeline.unet.dtype == pipeline.vae.dtype == torch.float32
 
 
-def test_pictures_are_judged_as_asked_for(pipeline):
-    asked = requests(20, seen=True)
+def test_words_are_single_tokens_of_the_shipped_tokenizer_and_others_are_spelled_out(pipeline):
+    tokenizer = pipeline.tokenizer
+    for word in load_world().vocabulary:
+        assert len(tokenizer.tokenize(word)) == 1, word
+    spelled = tokenizer.tokenize("zebra ☃")
+    assert len(spelled) > 2
+    assert tokenizer.unk_token not in spelled
+    assert tokenizer.decode(tokenizer("a zebra").input_ids, skip_special_tokens=True) == "a zebra"
+
+
+def test_pictures_show_what_was_asked_for(pipeline):
+    asked = placed(seen=True)[:6] + placed(seen=False)[:6]
     pictures = generate(pipeline, [request.caption for request in asked], seed=77)
-    assert pictures.shape == (20, 3, 128, 128)
-    figures = judge_pictures(asked + requests(1, seen=False), [*load_judge().verdicts(pictures), NO_VERDICT])
-    # what the card states, less three standard errors of so few pictures; guessing would name 1 in 22
-    stated = json.loads((MODEL_FOLDER / "evaluation.json").read_text())
-    assert figures["object_seen"]["share"] >= max(0.15, stated["object_seen"]["share"] - 0.33)
-    assert figures["colour"]["share"] * 21 / 20 >= 0.8
+    assert pictures.shape == (12, 3, 128, 128)
+    named = right(asked, pictures)  # measured: 6 of 6, 6 of 6, 12 and 6 of 12
+    assert named["object_seen"] >= 4, named
+    assert named["object_unseen"] >= 4, named
+    assert named["colour"] >= 10, named
+    assert named["view"] >= 5, named
 
 
-NO_VERDICT = Verdict("nothing", 1.0, "none", "own", 0.0)
+@pytest.mark.slow
+def test_more_pictures_show_what_was_asked_for(pipeline):
+    asked = placed(seen=True)[:30] + placed(seen=False)[:30]
+    pictures = generate(pipeline, [request.caption for request in asked], seed=78, batch=10)
+    named = right(asked, pictures)
+    assert named["object_seen"] >= 20, named  # of 30
+    assert named["object_unseen"] >= 19, named  # of 30
+    assert named["colour"] >= 55, named  # of 60
+    assert named["view"] >= 23, named  # of 60
+
+
+@pytest.mark.slow
+def test_score_alone_distils_what_was_asked_for(pipeline):
+    asked = requests(24, seen=True)[1::3]
+    pictures = distil_pictures(pipeline, [request.caption for request in asked], steps=200, seed=79)
+    kinds = [verdict.kind for verdict in load_judge().verdicts(pictures)]
+    named = sum(kind == request.subject.kind for kind, request in zip(kinds, asked, strict=True))
+    assert named >= 3, kinds  # of 8
+
+
+def test_score_alone_distils_a_mushroom(pipeline):
+    pictures = distil_pictures(pipeline, ["a red mushroom"], steps=60, seed=79)
+    (verdict,) = load_judge().verdicts(pictures)
+    assert (verdict.kind, verdict.main) == ("mushroom", "red")
 
 
 def test_same_seed_draws_the_same_picture(pipeline):
-    one, same = (generate(pipeline, ["a red chair"], seed=3) for _ in range(2))
+    one, same = (generate(pipeline, ["a red chair"], seed=3, size=64) for _ in range(2))
     assert torch.equal(one, same)
 
 
 def test_autoencoder_reconstructs_and_composes(pipeline, tmp_path):
-    render_buffers(tmp_path, views_per_kind=2, size=128, seed=31)
-    batch = BufferStore(tmp_path).draw(np.random.default_rng(0), 24, 128)
+    render_buffers(tmp_path, views_per_kind=1, size=128, seed=31)
+    batch = BufferStore(tmp_path).draw(np.random.default_rng(0), 12, 128)
     figures = judge_autoencoder(pipeline.vae, batch)
     assert figures["object_psnr_db"] >= 27
-    assert figures["composited_psnr_db"] >= figures["object_psnr_db"] - 2.2  # 2 in the card, on five times the pictures
+    assert figures["composited_psnr_db"] >= figures["object_psnr_db"] - 2
 
 
 def test_latents_are_normalised(pipeline, tmp_path):
-    render_buffers(tmp_path, views_per_kind=2, size=128, seed=32)
+    render_buffers(tmp_path, views_per_kind=1, size=128, seed=32)
     batch = BufferStore(tmp_path).draw(np.random.default_rng(0), 44, 128)
     with torch.no_grad():
         latents = pipeline.vae.encode(batch.pictures * 2 - 1).latent_dist.mean
     torch.testing.assert_close(latents.mean(dim=(0, 2, 3)), torch.zeros(4), atol=0.35, rtol=0)
     torch.testing.assert_close(latents.std(dim=(0, 2, 3)), torch.ones(4), atol=0.2, rtol=0)
-
-
-def test_requests_are_balanced_and_keep_seen_apart_from_unseen():
-    seen, unseen = requests(400, seen=True), requests(200, seen=False)
-    pairs = {(r.subject.kind, r.subject.main) for r in seen}
-    assert not pairs & {(r.subject.kind, r.subject.main) for r in unseen}
-    for what in (lambda r: r.subject.kind, lambda r: r.subject.main, lambda r: r.word):
-        _, counts = np.unique([what(r) for r in seen], return_counts=True)
-        assert counts.max() <= 1.5 * counts.min()
-    assert len({(r.subject, r.word) for r in seen}) > 300
-    for asked in (seen, unseen):  # every kind meets every view word
-        _, counts = np.unique([(r.subject.kind, r.word) for r in asked], axis=0, return_counts=True)
-        assert len(counts) == len({r.subject.kind for r in asked}) * len(load_world().view_words)
-        assert counts.max() <= counts.min() + 1
-
-
-def test_interval_is_wilsons():
-    # Wilson's interval of 95 right of 100, from tables: 0.888 - 0.978
-    found = interval([True] * 95 + [False] * 5)
-    assert found["share"] == 0.95
-    assert found["low"] == pytest.approx(0.888, abs=1e-3)
-    assert found["high"] == pytest.approx(0.978, abs=1e-3)

@@ -187,6 +187,17 @@ def examine(judge: Judge, store: BufferStore, seed: int, count: int = 3000) -> d
     return {name: round(float(np.mean(marks)), 4) for name, marks in right.items()}
 
 
+def exam_store(work: Path) -> BufferStore:
+    """Buffers that no training saw, in `work`: the judge is tested on them, and the autoencoder.
+
+    Raises:
+        ValueError: there are some of other settings.
+    """
+    folder = work / "judge-test"
+    render_buffers(folder, JudgeSettings.test_views, PICTURE_SIZE, 3, TEST_ELEVATION_DEG)
+    return BufferStore(folder)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Renders, trains, examines, saves; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m toybox.judge.train", description="Trains and tests the judge.")
@@ -197,11 +208,14 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     settings = JudgeSettings(steps=options.steps, views=options.views)
     started = time.monotonic()
-    render_buffers(options.work / "judge", settings.views, PICTURE_SIZE, seed=2)
-    render_buffers(options.work / "judge-test", settings.test_views, PICTURE_SIZE, 3, TEST_ELEVATION_DEG)
+    try:
+        render_buffers(options.work / "judge", settings.views, PICTURE_SIZE, seed=2)
+        exams = exam_store(options.work)
+    except ValueError as refusal:
+        sys.exit(f"toybox.judge.train: {refusal}")
     vae = diffusers.AutoencoderKL.from_pretrained(MODEL_FOLDER / "vae", local_files_only=True).requires_grad_(False)
     judge, facts = train_judge(BufferStore(options.work / "judge"), vae, options.work, settings)
-    marks = examine(judge, BufferStore(options.work / "judge-test"), seed=4)
+    marks = examine(judge, exams, seed=4)
     facts |= {"marks": marks, "last_run_s": round(time.monotonic() - started)}
     options.out.mkdir(parents=True, exist_ok=True)
     judge.save(options.out, facts)
