@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from toybox.backdrops import Backdrops, expected_shift
-from toybox.checkpoint import Clock, cosine_rate, load_state, save_state, settings_since, steps
+from toybox.checkpoint import Clock, cosine_rate, load_state, save_state, settings_since, stage_facts, steps
 from toybox.data import Batch, BufferStore
 from toybox.latents import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, encode
 from toybox.loss_levels import LossLevels
@@ -217,12 +217,7 @@ def train_denoiser(
             save_state(folder / "denoiser.pt", {**state, **facts, "history": history})
             if show and (step + 1) % (5 * settings.save_every) == 0:
                 show(average, step + 1)
-    return average, {
-        "steps": settings.steps,
-        "history": history,
-        "seconds": clock.seconds,
-        "loss": float(np.mean(losses[-200:])),
-    }
+    return average, stage_facts(max(first, settings.steps), history, clock.seconds, losses)
 
 
 def batch_loader(batches: StepBatches) -> DataLoader:

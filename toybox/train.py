@@ -1,17 +1,17 @@
 """Makes the bundled model: data -> autoencoder -> denoiser -> export. Resumes after a kill at any time.
 
 python -m toybox.train [--work FOLDER] [--out FOLDER] [--device auto|cpu|cuda] [--until STAGE] [--snapshot]
-python -m toybox.train --start toybox/model --work NEW --steps 4000 --coarse 0    # train shipped weights further
+python -m toybox.train --resume [--steps 4000]    # go on in --work, or from the shipped weights where nothing has begun
 """
 
 import argparse
 import datetime
-import json
 import platform
 import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import diffusers
 import numpy as np
@@ -19,11 +19,12 @@ import torch
 import transformers
 
 from toybox.autoencoder import AutoencoderSettings, train_autoencoder
+from toybox.beginnings import earlier_model, has_begun, kept_settings
 from toybox.checkpoint import load_state, stage_facts
 from toybox.data import BufferStore, render_buffers
 from toybox.denoiser import Denoiser, DenoiserSettings, train_denoiser
 from toybox.latents import AutoencoderKL, StableDiffusionPipeline, decode, encode
-from toybox.pipeline import SHEET_CAPTIONS, assemble, export, generate, load_pipeline, sheet
+from toybox.pipeline import SHEET_CAPTIONS, assemble, export, generate, sheet
 from toybox.tokenizer import kept_tokenizer
 from toybox.world import MODEL_FOLDER
 
@@ -36,53 +37,75 @@ DATA_SEED = 1
 def main(arguments: list[str] | None = None) -> int:
     """Runs the stages that are not done yet; returns the exit code."""
     options = _options(arguments)
-    device = options.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
     if options.threads:
         torch.set_num_threads(options.threads)
-    work: Path = options.work
     until = STAGES.index(options.until)
-    render_buffers(work / "train", options.views, PICTURE_SIZE, DATA_SEED)
-    if until < 1:
+    start = options.start
+    if options.resume and not has_begun(options.work):
+        start = start or MODEL_FOLDER
+    try:
+        render_buffers(options.work / "train", options.views, PICTURE_SIZE, DATA_SEED)
+        earlier = earlier_model(options.work, start) if until >= STAGES.index("vae") else None
+    except ValueError as refusal:
+        sys.exit(f"toybox.train: {refusal}")
+    if until < STAGES.index("vae"):
         return 0
-    store = BufferStore(work / "train")
-    start, earlier = _shipped(options.start) if options.start else (None, {})
-    if start is None:
-        vae_settings = replace(AutoencoderSettings(), steps=options.vae_steps)
-        vae, vae_facts = train_autoencoder(store, work, vae_settings, device, show=_show_autoencoder(store, work))
-    else:
-        vae, vae_facts = start.vae, earlier["autoencoder"]
-    if until < 2:
+    store = BufferStore(options.work / "train")
+    vae, vae_facts = (earlier[0].vae, earlier[1]["autoencoder"]) if earlier else _autoencoder(options, store)
+    if until < STAGES.index("denoiser"):
         return 0
-    settings = replace(DenoiserSettings(), steps=options.steps, coarse=options.coarse)
-    if options.snapshot:
-        denoiser, facts = _snapshot(work)
-    else:
-        first = Denoiser.of(start) if start else None
-        show = _show_denoiser(vae, work, settings)
-        denoiser, facts = train_denoiser(store, vae, work, settings, device, show, first)
+    denoiser, facts = _snapshot(options.work) if options.snapshot else _denoiser(options, store, vae, earlier)
     if earlier:
-        facts["before"] = earlier["denoiser"]
-    if until < 3:
+        facts["before"] = earlier[1]["denoiser"]
+    if until < STAGES.index("export"):
         return 0
-    export(
-        assemble(vae.cpu(), denoiser.cpu()),
-        options.out,
-        {
-            "date": datetime.date.today().isoformat(),
-            "hardware": _hardware(device),
-            "versions": {
-                "python": platform.python_version(),
-                **{package.__name__: package.__version__ for package in (torch, diffusers, transformers)},
-            },
-            "data": {"views_per_kind": options.views, "size": PICTURE_SIZE, "seed": DATA_SEED},
-            "autoencoder": vae_facts,
-            "denoiser": facts,
-        },
-    )
+    export(assemble(vae.cpu(), denoiser.cpu()), options.out, _facts(options, vae_facts, facts))
     print(f"toybox.train: the model is in {options.out}; judge it with: python -m toybox.evaluate")
     return 0
+
+
+def _autoencoder(options: argparse.Namespace, store: BufferStore) -> tuple[AutoencoderKL, dict]:
+    settings = AutoencoderSettings()
+    if options.resume:
+        settings = kept_settings(options.work / "vae.pt", settings)
+    settings = replace(settings, **_given(steps=options.vae_steps))
+    return train_autoencoder(store, options.work, settings, options.device, _show_autoencoder(store, options.work))
+
+
+def _denoiser(
+    options: argparse.Namespace,
+    store: BufferStore,
+    vae: AutoencoderKL,
+    earlier: tuple[StableDiffusionPipeline, dict] | None,
+) -> tuple[Denoiser, dict]:
+    # weights that were trained before have seen their small pictures
+    settings = DenoiserSettings(coarse=0.0) if earlier else DenoiserSettings()
+    if options.resume:
+        settings = kept_settings(options.work / "denoiser.pt", settings)
+    settings = replace(settings, **_given(steps=options.steps, coarse=options.coarse))
+    first = Denoiser.of(earlier[0]) if earlier else None
+    show = _show_denoiser(vae, options.work, settings)
+    return train_denoiser(store, vae, options.work, settings, options.device, show, first)
+
+
+def _given(**values: float | None) -> dict[str, Any]:
+    """Those of the command line's settings that it names."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _facts(options: argparse.Namespace, autoencoder: dict, denoiser: dict) -> dict:
+    """What the model card tells of how the model was made."""
+    return {
+        "date": datetime.date.today().isoformat(),
+        "hardware": _hardware(options.device),
+        "versions": {
+            "python": platform.python_version(),
+            **{package.__name__: package.__version__ for package in (torch, diffusers, transformers)},
+        },
+        "data": {"views_per_kind": options.views, "size": PICTURE_SIZE, "seed": DATA_SEED},
+        "autoencoder": autoencoder,
+        "denoiser": denoiser,
+    }
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
@@ -95,26 +118,30 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--until", choices=STAGES, default="export", help="the last stage to run")
     parser.add_argument("--snapshot", action="store_true", help="export the denoiser's last checkpoint as it is")
     parser.add_argument("--views", type=int, default=VIEWS_PER_KIND, help="views per kind of object")
-    parser.add_argument("--vae-steps", type=int, default=AutoencoderSettings.steps, help="steps of the autoencoder")
-    parser.add_argument("--steps", type=int, default=DenoiserSettings.steps, help="steps of the denoiser")
+    parser.add_argument("--vae-steps", type=int, help=f"of the autoencoder ({AutoencoderSettings.steps} by default)")
+    parser.add_argument("--steps", type=int, help=f"of the denoiser, in all ({DenoiserSettings.steps} by default)")
     parser.add_argument(
-        "--coarse", type=float, default=DenoiserSettings.coarse, help="share of the steps at half the size"
+        "--coarse", type=float, help=f"share of --steps at half the size ({DenoiserSettings.coarse}; 0 after --start)"
     )
     parser.add_argument(
         "--start", type=Path, help="a model to train further (its autoencoder stays); wants a new --work"
     )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help=f"go on in --work, with its settings; where nothing has begun there, from --start ({MODEL_FOLDER})",
+    )
     parser.add_argument("--threads", type=int, help="CPU threads (torch's own choice by default)")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.device == "auto":
+        options.device = "cuda" if torch.cuda.is_available() else "cpu"
+    return options
 
 
 def _hardware(device: str) -> str:
     if device == "cuda":
         return torch.cuda.get_device_name()
     return f"CPU, {torch.get_num_threads()} threads, {platform.machine()}"
-
-
-def _shipped(folder: Path) -> tuple[StableDiffusionPipeline, dict]:
-    return load_pipeline(folder), json.loads((folder / "training.json").read_text())
 
 
 def _snapshot(work: Path) -> tuple[Denoiser, dict]:
