@@ -1,6 +1,8 @@
 """The autoencoder's start, its losses, and the folding of its normalisation."""
 
+import itertools
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from toybox.autoencoder import (
 )
 from toybox.data import BufferStore, render_buffers
 from toybox.networks import new_vae
+from toybox.world import load_world
 
 FEW_STEPS = AutoencoderSettings(steps=8, batch=2, rate=3e-4, fine_from=1.0, exact_from=0.0, save_every=4)
 
@@ -70,18 +73,58 @@ def test_picture_loss_by_hand():
     assert picture_loss(made, true, gradient=0.5).item() == pytest.approx(0.5 + 0.5 + 0.5 * 1.0)
 
 
-def test_agreement_asks_covered_cells_to_ignore_the_background(store):
-    batch = store.draw(np.random.default_rng(1), 4, 64)
-    torch.manual_seed(0)
-    vae = new_vae()
+class AreaMeans:
+    """Latents are means over 4x4 pixels, as the anchor asks; those of chosen pictures stray by a constant."""
 
-    def loss(agreement: float) -> float:
+    def __init__(self, strays: float = 0.0, of: slice = slice(0)) -> None:
+        self.strays = strays
+        self.of = of
+
+    def encode(self, pictures):
+        self.latents = area_means(pictures, 4)
+        self.latents[self.of] += self.strays
+        still = torch.zeros_like(self.latents)
+        return SimpleNamespace(latent_dist=SimpleNamespace(mean=self.latents, std=still, kl=lambda: still))
+
+    def decode(self, latents):
+        return SimpleNamespace(sample=F.interpolate(latents[:, :3], scale_factor=4))
+
+
+def test_second_half_is_decoded_from_objects_laid_over_another_background(store):
+    batch = store.draw(np.random.default_rng(1), 4, 64)
+    settings = AutoencoderSettings(noise=0.0, agreement=0.0)
+    loss = autoencoder_loss(AreaMeans(), batch, settings, torch.Generator().manual_seed(0)).item()
+    palette = list(load_world().backgrounds.values())
+    drawn = torch.randint(len(palette), (2,), generator=torch.Generator().manual_seed(0)).tolist()
+    made, true = np.zeros((4, 3, 64, 64), dtype=np.float32), batch.pictures.numpy().copy()
+    for picture, (row, column) in itertools.product(range(4), np.ndindex(16, 16)):
+        cell = slice(4 * row, 4 * row + 4), slice(4 * column, 4 * column + 4)
+        for band in range(3):
+            mean = true[picture, band][cell].mean()
+            if picture >= 2:
+                ground, own = palette[drawn[picture - 2]][band], batch.backgrounds[picture, band].item()
+                cover = batch.coverage[picture, 0].numpy()[cell]
+                true[picture, band][cell] += (1 - cover) * (ground - own)
+                mean = cover.mean() * mean + (1 - cover.mean()) * ground
+            made[picture, band][cell] = mean
+    expected = picture_loss(*(torch.from_numpy(part) * 2 - 1 for part in (made, true)), gradient=settings.gradient)
+    assert loss == pytest.approx(expected.item(), rel=1e-4)
+
+
+def test_agreement_is_the_mean_square_by_which_covered_cells_differ_in_standard_deviations(store):
+    batch = store.draw(np.random.default_rng(1), 4, 64)
+    assert (F.avg_pool2d(batch.coverage[2:], 4) == 1).any()
+
+    def loss(vae: AreaMeans, agreement: float) -> float:
         settings = AutoencoderSettings(agreement=agreement)
         return autoencoder_loss(vae, batch, settings, torch.Generator().manual_seed(0)).item()
 
-    near, far = loss(0.0), loss(1.0)
-    # area means of wholly covered cells do not depend on the background, so that the term starts small but not at zero
-    assert 0 < far - near < 0.2
+    # pictures 4 and 5 of those encoded show the second half on its second background
+    for strays, of in ((0.0, slice(4, 6)), (0.3, slice(4, 6))):
+        vae = AreaMeans(strays, of)
+        found = loss(vae, 1.0) - loss(vae, 0.0)
+        spread = vae.latents.std(dim=(0, 2, 3))
+        assert found == pytest.approx((strays / spread).square().mean().item(), rel=1e-3, abs=1e-5)
 
 
 def test_few_steps_lower_the_loss(store):

@@ -54,7 +54,10 @@ def test_named_colours_reach_the_parts_they_name(kind):
 
 
 # what lies at the front (+z), at the back, and on top of objects that a person would turn the same way
-FRONTS = {"car": "headlight", "house": "door", "snowman": "nose", "duck": "beak", "robot": "panel", "train": "face"}
+FRONTS = {
+    "boat": "bow", "car": "headlight", "house": "door", "snowman": "nose", "duck": "beak", "robot": "panel",
+    "train": "face",
+}  # fmt: skip
 BACKS = {"chair": "back", "sofa": "back", "bed": "headboard", "airplane": "fin", "fish": "tail", "car": "tail light"}
 TOPS = {"house": "roof", "rocket": "nose", "tree": "top bough", "mushroom": "cap", "table": "top", "lamp": "shade"}
 
@@ -67,6 +70,10 @@ def test_objects_face_the_front_and_stand_upright(parts, axis, sign):
         scene = build(kind)
         middle = np.mean([part.mesh.centroid[axis] for part in scene.parts if part.name == name])
         assert sign * middle > 0.05, (kind, name)
+
+
+def test_every_kind_with_a_front_has_its_facing_tested():
+    assert {kind for kind, facts in load_world().kinds.items() if facts.front} == {*FRONTS, *BACKS}
 
 
 def test_mug_and_donut_have_their_holes():
