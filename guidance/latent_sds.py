@@ -186,7 +186,5 @@ def _dtype(weights: Weights, device: torch.device) -> torch.dtype:
 
 def _cpu_computes_bfloat16() -> bool:
     """Whether this CPU has instructions for it, and does not merely emulate it (several times slower)."""
-    if not hasattr(torch.cpu, "get_capabilities"):  # older versions of torch cannot tell
-        return False
-    known = torch.cpu.get_capabilities()
+    known = getattr(torch.cpu, "get_capabilities", dict)()  # older versions of torch cannot tell
     return bool(known.get("avx512_bf16") or known.get("amx_bf16"))

@@ -10,7 +10,6 @@ A method subclasses `LightningSystem`, declares its loss terms as a dataclass of
         def losses(self, cameras, step, rng): ...
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +26,7 @@ from core.types import Cameras, RenderOutput
 from renderers.backgrounds import FlatBackground
 from systems.random_streams import stream
 from systems.rendering import joined
+from systems.steps import Steps
 from systems.views import USUAL_BINS, Views, random_views, shown_views, spread_views
 
 #: Views that validation looks at.
@@ -218,15 +218,15 @@ class LightningSystem(System, LightningModule):
         rate = torch.optim.lr_scheduler.LambdaLR(adam, lambda step: settings.rate.at(step, self.total_steps))
         return {"optimizer": adam, "lr_scheduler": {"scheduler": rate, "interval": "step"}}
 
-    def train_dataloader(self) -> "Steps":
+    def train_dataloader(self) -> Steps:
         """No data: one number per step."""
         return Steps(self.total_steps)
 
-    def val_dataloader(self) -> "Steps":
+    def val_dataloader(self) -> Steps:
         """One number per view."""
         return Steps(N_VALIDATION_VIEWS)
 
-    def test_dataloader(self) -> "Steps":
+    def test_dataloader(self) -> Steps:
         """One number per view."""
         return Steps(N_VALIDATION_VIEWS)
 
@@ -237,26 +237,6 @@ class LightningSystem(System, LightningModule):
         colours = background.palette(known).to(self.device)
         size = self.guidance.picture_size
         return self.guidance.encode(colours[:, None, None].expand(-1, size, size, -1))
-
-
-class Steps:
-    """Counts from 0; Lightning's idea of data. It has a state, so that resuming in the middle is nothing special."""
-
-    def __init__(self, n_steps: int) -> None:
-        self.n_steps = n_steps
-
-    def __len__(self) -> int:
-        return self.n_steps
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(range(self.n_steps))
-
-    def state_dict(self) -> dict[str, Any]:
-        """Nothing: the step is Lightning's own."""
-        return {}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Nothing to restore."""
 
 
 def _check_groups(system: nn.Module, groups: list[dict[str, Any]]) -> None:
