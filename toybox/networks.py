@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTextConfig, CLIPTextModel
 
 from toybox.area_mean import start_as_area_mean
 from toybox.latents import diffusers
@@ -55,8 +55,8 @@ def new_unet() -> Any:
     )
 
 
-def new_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
-    """A three-layer CLIP text encoder for this tokenizer, trained from scratch with the denoiser."""
+def new_text_encoder(tokenizer: Any) -> CLIPTextModel:
+    """A three-layer CLIP text encoder for this CLIPTokenizer, trained from scratch with the denoiser."""
     return CLIPTextModel(
         CLIPTextConfig(
             vocab_size=len(tokenizer),

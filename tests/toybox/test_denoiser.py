@@ -1,10 +1,12 @@
 """The denoiser's loss, its captions, and a training that a real kill cannot derail."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +22,9 @@ from toybox.denoiser import (
     batch_loader,
     captions_of,
     denoiser_losses,
+    train_denoiser,
 )
-from toybox.networks import new_scheduler
+from toybox.networks import new_scheduler, new_vae
 from toybox.tokenizer import new_tokenizer
 from toybox.world import load_world
 
@@ -165,6 +168,32 @@ def test_few_steps_lower_the_loss(buffers):
         optimiser.step()
         losses.append(loss.item())
     assert losses[-1] < 0.9 * losses[0]
+
+
+def test_resume_equals_no_interruption(buffers, tmp_path):
+    torch.manual_seed(0)
+    vae, store = new_vae().eval().requires_grad_(False), BufferStore(buffers)
+    settings = DenoiserSettings(steps=6, coarse=1.0, coarse_batch=2, save_every=6)
+    whole, facts = train_denoiser(store, vae, tmp_path / "whole", settings)
+    # which token has which number differs between two tokenizers of the same words
+    shutil.copytree(tmp_path / "whole" / "tokenizer", tmp_path / "cut" / "tokenizer")
+
+    def stop(denoiser, step):
+        raise InterruptedError
+
+    often = replace(settings, save_every=1)  # shows its pictures, and so stops here, at step 5
+    with pytest.raises(InterruptedError):
+        train_denoiser(store, vae, tmp_path / "cut", often, show=stop)
+    assert torch.load(tmp_path / "cut" / "denoiser.pt", weights_only=True)["step"] == 5
+    resumed, facts_resumed = train_denoiser(store, vae, tmp_path / "cut", settings)
+    assert facts_resumed["loss"] == facts["loss"]
+    assert facts["steps"] == facts_resumed["steps"] == 6
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
+    states = [torch.load(tmp_path / run / "denoiser.pt", weights_only=True) for run in ("whole", "cut")]
+    assert torch.equal(states[0]["levels"], states[1]["levels"])
+    # a later command that asks for fewer steps does not belie those that were made
+    assert train_denoiser(store, vae, tmp_path / "cut", replace(settings, steps=3))[1]["steps"] == 6
 
 
 def _run(buffers: Path, folder: Path) -> subprocess.Popen:

@@ -15,6 +15,7 @@ def test_every_level_of_noise_comes_to_weigh_the_same():
     torch.testing.assert_close(levels.expected, loss_at, rtol=1e-3, atol=1e-3)
     losses = loss_at.clone().requires_grad_(True)
     levels.balanced(losses, (torch.arange(LossLevels.COUNT) + 0.5) / LossLevels.COUNT).backward()
+    assert losses.grad is not None
     shares = losses.grad * loss_at
     torch.testing.assert_close(shares, shares.mean().expand_as(shares), rtol=2e-2, atol=0)
 
