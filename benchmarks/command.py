@@ -109,7 +109,7 @@ def _publish(report: Report, options: argparse.Namespace) -> int:
     folder = options.out or (RESULTS if report.whole else options.work)
     machine = describe_machine(settle_device(options.device))
     content = {
-        **({"config": str(options.config)} if "config" in options else {}),
+        **({"config": os.path.relpath(options.config, ROOT)} if "config" in options else {}),
         "overrides": options.overrides,
         "machine": machine,
         "floors": [{**asdict(floor), "met": floor.met} for floor in report.floors],

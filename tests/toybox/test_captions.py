@@ -1,5 +1,7 @@
 """Captions, what is held out of them, and their agreement with cameras."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -69,14 +71,19 @@ def test_random_views_are_even_on_the_sphere():
     assert abs(counts - 500).max() < 100  # 4.8 standard deviations
 
 
-def test_tokenizer_knows_its_words_and_spells_out_any_other():
-    tokenizer = new_tokenizer()
+def require_words(tokenizer: Any) -> None:
+    """Each word of the world is one token; any other is spelled out, without the token for what is unknown."""
     for word in load_world().vocabulary:
         assert len(tokenizer.tokenize(word)) == 1, word
     spelled = tokenizer.tokenize("zebra ☃")
     assert len(spelled) > 2
     assert tokenizer.unk_token not in spelled
     assert tokenizer.decode(tokenizer("a zebra").input_ids, skip_special_tokens=True) == "a zebra"
+
+
+def test_tokenizer_knows_its_words_and_spells_out_any_other():
+    tokenizer = new_tokenizer()
+    require_words(tokenizer)
     longest = max((s.caption("overhead") for s in subjects(True)), key=lambda text: len(tokenizer(text).input_ids))
     assert len(tokenizer(longest).input_ids) <= MAX_LENGTH
 
