@@ -2,7 +2,6 @@
 
 import logging
 from dataclasses import dataclass, field
-from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -15,6 +14,7 @@ from core.schedule import Schedule
 from core.types import Cameras, GuidanceOutput
 from guidance.latent_diffusion import LatentDiffusion
 from guidance.model_source import find_model
+from guidance.precision import Weights, frozen_dtype
 from guidance.prompts import VIEW_WORDS, shortened, view_prompts, vocabulary_warning
 from guidance.sds import (
     WEIGHTINGS,
@@ -22,6 +22,7 @@ from guidance.sds import (
     add_noise,
     draw_timesteps,
     guided_noise,
+    rescaled_noise,
     sds_gradient,
     sds_loss,
     view_guided_noise,
@@ -31,7 +32,6 @@ from guidance.world import read_world
 
 log = logging.getLogger(__name__)
 
-Weights = Literal["auto", "float32", "float16", "bfloat16"]
 #: Places of the other texts behind those of the view words.
 UNCONDITIONAL, PLAIN = len(VIEW_WORDS), len(VIEW_WORDS) + 1
 
@@ -43,11 +43,15 @@ class LatentSDS(Guidance, name="latent-sds"):
     class Config:
         model: str
         """`toybox`, a folder in the diffusers layout, or a hub id."""
-        guidance_scale: float = 10.0
-        """s of classifier-free guidance, eps_uncond + s (eps_text - eps_uncond); 1 means the text alone."""
+        guidance_scale: Schedule = field(default_factory=lambda: Schedule.constant(10.0))
+        """s of classifier-free guidance, eps_uncond + s (eps_text - eps_uncond); 1 means the text alone. A large one
+        draws clear parts in glaring colours: let it come down towards the end, when the parts are there."""
         view_guidance_scale: Schedule | None = None
         """s_view, of what the view word adds to the prompt; null: as guidance_scale. A number of its own costs a third
         call of the denoiser, and helps a model that hardly minds such words while the shape is settled."""
+        guidance_rescale: Schedule = field(default_factory=lambda: Schedule.constant(0.0))
+        """phi, from 0 to 1: how far the contrast of the picture that guidance asks for is brought back to that of the
+        text alone. Large scales ask for more contrast than any picture has."""
         weighting: Weighting = "sigma2"
         """w(t): `sigma2`, `sqrt-alpha-sigma2` (the paper's code) or `uniform`."""
         min_noise: Schedule = field(default_factory=lambda: Schedule.constant(0.02))
@@ -62,14 +66,12 @@ class LatentSDS(Guidance, name="latent-sds"):
         """Precision of the frozen networks; auto: float16 on a GPU, bfloat16 on CPUs that compute it, else float32."""
 
         def __post_init__(self) -> None:
-            require(self.guidance_scale >= 0, f"guidance_scale: at least 0, got {self.guidance_scale:g}")
+            _require_within("guidance_scale", self.guidance_scale)
             if self.view_guidance_scale is not None:
-                least = min(value for _, value in self.view_guidance_scale.points)
-                require(least >= 0, f"view_guidance_scale: at least 0, got {least:g}")
+                _require_within("view_guidance_scale", self.view_guidance_scale)
                 require(self.view_dependent, "view_guidance_scale: needs view_dependent, which is off")
-            for name in ("min_noise", "max_noise"):
-                values = [value for _, value in getattr(self, name).points]
-                require(all(0 <= value <= 1 for value in values), f"{name}: a share from 0 to 1, got {values}")
+            for name in ("guidance_rescale", "min_noise", "max_noise"):
+                _require_within(name, getattr(self, name), most=1.0)
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -105,7 +107,7 @@ class LatentSDS(Guidance, name="latent-sds"):
         if self.world and (warning := vocabulary_warning(prompt, self.world.vocabulary, self.config.model)):
             log.warning("%s", warning)
         device = device_of(self)
-        self.model.use_weights(_dtype(self.config.weights, device))
+        self.model.use_weights(frozen_dtype(self.config.weights, device))
         if self.config.view_dependent:
             texts = list(view_prompts(prompt, self.model.fits).values())
         else:
@@ -136,7 +138,10 @@ class LatentSDS(Guidance, name="latent-sds"):
         z = latents.detach().float()
         noise = torch.randn(z.shape, generator=rng, device=rng.device).to(z.device)
         noisy, views = add_noise(z, noise, alpha, sigma), self._view_index(cameras)
-        predicted = self._predict(noisy, timestep, views, self._view_scale(step, total_steps))
+        rescale = self.config.guidance_rescale.at(step, total_steps)
+        predicted, with_text = self._predict(noisy, timestep, views, *self._scales(step, total_steps))
+        if rescale:
+            predicted = rescaled_noise(noisy, predicted, with_text, sigma, rescale)
         gradient = sds_gradient(predicted, noise, WEIGHTINGS[self.config.weighting](alpha, sigma))
         metrics = {"gradient_rms": gradient.square().mean().sqrt(), "sigma": sigma.mean()}
         return GuidanceOutput(sds_loss(latents, gradient), metrics)
@@ -149,42 +154,36 @@ class LatentSDS(Guidance, name="latent-sds"):
         """Pictures, RGB in [0, 1], to latents."""
         return self.model.autoencoder.encode(rgb)
 
-    def _view_scale(self, step: int, total_steps: int) -> float | None:
-        """s_view where it differs from s, which saves a call."""
-        schedule = self.config.view_guidance_scale
-        scale = schedule.at(step, total_steps) if schedule else None
-        return None if scale == self.config.guidance_scale else scale
+    def _scales(self, step: int, total_steps: int) -> tuple[float, float | None]:
+        """s, and s_view where it differs from s: without it, a call of the denoiser is saved."""
+        scale, schedule = self.config.guidance_scale.at(step, total_steps), self.config.view_guidance_scale
+        view_scale = schedule.at(step, total_steps) if schedule else None
+        return scale, None if view_scale == scale else view_scale
 
     def _predict(
-        self, noisy: Tensor, timestep: Tensor, views: Int[Tensor, "views"], view_scale: float | None
-    ) -> Tensor:
-        """eps_hat with classifier-free guidance, all texts in one batch."""
+        self, noisy: Tensor, timestep: Tensor, views: Int[Tensor, "views"], scale: float, view_scale: float | None
+    ) -> tuple[Tensor, Tensor]:
+        """eps_hat with classifier-free guidance, and eps_text; all texts in one batch."""
         assert self._texts is not None
-        scale = self.config.guidance_scale
         unconditional = torch.full_like(views, UNCONDITIONAL)
         asked = [unconditional, views] if view_scale is None else [unconditional, views, torch.full_like(views, PLAIN)]
         n = len(asked)
         text = self._texts.select(torch.cat(asked))
         answers = self.model.predict_noise(noisy.repeat(n, 1, 1, 1), timestep.repeat(n), text).chunk(n)
         if view_scale is None:
-            return guided_noise(answers[0], answers[1], scale)
+            return guided_noise(answers[0], answers[1], scale), answers[1]
         without_text, with_text, plain = answers
-        return view_guided_noise(without_text, plain, with_text, scale, view_scale)
+        return view_guided_noise(without_text, plain, with_text, scale, view_scale), with_text
 
     def _view_index(self, cameras: Cameras) -> Int[Tensor, "views"]:
         words = view_names(cameras, self.view_bins)
         return torch.tensor([VIEW_WORDS.index(word) for word in words], device=cameras.c2w.device)
 
 
-def _dtype(weights: Weights, device: torch.device) -> torch.dtype:
-    if weights != "auto":
-        return getattr(torch, weights)
-    if device.type == "cuda":
-        return torch.float16
-    return torch.bfloat16 if _cpu_computes_bfloat16() else torch.float32
-
-
-def _cpu_computes_bfloat16() -> bool:
-    """Whether this CPU has instructions for it, and does not merely emulate it (several times slower)."""
-    known = getattr(torch.cpu, "get_capabilities", dict)()  # older versions of torch cannot tell
-    return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
+def _require_within(name: str, schedule: Schedule, most: float | None = None) -> None:
+    """All values of a setting are at least 0, and at most `most`."""
+    values = [value for _, value in schedule.points]
+    if most is None:
+        require(min(values) >= 0, f"{name}: at least 0, got {min(values):g}")
+    else:
+        require(all(0 <= value <= most for value in values), f"{name}: a share from 0 to {most:g}, got {values}")

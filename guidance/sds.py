@@ -6,13 +6,16 @@ eps the drawn noise, eps_hat the noise that the diffusion model sees in x_t.
     x_t  = alpha z + sigma eps
     eps_hat = eps_uncond + s (eps_text - eps_uncond)       or, with a scale of its own for the view,
     eps_hat = eps_uncond + s (eps_plain - eps_uncond) + s_view (eps_text - eps_plain)
+    z_hat   = (x_t - sigma eps_hat) / alpha                the picture that eps_hat asks for, its contrast brought back:
+    z_hat  <- (phi std(z_text) / std(z_hat) + 1 - phi) z_hat
     g    = w(t) (eps_hat - eps)
     loss = 0.5 * sum (z - stop_grad(z - g))^2 / (views * height * width)
 
-eps_plain is what the prompt without its view word says.
+eps_plain is what the prompt without its view word says, z_text what eps_text alone asks for.
 
 Sources: DreamFusion (arXiv:2209.14988), eq. 3; classifier-free guidance (arXiv:2207.12598), eq. 6; with two conditions,
-InstructPix2Pix (arXiv:2211.09800), eq. 3; Latent-NeRF (arXiv:2211.07600), section 3.1.
+InstructPix2Pix (arXiv:2211.09800), eq. 3; the contrast: Lin et al. (arXiv:2305.08891), eq. 15-16, applied to z_hat as
+in MVDream (arXiv:2308.16512); Latent-NeRF (arXiv:2211.07600), section 3.1.
 """
 
 from collections.abc import Callable, Mapping
@@ -31,6 +34,9 @@ WEIGHTINGS: Mapping[Weighting, Callable[[Tensor, Tensor], Tensor]] = {
     "sqrt-alpha-sigma2": lambda alpha, sigma: alpha * sigma**2,
     "uniform": lambda alpha, sigma: torch.ones_like(sigma),
 }
+
+#: Below this, a picture is flat, and its contrast no measure.
+FAINTEST_CONTRAST = 1e-6
 
 
 def draw_timesteps(
@@ -83,6 +89,33 @@ def view_guided_noise(
         conditional: the prediction for the prompt with it.
     """
     return guided_noise(unconditional, plain, scale) + view_scale * (conditional - plain)
+
+
+def rescaled_noise(
+    noisy: Float[Tensor, "views height width channels"],
+    guided: Float[Tensor, "views height width channels"],
+    conditional: Float[Tensor, "views height width channels"],
+    sigma: Float[Tensor, "views"],
+    share: float,
+) -> Float[Tensor, "views height width channels"]:
+    """eps_hat whose picture z_hat has its contrast brought back towards that of the text alone.
+
+    Each view's alpha z_hat = x_t - sigma eps_hat is multiplied by share std(z_text) / std(z_hat) + 1 - share, the
+    standard deviations being over all its pixels and channels.
+
+    Args:
+        noisy: x_t.
+        guided: eps_hat.
+        conditional: eps_text, the prediction for the prompt without guidance.
+        share: phi; 0 changes nothing, 1 gives all of the text's own contrast.
+
+    Source: Lin et al. (arXiv:2305.08891), eq. 15-16, there of eps_hat; MVDream (arXiv:2308.16512) of z_hat.
+    """
+    noisy = noisy.float()
+    asked, plain = (noisy - per_pixel(sigma) * noise.float() for noise in (guided, conditional))
+    contrast = [picture.std(dim=(1, 2, 3), keepdim=True) for picture in (plain, asked)]
+    factor = share * contrast[0] / contrast[1].clamp_min(FAINTEST_CONTRAST) + 1 - share
+    return (noisy - factor * asked) / per_pixel(sigma)
 
 
 def sds_gradient(

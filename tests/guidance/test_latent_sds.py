@@ -38,7 +38,9 @@ def _guidance(folder: Path, prompt: str = "a red mushroom", **settings: object) 
 @pytest.mark.parametrize("family", ["epsilon", "v_prediction", "flow"])
 def test_gradient_is_the_formula_written_out(family: str, tiny_model: Callable[..., Path]):
     ceiling = Schedule.constant(0.9)
-    guidance = _guidance(tiny_model(family), "red", guidance_scale=7.0, max_noise=ceiling, weights="float32")
+    guidance = _guidance(
+        tiny_model(family), "red", guidance_scale=Schedule.constant(7.0), max_noise=ceiling, weights="float32"
+    )
     latents, cameras = _latents(2), _cameras([0, 80], [180, 0])
     output = guidance(latents, cameras, 5, 10, torch.Generator().manual_seed(11))
     (seen,) = torch.autograd.grad(output.loss, latents)
@@ -62,7 +64,7 @@ def test_the_view_word_has_a_scale_of_its_own(tiny_model: Callable[..., Path]):
     latents, cameras = _latents(2), _cameras([0, 80], [180, 0])
 
     def gradient(**settings: object) -> torch.Tensor:
-        guidance = _guidance(tiny_model(), "red", guidance_scale=7.0, weights="float32", **settings)
+        guidance = _guidance(tiny_model(), "red", guidance_scale=Schedule.constant(7.0), weights="float32", **settings)
         loss = guidance(latents, cameras, 5, 10, torch.Generator().manual_seed(11)).loss
         return torch.autograd.grad(loss, latents)[0]
 
@@ -75,10 +77,49 @@ def test_the_view_word_has_a_scale_of_its_own(tiny_model: Callable[..., Path]):
     assert (more - usual).norm() > 1e-3 * usual.norm()
 
 
+def test_guidance_comes_down_by_its_schedule(tiny_model: Callable[..., Path]):
+    latents, cameras = _latents(2), _cameras([0, 0], [0, 90])
+
+    def gradient(scale: Schedule, step: int) -> torch.Tensor:
+        guidance = _guidance(tiny_model(), guidance_scale=scale, weights="float32", max_noise=Schedule.constant(0.9))
+        loss = guidance(latents, cameras, step, 10, torch.Generator().manual_seed(3)).loss
+        return torch.autograd.grad(loss, latents)[0]
+
+    ramp = Schedule.ramp(9.0, 3.0, until=0.5)
+    torch.testing.assert_close(gradient(ramp, 0), gradient(Schedule.constant(9.0), 0))
+    torch.testing.assert_close(gradient(ramp, 5), gradient(Schedule.constant(3.0), 5))
+
+
+def test_rescaling_is_that_of_the_prediction_with_the_view_word(tiny_model: Callable[..., Path]):
+    """g of one view, written out: where all three texts have a share in eps_hat, eps_text is the one with the word."""
+    scales = {"guidance_scale": Schedule.constant(7.0), "view_guidance_scale": Schedule.constant(20.0)}
+    settings = scales | {"guidance_rescale": Schedule.constant(0.7), "weights": "float32"}
+    guidance = _guidance(tiny_model(), "red", **settings)
+    latents, model = _latents(1), guidance.model
+    loss = guidance(latents, _cameras([0], [180]), 0, 10, torch.Generator().manual_seed(11)).loss
+    (seen,) = torch.autograd.grad(loss, latents)
+
+    rng = torch.Generator().manual_seed(11)
+    t = ((0.02 + 0.96 * torch.rand(1, generator=rng)) * 1000).long()
+    noise = torch.randn(1, 8, 8, 4, generator=rng)
+    alpha, sigma = model.alpha[t], model.sigma[t]
+    noisy = (alpha * latents + sigma * noise).detach()
+    without, plain, text = (
+        model.predict_noise(noisy, t, model.embed_text([t_])) for t_ in ("", "red", "red, back view")
+    )
+    guided = without + 7 * (plain - without) + 20 * (text - plain)
+    z, z_text = ((noisy - sigma * eps) / alpha for eps in (guided, text))
+    z = z * (0.7 * z_text.std() / z.std() + 0.3)
+    expected = sigma**2 * ((noisy - alpha * z) / sigma - noise) / (8 * 8)
+    torch.testing.assert_close(seen, expected, rtol=1e-3, atol=1e-5)
+
+
 def test_a_view_scale_that_has_come_down_to_the_other_costs_nothing(
     tiny_model: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ):
-    guidance = _guidance(tiny_model(), guidance_scale=7.0, view_guidance_scale=Schedule.ramp(20.0, 7.0, until=0.5))
+    guidance = _guidance(
+        tiny_model(), guidance_scale=Schedule.constant(7.0), view_guidance_scale=Schedule.ramp(20.0, 7.0, until=0.5)
+    )
     asked: list[int] = []
     predict = guidance.model.predict_noise
     monkeypatch.setattr(guidance.model, "predict_noise", lambda *a: (asked.append(len(a[0])), predict(*a))[1])
@@ -163,9 +204,11 @@ def test_forward_before_prepare_is_a_clear_fault(tiny_model: Callable[..., Path]
 
 def test_settings_out_of_range_are_refused():
     with pytest.raises(UserError, match="guidance_scale: at least 0, got -1"):
-        LatentSDS.Config(model="toybox", guidance_scale=-1.0)
+        LatentSDS.Config(model="toybox", guidance_scale=Schedule.constant(-1.0))
     with pytest.raises(UserError, match="view_guidance_scale: at least 0, got -1"):
         LatentSDS.Config(model="toybox", view_guidance_scale=Schedule.constant(-1.0))
+    with pytest.raises(UserError, match=r"guidance_rescale: a share from 0 to 1, got \[2.0\]"):
+        LatentSDS.Config(model="toybox", guidance_rescale=Schedule.constant(2.0))
     with pytest.raises(UserError, match="view_guidance_scale: needs view_dependent, which is off"):
         LatentSDS.Config(model="toybox", view_guidance_scale=Schedule.constant(5.0), view_dependent=False)
     with pytest.raises(UserError, match="max_noise: a share from 0 to 1"):

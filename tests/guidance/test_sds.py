@@ -3,7 +3,16 @@
 import pytest
 import torch
 
-from guidance.sds import WEIGHTINGS, Weighting, add_noise, draw_timesteps, guided_noise, sds_gradient, sds_loss
+from guidance.sds import (
+    WEIGHTINGS,
+    Weighting,
+    add_noise,
+    draw_timesteps,
+    guided_noise,
+    rescaled_noise,
+    sds_gradient,
+    sds_loss,
+)
 
 
 def _pictures(seed: int, *shape: int) -> torch.Tensor:
@@ -42,6 +51,41 @@ def test_guidance_scale_means_the_published_formula():
     assert guided_noise(unconditional, conditional, 0.0).item() == 2
     assert guided_noise(unconditional, conditional, 1.0).item() == 5
     assert guided_noise(unconditional, conditional, 7.5).item() == 2 + 7.5 * 3
+
+
+def _asked(noisy: torch.Tensor, predicted: torch.Tensor, sigma: float, alpha: float) -> torch.Tensor:
+    return (noisy - sigma * predicted) / alpha
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.0, 6.0), (0.5, 4.0), (1.0, 2.0)])
+def test_rescaling_brings_contrast_towards_that_of_the_text(share: float, expected: float):
+    """The picture asked for keeps its form, and its contrast lies `share` of the way to the text's own."""
+    alpha, sigma = 0.8, 0.6
+    noisy, form, other = (_pictures(seed, 1, 8, 8, 4) for seed in (0, 1, 2))
+    glaring, plain = 6 * form / form.std(), 2 * other / other.std()
+    guided, conditional = ((noisy - alpha * picture) / sigma for picture in (glaring, plain))
+    found = rescaled_noise(noisy, guided, conditional, torch.tensor([sigma]), share)
+    asked = _asked(noisy, found, sigma, alpha)
+    assert asked.std().item() == pytest.approx(expected, rel=1e-3)
+    torch.testing.assert_close(asked / asked.std(), glaring / glaring.std(), rtol=1e-2, atol=1e-3)
+
+
+def test_each_view_is_rescaled_by_its_own_contrast():
+    noisy, guided, conditional = (_pictures(seed, 2, 4, 4, 4) for seed in (0, 1, 2))
+    guided[1] *= 9
+    sigma = torch.tensor([0.5, 0.9])
+    both = rescaled_noise(noisy, guided, conditional, sigma, 0.7)
+    for i in range(2):
+        one = slice(i, i + 1)
+        torch.testing.assert_close(
+            both[one], rescaled_noise(noisy[one], guided[one], conditional[one], sigma[one], 0.7)
+        )
+
+
+def test_a_flat_answer_is_rescaled_to_finite_numbers():
+    noisy = torch.zeros(1, 4, 4, 4)
+    found = rescaled_noise(noisy, noisy, noisy, torch.tensor([0.5]), 1.0)
+    assert bool(found.isfinite().all())
 
 
 @pytest.mark.parametrize(("name", "expected"), [("sigma2", 0.36), ("sqrt-alpha-sigma2", 0.8 * 0.36), ("uniform", 1.0)])

@@ -1,0 +1,22 @@
+"""In which precision frozen networks compute."""
+
+from typing import Literal
+
+import torch
+
+Weights = Literal["auto", "float32", "float16", "bfloat16"]
+
+
+def frozen_dtype(weights: Weights, device: torch.device) -> torch.dtype:
+    """What a recipe's word stands for; `auto` is float16 on a GPU, bfloat16 on CPUs that compute it, else float32."""
+    if weights != "auto":
+        return getattr(torch, weights)
+    if device.type == "cuda":
+        return torch.float16
+    return torch.bfloat16 if _cpu_computes_bfloat16() else torch.float32
+
+
+def _cpu_computes_bfloat16() -> bool:
+    """Whether this CPU has instructions for it, and does not merely emulate it (several times slower)."""
+    known = getattr(torch.cpu, "get_capabilities", dict)()  # older versions of torch cannot tell
+    return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
