@@ -28,6 +28,8 @@ from benchmarks.floors import Floor
 from benchmarks.verdicts import judged_cameras, judged_pictures
 from exporters.coloured_mesh import ColouredMesh
 from exporters.mesh_files import write_mesh
+from geometry.textured_mesh import TexturedMesh
+from systems.first_pictures import own_pictures
 from systems.latent_paint import LatentPaint
 from toybox.captions import Subject
 from toybox.scenes import build
@@ -79,9 +81,10 @@ def coloured_mesh(subject: Subject, path: Path) -> Path:
 @torch.no_grad()
 def measure(system: LatentPaint, kind: str, name: str) -> Encoding:
     """Compare a painting that has not begun with the texture that it began from."""
-    guidance = system.guidance
+    guidance, surface = system.guidance, system.geometry
+    assert isinstance(surface, TexturedMesh)
     cameras = judged_cameras(guidance.picture_size)
-    shown = system.own_pictures(cameras.to(system.device))
+    shown = own_pictures(surface, system.config.renderer, cameras.to(system.device))
     mask, true = canonical_silhouettes(kind, cameras).numpy(), shown.cpu().numpy()
     again = guidance.decode(guidance.encode(shown)).cpu().numpy()
     return Encoding(name, psnr_db(judged_pictures(system).numpy(), true, mask), psnr_db(again, true, mask))

@@ -44,8 +44,9 @@ class TexturedMesh(TexturedSurface, name="textured-mesh"):
         """Texels along each side, a power of 2; about twice the guidance's latent size."""
         uv: Literal["auto", "own", "atlas"] = "auto"
         """Texture coordinates: the file's `own`, a new `atlas`, or `auto`: its own where they are usable."""
-        start: Literal["color", "own-texture"] = "color"
-        """What the texture shows at first: one colour, or the file's own texture."""
+        start: Literal["color", "lit", "own-texture"] = "color"
+        """What the texture shows at first: one colour; that colour in light, which shows where the mesh has edges; or
+        the file's own texture."""
         start_color: Color = (0.5, 0.5, 0.5)
         """That colour, RGB in [0, 1]."""
         learning_rate: float = 1e-2

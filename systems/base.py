@@ -135,8 +135,9 @@ class LightningSystem(System, LightningModule):
             self._latent_size,
             rng,
             self.guidance.known_cameras,
-            self.views.spread.at(step, self.total_steps),
-            world.view_bins if world else USUAL_BINS,
+            spread=self.views.spread.at(step, self.total_steps),
+            opened=self.views.opened.at(step, self.total_steps),
+            bins=world.view_bins if world else USUAL_BINS,
         )
 
     def weight(self, term: str, step: int) -> float:

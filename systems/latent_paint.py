@@ -17,22 +17,21 @@ from core.kinds import TexturedSurface
 from core.part import Choice
 from core.schedule import Schedule
 from core.types import Cameras
-from geometry.own_texture import read_own_texture
 from geometry.textured_mesh import TexturedMesh
 from renderers.mesh import MeshRenderer
 from systems.base import LightningSystem
 from systems.continuation import check_same_latents, same_latents
+from systems.first_pictures import lit_pictures, own_pictures
 from systems.random_streams import stream
-from systems.texture_fit import Nothing, Repainted, fitted_texture
+from systems.texture_fit import fitted_texture
 from systems.views import random_views
 
 log = logging.getLogger(__name__)
 
 #: Views of another painting that a texture of colours begins with.
 N_TAKEN_VIEWS = 32
-#: A mesh's own texture is read at this size: finer than its views can show.
-OWN_TEXTURE_SIZE = 1024
-GREY = 0.5
+#: Of these, so many are encoded together.
+VIEWS_AT_ONCE = 4
 
 
 @dataclass(frozen=True)
@@ -60,6 +59,13 @@ class LatentPaint(LightningSystem, name="latent-paint"):
 
         def __post_init__(self) -> None:
             require(self.pool_size >= 0, f"pool_size: at least 0, got {self.pool_size}")
+            same = Schedule.constant(1.0)
+            moving = [name for name in ("spread", "opened") if getattr(self.cameras, name) != same]
+            require(
+                not (self.pool_size and moving),
+                f"pool_size: a pool is drawn once, so cameras.{' and cameras.'.join(moving)} would do nothing; "
+                "say pool_size: 0",
+            )
 
     def __init__(self, config: Any, prompt: str, seed: int, total_steps: int) -> None:
         super().__init__(config, prompt, seed, total_steps)
@@ -71,13 +77,15 @@ class LatentPaint(LightningSystem, name="latent-paint"):
         surface = self.geometry
         if not isinstance(surface, TexturedMesh) or bool(surface.is_started):
             return
-        if surface.config.start == "own-texture":
-            cameras = self.surrounding_cameras(N_TAKEN_VIEWS, self.guidance.picture_size)
-            with torch.no_grad():
-                latents = self.guidance.encode(self.own_pictures(cameras))
-            self._fit(surface, cameras, latents)
-        else:
+        first = {"own-texture": own_pictures, "lit": lit_pictures}.get(surface.config.start)
+        if first is None:
             surface.start_from(self._first_texel(surface))
+            return
+        cameras = self.surrounding_cameras(N_TAKEN_VIEWS, self.guidance.picture_size)
+        pictures = first(surface, self.config.renderer, cameras)
+        with torch.no_grad():
+            latents = torch.cat([self.guidance.encode(few) for few in pictures.split(VIEWS_AT_ONCE)])
+        self._fit(surface, cameras, latents)
 
     def on_fit_start(self) -> None:
         """Begin to draw the pool."""
@@ -162,24 +170,3 @@ class LatentPaint(LightningSystem, name="latent-paint"):
         flat = torch.tensor(surface.config.start_color, device=self.device).expand(1, size, size, 3)
         latents = self.guidance.encode(flat)[0]
         return latents[latents.shape[0] // 2, latents.shape[1] // 2]
-
-    @torch.no_grad()
-    def own_pictures(self, cameras: Cameras) -> Float[Tensor, "views rows columns 3"]:
-        """Views of the mesh with the texture that it came with, RGB before grey, in the cameras' size.
-
-        Raises:
-            UserError: it came with none that can be used.
-        """
-        surface = self.geometry
-        if not isinstance(surface, TexturedMesh):
-            raise UserError(f"'{surface.part_name}' brings no texture along; 'textured-mesh' may")
-        picture = read_own_texture(surface.file, OWN_TEXTURE_SIZE).to(self.device)
-        corner_uv = surface.file.corner_uv
-        assert corner_uv is not None, "a texture without coordinates is refused"
-        own = Repainted(surface, picture, torch.from_numpy(corner_uv).float().to(self.device))
-        renderer = self.config.renderer.build(own)
-        rng, pictures = stream(self.seed, "own texture", 0, self.device), []
-        for i in range(len(cameras)):
-            render = renderer(own, Nothing(3), cameras[i : i + 1], rng)
-            pictures.append(render.foreground + (1 - render.opacity[..., None]) * GREY)
-        return torch.cat(pictures)

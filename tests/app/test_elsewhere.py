@@ -32,7 +32,6 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     settings = [
         "system.geometry.path=meshes/ball.ply",
         "system.geometry.texture_size=32",
-        "system.pool_size=4",
         "system.guidance.type=target-image",
         "system.guidance.folder=views",
         "system.guidance.size=16",

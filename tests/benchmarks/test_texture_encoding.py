@@ -13,6 +13,7 @@ from geometry.textured_mesh import TexturedMesh
 from guidance.target_image import TargetImage
 from renderers.backgrounds import SolidColor
 from renderers.mesh import MeshRenderer
+from systems.first_pictures import own_pictures
 from systems.latent_paint import LatentPaint
 from toybox.captions import Subject
 from toybox.scenes import build
@@ -29,7 +30,9 @@ def test_the_meshs_own_texture_shows_each_parts_colour(tmp_path: Path):
         guidance=Choice.of(TargetImage, size=16),
     )
     cameras = judged_cameras(48)
-    shown = LatentPaint(config, "", 0, 1).own_pictures(cameras)
+    surface = LatentPaint(config, "", 0, 1).geometry
+    assert isinstance(surface, TexturedMesh)
+    shown = own_pictures(surface, config.renderer, cameras)
     _, parts = canonical_views(subject, cameras)
     colours = torch.from_numpy(build("car").part_colours("red", None))
     inner = (parts >= 0) & (torch.nn.functional.max_pool2d(-parts[:, None].float(), 3, 1, 1)[:, 0] == -parts)

@@ -119,7 +119,8 @@ def test_a_spread_below_one_draws_views_to_the_middle_of_their_word():
     middles["bottom"] = (None, -37.5)
     for step in range(50):
         whole, narrow, point = (
-            random_views(views, 4, stream(0, "training", step), None, spread, bins) for spread in (1.0, 0.25, 0.0)
+            random_views(views, 4, stream(0, "training", step), None, spread=spread, bins=bins)
+            for spread in (1.0, 0.25, 0.0)
         )
         words = view_names(whole, bins)
         assert view_names(narrow, bins) == words, "no view changes its word"
@@ -133,6 +134,36 @@ def test_a_spread_below_one_draws_views_to_the_middle_of_their_word():
             moved = getattr(point, name) + 0.25 * (getattr(whole, name) - getattr(point, name))
             torch.testing.assert_close(getattr(narrow, name), moved, atol=1e-3, rtol=0)
         assert float(point.c2w[:, :3, 3].norm(dim=-1).std()) < 1e-5
+
+
+def test_views_begin_on_one_side_and_open_to_the_whole_circle():
+    views = Views(first_azimuth_deg=(-40.0, 100.0), n_views=4)
+
+    def reach(opened: float) -> tuple[float, float]:
+        drawn = [random_views(views, 4, stream(0, "training", step), opened=opened).azimuth_deg for step in range(300)]
+        return float(torch.cat(drawn).min()), float(torch.cat(drawn).max())
+
+    assert reach(0.0) == pytest.approx((-40, 100), abs=2)
+    assert reach(0.5) == pytest.approx((-110, 140), abs=2)
+    assert reach(1.0) == pytest.approx((-180, 180), abs=2)
+
+
+def test_every_view_of_a_step_has_a_part_of_the_open_range_to_itself():
+    views = Views(first_azimuth_deg=(-40.0, 100.0), n_views=4)
+    for step in range(20):
+        azimuth = random_views(views, 4, stream(0, "training", step), opened=0.0).azimuth_deg
+        assert ((azimuth + 40) / 35).floor().tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("wrong", [(100.0, -40.0), (-200.0, 0.0), (10.0, 10.0)])
+def test_the_first_azimuths_are_a_range_of_the_circle(wrong: tuple[float, float]):
+    with pytest.raises(UserError, match="first_azimuth_deg: two rising numbers from -180 to 180, got"):
+        Views(first_azimuth_deg=wrong)
+
+
+def test_how_far_the_range_has_opened_is_a_share():
+    with pytest.raises(UserError, match=r"opened: a share from 0 to 1, got \[-0.5\]"):
+        Views(opened=Schedule.constant(-0.5))
 
 
 def test_a_spread_is_a_share():
