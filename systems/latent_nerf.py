@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from core.kinds import DensityField
+from core.errors import UserError
+from core.kinds import DensityField, Renderer
 from core.part import Choice
 from core.schedule import Schedule
-from core.types import Cameras, RenderOutput
+from core.types import Cameras, RaySamples, RenderOutput
 from systems.base import LightningSystem
 
 
@@ -23,6 +24,9 @@ class Losses:
     """Guidance: the prompt."""
     sparsity: Schedule = field(default_factory=lambda: Schedule.ramp(0.0, 0.008, begin=0.25, until=0.5))
     """Rays should hit something or nothing; off at first, when nothing is decided yet."""
+    density: Schedule = field(default_factory=lambda: Schedule.constant(0.0))
+    """Where no picture asks for density, there should be none: hollow things become hollow, haze goes. About 0.006; ten
+    times that, and what pictures do ask for goes too."""
 
 
 class LatentNeRF(LightningSystem, name="latent-nerf"):
@@ -46,8 +50,15 @@ class LatentNeRF(LightningSystem, name="latent-nerf"):
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """The terms that look at rendered views; methods that build on this one add theirs."""
         guidance = self.guidance(render.latents, cameras, step, self.total_steps, rng)
-        terms = {"sds": guidance.loss, "sparsity": opacity_entropy(render.opacity)}
+        terms = {"sds": guidance.loss, **self.shape_terms(render)}
         return terms, {"opacity": render.opacity.detach().mean(), **guidance.metrics}
+
+    def shape_terms(self, render: RenderOutput) -> dict[str, Tensor]:
+        """The terms that see a rendering's shape alone."""
+        terms = {"sparsity": opacity_entropy(render.opacity)}
+        if any(value > 0 for _, value in self.config.losses.density.points):
+            terms["density"] = density_penalty(seen_samples(render, self.renderer).density)
+        return terms
 
 
 def opacity_entropy(opacity: Float[Tensor, "*rays"]) -> Float[Tensor, ""]:
@@ -57,3 +68,26 @@ def opacity_entropy(opacity: Float[Tensor, "*rays"]) -> Float[Tensor, ""]:
     """
     a = opacity.float().clamp(1e-5, 1 - 1e-5)
     return -(a * a.log2() + (1 - a) * (1 - a).log2()).mean()
+
+
+def density_penalty(density: Float[Tensor, "samples"]) -> Float[Tensor, ""]:
+    """Mean of log(1 + 2 density^2), in float32; 0 without samples.
+
+    Its derivative by the logarithm of a large density is constant: it empties what is dense as well as what is faint,
+    where nothing speaks against it.
+
+    Source: the sparsity term of SNeRG (arXiv:2103.14645) and Plenoxels (arXiv:2112.05131), here as a mean.
+    """
+    penalty = (2 * density.float().square()).log1p()
+    return penalty.mean() if len(density) else penalty.sum()
+
+
+def seen_samples(render: RenderOutput, renderer: Renderer) -> RaySamples:
+    """The samples along a rendering's rays.
+
+    Raises:
+        UserError: the renderer gives none.
+    """
+    if render.samples is None:
+        raise UserError(f"system.renderer: '{renderer.part_name}' gives no samples; use volume")
+    return render.samples

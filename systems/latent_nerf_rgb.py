@@ -27,7 +27,7 @@ from renderers.backgrounds import DirectionalBackground
 from renderers.compositing import over_background
 from systems.base import LightningSystem
 from systems.continuation import check_same_field, check_same_latents
-from systems.latent_nerf import LatentNeRF, Losses, opacity_entropy
+from systems.latent_nerf import LatentNeRF, Losses
 from systems.shading import Shading, shade
 
 log = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ class LatentNeRFRGB(LatentNeRF, name="latent-nerf-rgb"):
         behind = self.background(camera_rays(cameras).directions, rng)
         picture = over_background(foreground, opacity, behind)
         guidance = self.guidance(picture, cameras, step, self.total_steps, rng)
-        terms = {"sds": guidance.loss, "sparsity": opacity_entropy(fine.opacity)}
+        terms = {"sds": guidance.loss, **self.shape_terms(fine)}
         return terms, {"opacity": opacity.detach().mean(), **guidance.metrics}
 
     def take_over(self, other: LightningSystem) -> None:

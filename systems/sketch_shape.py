@@ -22,7 +22,7 @@ from geometry.placement import Placement
 from geometry.sketch import Corners, SketchReading, read_sketch
 from renderers.normals import outward_normals
 from renderers.volume import VolumeRenderer
-from systems.latent_nerf import LatentNeRF
+from systems.latent_nerf import LatentNeRF, seen_samples
 
 # Added to the density, so that the logarithm of an empty sample's occupancy is finite.
 FAINTEST_DENSITY = 1e-6
@@ -107,9 +107,7 @@ class SketchShape(LatentNeRF, name="sketch-shape"):
         Raises:
             UserError: the renderer gives no samples.
         """
-        samples = render.samples
-        if samples is None:
-            raise UserError(f"system.renderer: '{self.renderer.part_name}' gives no samples; use volume")
+        samples = seen_samples(render, self.renderer)
         settings: SketchSettings = self.config.sketch
         reading = self.sketch(samples.positions)
         strictness = self.strictness(samples.positions, reading)

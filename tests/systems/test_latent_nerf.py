@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from core.kinds import DensityField
-from systems.latent_nerf import LatentNeRF, opacity_entropy
+from core.schedule import Schedule
+from systems.latent_nerf import LatentNeRF, Losses, density_penalty, opacity_entropy
 from systems.random_streams import stream
 from systems.views import random_views
 from tests.systems.small_systems import BALL_RADIUS, ball_pictures, distilling_system, fitting_system, quiet_trainer
@@ -29,6 +30,44 @@ def test_entropy_has_a_finite_gradient_everywhere():
 
 def test_entropy_is_float32_of_half_precision_opacity():
     assert opacity_entropy(torch.tensor([1.0], dtype=torch.bfloat16)).dtype == torch.float32
+
+
+def test_density_penalty_by_hand():
+    assert density_penalty(torch.tensor([0.0, 1.0, 10.0])).item() == pytest.approx((math.log(3) + math.log(201)) / 3)
+    assert density_penalty(torch.zeros(0)).item() == 0
+
+
+def test_density_penalty_empties_the_dense_as_well_as_the_faint():
+    """Its derivative by log density tends to the same, 2, for all that is dense."""
+    exponent = torch.tensor([2.0, 5.0, 14.0], requires_grad=True)
+    (gradient,) = torch.autograd.grad(density_penalty(exponent.exp()), exponent)
+    torch.testing.assert_close(3 * gradient, torch.full((3,), 2.0), rtol=2e-2, atol=0)
+    assert density_penalty(torch.tensor([3e6], dtype=torch.bfloat16)).item() == pytest.approx(
+        math.log(2 * 9e12), rel=1e-3
+    )
+
+
+def test_what_no_picture_asks_for_becomes_hollow():
+    """Guided by pictures of a ball: with the penalty, its middle is emptied, and its views stay."""
+    fields = []
+    for weight in (0.0, 0.02):
+        losses = Losses(sparsity=Schedule.constant(0.01), density=Schedule.constant(weight))
+        system = fitting_system(total_steps=120, losses=losses)
+        quiet_trainer(120).fit(system)
+        cameras = system.surrounding_cameras(6, 16)
+        error = float((system.render(cameras).latents - ball_pictures(cameras)).square().mean())
+        assert error < 0.1 * float((1 - ball_pictures(cameras)).square().mean())
+        field = system.geometry
+        assert isinstance(field, DensityField)
+        with torch.no_grad():
+            fields.append(
+                float(
+                    field.density(
+                        0.1 * BALL_RADIUS * torch.randn(500, 3, generator=torch.Generator().manual_seed(1))
+                    ).median()
+                )
+            )
+    assert fields[1] < 0.1 * fields[0]
 
 
 def _share_of_sparsity(system: LatentNeRF, autocast: bool) -> float:
