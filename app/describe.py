@@ -10,6 +10,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from core.errors import UserError, did_you_mean
+from core.located import FolderOrName
 from core.part import Choice, Part, find, kinds, names
 from core.settings import plain
 
@@ -56,7 +57,7 @@ def describe_part(name: str) -> str:
 
 def settings_of(config: type, prefix: str = "") -> list[Setting]:
     """The settings of a Config; those of nested dataclasses follow with their full key."""
-    annotations, meanings = get_type_hints(config), field_docs(config)
+    annotations, meanings = get_type_hints(config, include_extras=True), field_docs(config)
     rows: list[Setting] = []
     for field in dataclasses.fields(config):
         key, annotation = f"{prefix}{field.name}", annotations[field.name]
@@ -130,6 +131,7 @@ def _in_words(annotation: Any) -> str:
     if origin is dict:
         return f"a mapping of names to {_in_words(inner[1])}"
     words = {bool: "true or false", int: "an integer", float: "a number", str: "a text", NoneType: "null"}
+    words[FolderOrName] = "a folder or a name"
     return words.get(annotation, "a path")
 
 

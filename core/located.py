@@ -7,7 +7,10 @@ settings are paths is known only when a recipe is read, after the files that say
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+#: What a setting is annotated with that takes a folder, or a name known elsewhere: `toybox`, a hub id.
+FolderOrName = Annotated[str, "a folder or a name"]
 
 
 class Located(str):
@@ -35,6 +38,12 @@ def as_path(text: str) -> Path:
         return Path(text)
     near, here = Path(os.path.abspath(text.folder / text)), Path(os.path.abspath(text))
     return here if here.exists() and not near.exists() else near
+
+
+def folder_or_name(text: str) -> str:
+    """A text with a slash as the folder that it means, if there is one; any other text as it stands."""
+    folder = as_path(text)
+    return str(folder) if "/" in text and folder.is_dir() else str(text)
 
 
 def located(tree: Any, folder: Path) -> Any:

@@ -1,8 +1,8 @@
 """Plain mappings into frozen dataclasses, strictly, and back: all faults are found at once, each with its full path.
 
-What a Config's field may be annotated with: bool, int, float, str, Path, Literal["a", "b"], X | None, tuple[X, ...],
-tuple[X, Y], dict[str, X], another frozen dataclass, Choice[Kind] (core/part.py), and any class with a classmethod
-`from_setting(value)` and a method `to_setting()`, such as Schedule.
+What a Config's field may be annotated with: bool, int, float, str, Path, FolderOrName (core/located.py), X | None,
+Literal["a", "b"], tuple[X, ...], tuple[X, Y], dict[str, X], another frozen dataclass, Choice[Kind] (core/part.py), and
+any class with a classmethod `from_setting(value)` and a method `to_setting()`, such as Schedule.
 """
 
 import dataclasses
@@ -12,19 +12,20 @@ from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from core.errors import UserError, did_you_mean, gathering
-from core.located import as_path, unlocated
+from core.located import FolderOrName, as_path, folder_or_name, unlocated
 from core.part import Choice, Part, find, names
 
 T = TypeVar("T")
 MISSING = "???"
 _FAILED = object()
 #: How an annotation is called, what is taken for it, and what makes it of that.
-_SCALARS: dict[type, tuple[str, tuple[type, ...], Callable[[Any], Any]]] = {
+_SCALARS: dict[Any, tuple[str, tuple[type, ...], Callable[[Any], Any]]] = {
     bool: ("true or false", (bool,), bool),
     int: ("an integer", (int,), int),
     float: ("a number", (int, float), float),
     str: ("a text", (str,), str),
     Path: ("a path", (str,), as_path),
+    FolderOrName: ("a folder or a name", (str,), folder_or_name),
 }
 
 
@@ -88,7 +89,7 @@ def _value(annotation: Any, value: Any, path: str, faults: list[str]) -> Any:
 def _dataclass(cls: Any, value: Any, path: str, faults: list[str], owner: str) -> Any:
     if not isinstance(value, Mapping):
         return _fault(faults, f"{path}: expected a mapping with the settings of {owner}, got {value!r}")
-    annotations = get_type_hints(cls)
+    annotations = get_type_hints(cls, include_extras=True)
     fields = {field.name: field for field in dataclasses.fields(cls)}
     n_before = len(faults)
     for key in value:

@@ -10,6 +10,7 @@ from torch import Generator, Tensor
 from core.cameras import ViewBins, view_names
 from core.errors import require
 from core.kinds import Guidance, device_of
+from core.located import FolderOrName
 from core.schedule import Schedule
 from core.types import Cameras, GuidanceOutput
 from guidance.latent_diffusion import LatentDiffusion
@@ -41,8 +42,8 @@ class LatentSDS(Guidance, name="latent-sds"):
 
     @dataclass(frozen=True)
     class Config:
-        model: str
-        """`toybox`, a folder in the diffusers layout, or a hub id."""
+        model: FolderOrName
+        """`toybox`, a folder in the diffusers layout (`./mine` beside the recipe), or a hub id."""
         guidance_scale: Schedule = field(default_factory=lambda: Schedule.constant(10.0))
         """s of classifier-free guidance, eps_uncond + s (eps_text - eps_uncond); 1 means the text alone. A large one
         draws clear parts in glaring colours: let it come down towards the end, when the parts are there."""

@@ -18,6 +18,7 @@ from torch import Generator, Tensor
 
 from core.errors import UserError, require
 from core.kinds import Guidance, device_of
+from core.located import FolderOrName
 from core.schedule import Schedule
 from core.types import Cameras, GuidanceOutput
 from guidance.autoencoder import Autoencoder
@@ -39,7 +40,7 @@ class TargetImage(Guidance, name="target-image"):
         folder: Path | None = None
         """Pictures and their cameras (known_views.py); training views are drawn from these. Code may give a function to
         `set_target` instead."""
-        model: str | None = None
+        model: FolderOrName | None = None
         """Whose autoencoder makes the latents; null: latents are RGB itself, scaled to [-1, 1]."""
         size: int = 32
         """Height and width of the latents, where no model says it."""

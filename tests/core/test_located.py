@@ -7,7 +7,7 @@ from typing import Any, Literal
 import pytest
 
 from core.kinds import System
-from core.located import Located, located, unlocated, with_places
+from core.located import FolderOrName, Located, located, unlocated, with_places
 from core.recipe import Recipe, dump_recipe, load_recipe, read_recipe
 
 
@@ -55,6 +55,38 @@ def test_a_path_starts_from_the_file_that_says_it(tmp_path: Path, elsewhere: Pat
     assert type(config.note) is str
     given = read(top, "system.mesh=e.obj", "system.maybe=../f.obj").system.config
     assert (given.mesh, given.maybe) == (elsewhere / "e.obj", tmp_path / "f.obj")
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("./mine", "{recipe}/mine"),
+        ("sub/mine", "{recipe}/sub/mine"),
+        ("owner/model", "owner/model"),
+        ("mine", "mine"),
+        ("/abs/model", "/abs/model"),
+    ],
+)
+def test_a_folder_or_a_name_is_a_folder_where_it_has_a_slash_and_there_is_one(
+    said: str, meant: str, tmp_path: Path, elsewhere: Path, registry: None
+):
+    """`mine` is a name although a folder beside the recipe is called so: an alias may not change with the folder."""
+
+    class Model(System, name="test-model"):
+        @dataclass(frozen=True)
+        class Config:
+            model: FolderOrName
+            maybe: FolderOrName | None = None
+
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "sub" / "mine").mkdir(parents=True)
+    top = write(tmp_path / "top.yaml", f"system: {{type: test-model, model: {said}}}\n")
+    recipe = read(top)
+    assert recipe.system.config.model == meant.format(recipe=tmp_path)
+    assert type(recipe.system.config.model) is str
+    assert recipe.system.config.maybe is None
+    given = read(top, "system.maybe=../mine").system.config
+    assert given.maybe == str(tmp_path / "mine"), "on the command line, from the current folder"
 
 
 def test_an_interpolated_path_starts_from_where_it_is_asked_for(tmp_path: Path, elsewhere: Path, method: None):
