@@ -25,8 +25,8 @@ class Losses:
     sparsity: Schedule = field(default_factory=lambda: Schedule.ramp(0.0, 0.008, begin=0.25, until=0.5))
     """Rays should hit something or nothing; off at first, when nothing is decided yet."""
     density: Schedule = field(default_factory=lambda: Schedule.constant(0.0))
-    """Where no picture asks for density, there should be none: hollow things become hollow, haze goes. About 0.006; ten
-    times that, and what pictures do ask for goes too."""
+    """Where no picture asks for density, there should be none: a mug becomes hollow. About 0.006; ten times that, and
+    what pictures do ask for goes too. What no view closes, such as undersides, stays open."""
 
 
 class LatentNeRF(LightningSystem, name="latent-nerf"):

@@ -73,6 +73,10 @@ class Views:
         for name in ("spread", "opened"):
             shares = [value for _, value in getattr(self, name).points]
             require(all(0 <= share <= 1 for share in shares), f"{name}: a share from 0 to 1, got {shares}")
+        require(
+            self.first_azimuth_deg == CIRCLE or self.opened != Schedule.constant(1.0),
+            "first_azimuth_deg: does nothing while opened is 1; say opened: {start: 0, end: 1, from: 0.1, to: 0.3}",
+        )
 
     def settled(self, world: World | None, known: Cameras | None) -> "Views":
         """These settings with the ranges that hold: known cameras' before the model's before the recipe's.

@@ -137,7 +137,7 @@ def test_a_spread_below_one_draws_views_to_the_middle_of_their_word():
 
 
 def test_views_begin_on_one_side_and_open_to_the_whole_circle():
-    views = Views(first_azimuth_deg=(-40.0, 100.0), n_views=4)
+    views = Views(first_azimuth_deg=(-40.0, 100.0), opened=Schedule.ramp(0.0, 1.0), n_views=4)
 
     def reach(opened: float) -> tuple[float, float]:
         drawn = [random_views(views, 4, stream(0, "training", step), opened=opened).azimuth_deg for step in range(300)]
@@ -149,7 +149,7 @@ def test_views_begin_on_one_side_and_open_to_the_whole_circle():
 
 
 def test_every_view_of_a_step_has_a_part_of_the_open_range_to_itself():
-    views = Views(first_azimuth_deg=(-40.0, 100.0), n_views=4)
+    views = Views(first_azimuth_deg=(-40.0, 100.0), opened=Schedule.ramp(0.0, 1.0), n_views=4)
     for step in range(20):
         azimuth = random_views(views, 4, stream(0, "training", step), opened=0.0).azimuth_deg
         assert ((azimuth + 40) / 35).floor().tolist() == [0, 1, 2, 3]
@@ -158,7 +158,12 @@ def test_every_view_of_a_step_has_a_part_of_the_open_range_to_itself():
 @pytest.mark.parametrize("wrong", [(100.0, -40.0), (-200.0, 0.0), (10.0, 10.0)])
 def test_the_first_azimuths_are_a_range_of_the_circle(wrong: tuple[float, float]):
     with pytest.raises(UserError, match="first_azimuth_deg: two rising numbers from -180 to 180, got"):
-        Views(first_azimuth_deg=wrong)
+        Views(first_azimuth_deg=wrong, opened=Schedule.ramp(0.0, 1.0))
+
+
+def test_first_azimuths_that_would_never_be_seen_are_refused():
+    with pytest.raises(UserError, match="first_azimuth_deg: does nothing while opened is 1"):
+        Views(first_azimuth_deg=(-35.0, 110.0))
 
 
 def test_how_far_the_range_has_opened_is_a_share():
