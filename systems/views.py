@@ -50,8 +50,8 @@ class Views:
     of the word, it pulls the object askew, from each edge another way."""
     first_azimuth_deg: Range = CIRCLE
     """Range of the azimuths that training begins with, before it opens to the whole circle. "Side view" does not say
-    which side: where both are shown from the first step on, each may put a head at another end. From [-35, 110], front
-    and one side, an object has decided which way it looks when the other side comes in view."""
+    which side: where both are shown from the first step on, each may put a head at another end. From [-35, 180],
+    front, one side and back, an object has decided which way it looks when the other side comes in view."""
     opened: Schedule = field(default_factory=lambda: Schedule.constant(1.0))
     """How far that range has opened: 0 is `first_azimuth_deg`, 1 the whole circle."""
     shown_elevation_deg: float = 20.0
