@@ -54,6 +54,11 @@ class Schedule:
         """From `start`, held until the fraction `begin`, to `end`, reached at the fraction `until`."""
         return cls(((begin, start), (until, end)), shape)
 
+    @property
+    def values(self) -> list[float]:
+        """At its points: it never goes beyond them."""
+        return [value for _, value in self.points]
+
     def at(self, step: int, total_steps: int) -> float:
         """The value at an optimiser step, counted from 0, of a training of `total_steps`."""
         here = step / max(total_steps, 1)

@@ -183,7 +183,7 @@ class LatentSDS(Guidance, name="latent-sds"):
 
 def _require_within(name: str, schedule: Schedule, most: float | None = None) -> None:
     """All values of a setting are at least 0, and at most `most`."""
-    values = [value for _, value in schedule.points]
+    values = schedule.values
     if most is None:
         require(min(values) >= 0, f"{name}: at least 0, got {min(values):g}")
     else:

@@ -51,7 +51,7 @@ class TargetImage(Guidance, name="target-image"):
 
         def __post_init__(self) -> None:
             require(self.size >= 1, f"size: at least 1, got {self.size}")
-            values = [value for _, value in self.noise.points]
+            values = self.noise.values
             require(all(0 < value < 1 for value in values), f"noise: between 0 and 1, got {values}")
 
     def __init__(self, config: Config) -> None:

@@ -56,7 +56,7 @@ class LatentNeRF(LightningSystem, name="latent-nerf"):
     def shape_terms(self, render: RenderOutput) -> dict[str, Tensor]:
         """The terms that see a rendering's shape alone."""
         terms = {"sparsity": opacity_entropy(render.opacity)}
-        if any(value > 0 for _, value in self.config.losses.density.points):
+        if max(self.config.losses.density.values) > 0:
             terms["density"] = density_penalty(seen_samples(render, self.renderer).density)
         return terms
 

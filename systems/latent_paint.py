@@ -23,15 +23,13 @@ from systems.base import LightningSystem
 from systems.continuation import check_same_latents, same_latents
 from systems.first_pictures import lit_pictures, own_pictures
 from systems.random_streams import stream
-from systems.texture_fit import fitted_texture
+from systems.texture_fit import VIEWS_AT_ONCE, fitted_texture
 from systems.views import random_views
 
 log = logging.getLogger(__name__)
 
 #: Views of another painting that a texture of colours begins with.
 N_TAKEN_VIEWS = 32
-#: Of these, so many are encoded together.
-VIEWS_AT_ONCE = 4
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ class SketchSettings(Placement):
         require(self.lenience > 0, f"lenience: above 0, got {self.lenience:g}")
         require(self.delta > 0, f"delta: above 0, got {self.delta:g}")
         for name in ("weight", "normal_weight"):
-            least = min(value for _, value in getattr(self, name).points)
+            least = min(getattr(self, name).values)
             require(least >= 0, f"{name}: at least 0, got {least:g}")
         if self.complete_box is not None:
             low, high = self.complete_box
@@ -62,7 +62,7 @@ class SketchSettings(Placement):
     @property
     def wants_normals(self) -> bool:
         """Whether the normal loss ever counts."""
-        return any(value > 0 for _, value in self.normal_weight.points)
+        return max(self.normal_weight.values) > 0
 
 
 class SketchShape(LatentNeRF, name="sketch-shape"):

@@ -71,7 +71,7 @@ class Views:
         require(self.fovy_deg[0] > 0 and self.fovy_deg[1] < 180, "fovy_deg: between 0 and 180")
         require(self.n_views >= 1, f"n_views: at least 1, got {self.n_views}")
         for name in ("spread", "opened"):
-            shares = [value for _, value in getattr(self, name).points]
+            shares = getattr(self, name).values
             require(all(0 <= share <= 1 for share in shares), f"{name}: a share from 0 to 1, got {shares}")
         require(
             self.first_azimuth_deg == CIRCLE or self.opened != Schedule.constant(1.0),

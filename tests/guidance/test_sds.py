@@ -53,10 +53,6 @@ def test_guidance_scale_means_the_published_formula():
     assert guided_noise(unconditional, conditional, 7.5).item() == 2 + 7.5 * 3
 
 
-def _asked(noisy: torch.Tensor, predicted: torch.Tensor, sigma: float, alpha: float) -> torch.Tensor:
-    return (noisy - sigma * predicted) / alpha
-
-
 @pytest.mark.parametrize(("share", "expected"), [(0.0, 6.0), (0.5, 4.0), (1.0, 2.0)])
 def test_rescaling_brings_contrast_towards_that_of_the_text(share: float, expected: float):
     """The picture asked for keeps its form, and its contrast lies `share` of the way to the text's own."""
@@ -65,7 +61,7 @@ def test_rescaling_brings_contrast_towards_that_of_the_text(share: float, expect
     glaring, plain = 6 * form / form.std(), 2 * other / other.std()
     guided, conditional = ((noisy - alpha * picture) / sigma for picture in (glaring, plain))
     found = rescaled_noise(noisy, guided, conditional, torch.tensor([sigma]), share)
-    asked = _asked(noisy, found, sigma, alpha)
+    asked = (noisy - sigma * found) / alpha
     assert asked.std().item() == pytest.approx(expected, rel=1e-3)
     torch.testing.assert_close(asked / asked.std(), glaring / glaring.std(), rtol=1e-2, atol=1e-3)
 

@@ -59,14 +59,9 @@ def test_what_no_picture_asks_for_becomes_hollow():
         assert error < 0.1 * float((1 - ball_pictures(cameras)).square().mean())
         field = system.geometry
         assert isinstance(field, DensityField)
+        middle = 0.1 * BALL_RADIUS * torch.randn(500, 3, generator=torch.Generator().manual_seed(1))
         with torch.no_grad():
-            fields.append(
-                float(
-                    field.density(
-                        0.1 * BALL_RADIUS * torch.randn(500, 3, generator=torch.Generator().manual_seed(1))
-                    ).median()
-                )
-            )
+            fields.append(float(field.density(middle).median()))
     assert fields[1] < 0.1 * fields[0]
 
 
