@@ -4,6 +4,7 @@ Source: Metzer et al., Latent-NeRF (arXiv:2211.07600), section 3.1.
 """
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from jaxtyping import Float
 from torch import Generator, Tensor
@@ -41,6 +42,10 @@ class LatentNeRF(LightningSystem, name="latent-nerf"):
         losses: Losses = field(default_factory=Losses)
         """Weights of the loss terms."""
 
+    def __init__(self, config: Any, prompt: str, seed: int, total_steps: int) -> None:
+        super().__init__(config, prompt, seed, total_steps)
+        self._penalises_density = max(config.losses.density.values) > 0
+
     def losses(self, cameras: Cameras, step: int, rng: Generator) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """The terms of one step: guidance, and sparsity of opacity."""
         return self.picture_losses(self.renderer(self.geometry, self.background, cameras, rng), cameras, step, rng)
@@ -56,7 +61,7 @@ class LatentNeRF(LightningSystem, name="latent-nerf"):
     def shape_terms(self, render: RenderOutput) -> dict[str, Tensor]:
         """The terms that see a rendering's shape alone."""
         terms = {"sparsity": opacity_entropy(render.opacity)}
-        if max(self.config.losses.density.values) > 0:
+        if self._penalises_density:
             terms["density"] = density_penalty(seen_samples(render, self.renderer).density)
         return terms
 
