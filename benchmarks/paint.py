@@ -2,9 +2,9 @@
 
     python -m benchmarks.paint [--config configs/latent-paint.yaml] [--quick] [--only car] [key=value ...]
 
-Beside each painting stands what it began with, its texture decoded as one picture, and the seams of the canonical
-object's own texture (benchmarks/paint_seams.py says why). What has been painted and measured is kept; the same command
-goes on where it was stopped. Results of all twelve go to benchmarks/results/, those of a part to the work folder.
+Beside each painting stands what it began with, and its texture decoded as one picture. What has been painted and
+measured is kept; the same command goes on where it was stopped. Results of all twelve go to benchmarks/results/, those
+of a part to the work folder.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""One painting and all that is measured of it: views judged, files read again, beside its beginning and the truth."""
+"""One painting and all that is measured of it: views judged, files read again, beside its beginning."""
 
 import json
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Any
 from app.cli import parse
 from app.job import build_system, find_job
 from app.training import settle_device
-from benchmarks.paint_seams import seamless, true_texture
+from benchmarks.paint_seams import seamless
 from benchmarks.painted_files import PaintedFile, TextureFigures, geometry_fault
 from benchmarks.part_colours import PartColours, part_colours
 from benchmarks.runs import BenchmarkRun, load_trained
@@ -42,8 +42,6 @@ class Painting:
     """Of the file with the texture of latents decoded as one picture, as the paper has it."""
     atlas_shift: float
     """Mean distance between the colours of the two, in RGB of [0, 1], where eight views see the mesh."""
-    true_seams: SeamGaps
-    """Of the canonical object's own texture in the same atlas."""
     geometry_fault: str | None
     """What the files have changed of the mesh's geometry."""
 
@@ -55,7 +53,7 @@ class Painting:
     @property
     def seamless(self) -> bool:
         """As the demand on seams has it (benchmarks/paint_seams.py)."""
-        return seamless(self.baked.seams, self.true_seams)
+        return seamless(self.baked.seams)
 
 
 def measure(run: BenchmarkRun, seconds: float, device: str) -> Painting:
@@ -78,7 +76,6 @@ def measure(run: BenchmarkRun, seconds: float, device: str) -> Painting:
         baked=baked.figures(subject, cameras),
         atlas=atlas.figures(subject, cameras),
         atlas_shift=baked.distance(atlas, cameras),
-        true_seams=baked.seams(true_texture(subject, system, len(baked.texture))),
         geometry_fault=geometry_fault(surface.file.path, painted) or _second_fault(run, painted, device),
     )
 
@@ -98,7 +95,7 @@ def read_painting(note: Path) -> Painting | None:
             name: TextureFigures(PartColours(**known[name]["parts"]), SeamGaps(**known[name]["seams"]))
             for name in ("baked", "atlas")
         }
-        return Painting(**{**known, **parts, **textures, "true_seams": SeamGaps(**known["true_seams"])})
+        return Painting(**{**known, **parts, **textures})
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

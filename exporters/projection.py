@@ -91,6 +91,12 @@ def project(points: Float[Tensor, "points 3"], camera: Cameras) -> Float[Tensor,
     return torch.where(depth[:, None] > 0, on_plane, torch.full_like(on_plane, 1e9))
 
 
+def pixel_length(photographs: Photographs) -> float:
+    """How wide a pixel of the pictures is at the origin, in world units: the mean over the pictures."""
+    rows = photographs.colours.shape[1]
+    return float((2 / (rows * _pixels_per_length(photographs.cameras))).mean())
+
+
 def _directions(points: NDArray, normals: NDArray, camera: Cameras) -> tuple[NDArray, NDArray, NDArray]:
     """Unit directions from the points to the camera, its distances, and the directions' cosines with the normals."""
     toward = camera.c2w[0, :3, 3].cpu().numpy() - points

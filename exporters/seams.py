@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from exporters.painted_surface import CREASE_DEG
+from exporters.shared_edges import SharedEdges, shared_edges
 
 #: How far from the edge colours are compared: this share of the way to the face's centre, and so many texels at most.
 OFFSET, FARTHEST_TEXELS = 0.25, 1.0
@@ -62,14 +63,11 @@ def seam_gaps(
         vertices: doubled along seams; equal positions are one place.
         texture: sRGB, row 0 on top.
     """
-    _, weld = np.unique(vertices, axis=0, return_inverse=True)
-    welded = weld.ravel()[faces]
-    one, other = _edge_pairs(welded)
-    same_way = welded.ravel()[one] == welded.ravel()[other]
+    edges = shared_edges(vertices, faces, uv)
+    seam = edges.seam
+    smooth = _meets_smoothly(vertices[faces].astype(np.float64), edges)
     places = uv[faces].astype(np.float64)
-    seam = _differs(places, one, other, same_way)
-    smooth = _meets_smoothly(vertices[faces].astype(np.float64), one, other, same_way)
-    gap = np.abs(_colours(places, one, texture) - _colours(places, other, texture)).mean(axis=1)
+    gap = np.abs(np.subtract(*[_colours(places, side, texture) for side in edges.sides.T])).mean(axis=1)
 
     def mean(kept: NDArray) -> float:
         return float(gap[kept].mean()) if kept.any() else 0.0
@@ -85,48 +83,24 @@ def seam_gaps(
     )
 
 
-def _edge_pairs(welded: NDArray) -> tuple[NDArray, NDArray]:
-    """Half-edges (face * 3 + corner at which it begins) of each edge that exactly two faces share."""
-    ends = np.sort(np.stack([welded, np.roll(welded, -1, axis=1)], axis=-1).reshape(-1, 2), axis=1)
-    _, edge, count = np.unique(ends, axis=0, return_inverse=True, return_counts=True)
-    edge = edge.ravel()
-    order = np.argsort(edge, kind="stable")
-    shared = order[(count[edge[order]] == 2) & (ends[order, 0] != ends[order, 1])]
-    return shared[0::2], shared[1::2]
-
-
-def _differs(places: NDArray, one: NDArray, other: NDArray, same_way: NDArray) -> Bool[np.ndarray, "edges"]:
-    """Whether the two faces of each edge have its ends at different places of the texture.
+def _meets_smoothly(corners: NDArray, edges: SharedEdges) -> Bool[np.ndarray, "edges"]:
+    """Whether the two faces of each edge meet at less than `CREASE_DEG`.
 
     Args:
-        same_way: whether both faces run along the edge in the same direction (one of them is turned over).
+        corners: positions, by face and corner.
     """
-    begin_one, end_one = _ends(places, one)
-    begin_other, end_other = _ends(places, other)
-    along = same_way[:, None]
-    begin_other, end_other = np.where(along, begin_other, end_other), np.where(along, end_other, begin_other)
-    apart = np.abs(np.concatenate([begin_one - begin_other, end_one - end_other], axis=1))
-    return np.any(apart > 1e-6, axis=1)
-
-
-def _meets_smoothly(corners: NDArray, one: NDArray, other: NDArray, same_way: NDArray) -> Bool[np.ndarray, "edges"]:
-    """Whether the two faces of each edge meet at less than `CREASE_DEG`; arguments as those of `_differs`."""
     area = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     normal = area / np.maximum(np.linalg.norm(area, axis=1, keepdims=True), 1e-300)
-    cosine = (normal[one // 3] * normal[other // 3]).sum(axis=1)
-    return np.where(same_way, -cosine, cosine) > np.cos(np.radians(CREASE_DEG))
-
-
-def _ends(places: NDArray, half_edges: NDArray) -> tuple[NDArray, NDArray]:
-    face, corner = half_edges // 3, half_edges % 3
-    return places[face, corner], places[face, (corner + 1) % 3]
+    one, other = edges.faces.T
+    cosine = (normal[one] * normal[other]).sum(axis=1)
+    return np.where(edges.same_way, -cosine, cosine) > np.cos(np.radians(CREASE_DEG))
 
 
 def _colours(places: NDArray, half_edges: NDArray, texture: NDArray) -> NDArray:
     """The texture, interpolated, a little to the inside of each half-edge's middle."""
-    begin, end = _ends(places, half_edges)
-    middle = (begin + end) / 2
-    inward = places[half_edges // 3].mean(axis=1) - middle
+    face, corner = half_edges // 3, half_edges % 3
+    middle = (places[face, corner] + places[face, (corner + 1) % 3]) / 2
+    inward = places[face].mean(axis=1) - middle
     rows, columns, _ = texture.shape
     texels = np.linalg.norm(inward * [columns, rows], axis=1, keepdims=True)
     # No farther than a texel: on large faces the light changes on the way, and creases would be seen from afar.

@@ -1,7 +1,8 @@
 """Bakes colours into a texture, from pictures whose cameras are known or from a field that knows its colour at points.
 
 The colour of a texel is what pictures say of the point at its centre (projection.py). Where they say little, it leans
-on the colours of its neighbours on the surface (surface_fill.py); beside the charts it is the nearest chart's.
+on the colours of its neighbours on the surface (surface_fill.py); the two sides of a seam are brought together
+(seam_blend.py); beside the charts it is the nearest chart's.
 """
 
 from collections.abc import Callable
@@ -10,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from exporters.projection import Photographs, seen_colours
+from exporters.projection import Photographs, pixel_length, seen_colours
+from exporters.seam_blend import blend_seams
 from exporters.surface_fill import fill_over_surface
 from exporters.texels import Texels, covered_texels
 
@@ -18,6 +20,8 @@ from exporters.texels import Texels, covered_texels
 HARDLY_SEEN = 1e-3
 #: Texels beside the charts that are baked like those within: as far as a bilinear look sees.
 REACH = 1.0
+#: Pictures place no edge of a colour more exactly than this many of their pixels: so far, seams are blended.
+SHARPEST = 2.0
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,9 @@ def bake_photographs(
     facing = np.concatenate([normals, mesh.normals.astype(np.float64)])
     colours, weights = seen_colours(everywhere, facing, photographs, mesh.vertices, mesh.faces, tell)
     filled = filled_vertices(mesh.vertices, mesh.faces, colours[len(points) :], weights[len(points) :])
-    return _as_texture(texels, _leaning(colours[: len(points)], weights[: len(points)], mesh, texels, filled))
+    baked = _leaning(colours[: len(points)], weights[: len(points)], mesh, texels, filled)
+    reach = SHARPEST * pixel_length(photographs)
+    return _as_texture(texels, blend_seams(texels, baked, mesh.vertices, mesh.faces, mesh.uv, reach))
 
 
 def bake_points(
