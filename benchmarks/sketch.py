@@ -138,8 +138,8 @@ def _measured_lines(measured: dict[str, Any]) -> list[str]:
         f"a sketch of {timing['faces']:.0f} faces read and tabulated in {timing['seconds']:.1f} s "
         f"({timing['cpu_seconds']:.1f} s of {timing['cores']:.0f} cores)",
         *(
-            f"step {row['step']:.0f}: {row['samples']:.0f} samples, loss {row['loss_ms']:.1f} of {row['step_ms']:.0f} "
-            f"CPU-ms ({row['share']:.1%}); libigl for the same points {row['libigl_ms']:.0f}"
+            f"step {row['step']:.0f}: {row['samples_looked_at']:.0f} of {row['samples']:.0f} samples, "
+            f"loss {row['loss_ms']:.1f} of {row['step_ms']:.0f} CPU-ms ({row['share']:.1%}); libigl for the same points {row['libigl_ms']:.0f}"
             for row in measured["cost"]
         ),
     ]

@@ -5,7 +5,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -131,14 +131,13 @@ def loss_cost(system: SketchShape, step: int) -> dict[str, float]:
     take_step(system, optimizer, step, watch)  # the first step loads libraries and fills caches
     render = _rendering(system, step)
     assert render.samples is not None
-    positions = render.samples.positions
     density = render.samples.density.detach().requires_grad_()
+    render = replace(render, samples=replace(render.samples, density=density))
+    stride = system.config.sketch.sample_stride
+    positions = render.samples.every(stride, step % stride).positions
 
     def alone() -> None:
-        reading = system.sketch(positions)
-        settings = system.config.sketch
-        weights = system.strictness(positions, reading)
-        torch.autograd.grad(shape_loss(density, reading.occupied, weights, settings.delta), density)
+        torch.autograd.grad(system.sketch_losses(render, step)["shape"], density)
 
     def libigl() -> None:
         points = positions.double().cpu().numpy()
@@ -149,7 +148,8 @@ def loss_cost(system: SketchShape, step: int) -> dict[str, float]:
     loss = cpu_milliseconds(alone)
     return {
         "step": float(step),
-        "samples": float(len(positions)),
+        "samples": float(len(density)),
+        "samples_looked_at": float(len(positions)),
         "step_ms": whole,
         "loss_ms": loss,
         "share": loss / whole,

@@ -115,6 +115,13 @@ class RaySamples(TensorRecord):
     weights: Float[Tensor, "samples"]
     """Share of the ray's colour that each sample gives."""
 
+    def every(self, stride: int, first: int = 0) -> "RaySamples":
+        """Every stride-th sample, from sample `first` on."""
+        kept = slice(first, None, stride)
+        return RaySamples(
+            self.positions[kept], self.widths[kept], self.ray_index[kept], self.density[kept], self.weights[kept]
+        )
+
 
 @dataclass(frozen=True)
 class RenderOutput(TensorRecord):

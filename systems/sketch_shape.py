@@ -44,6 +44,9 @@ class SketchSettings(Placement):
     """Weight of the shape loss."""
     normal_weight: Schedule = field(default_factory=lambda: Schedule.constant(0.0))
     """Weight of the normal loss, which turns the visible surface as the sketch's."""
+    sample_stride: int = 2
+    """The losses look at every so many-th sample of a step, at other ones in the next step: neighbours along a ray say
+    much the same, and each costs a look at the tables."""
     complete_box: Corners | None = None
     """Two corners, in the mesh's own coordinates, of a box within which the sketch is silent; null for none."""
 
@@ -51,6 +54,7 @@ class SketchSettings(Placement):
         super().__post_init__()
         require(self.lenience > 0, f"lenience: above 0, got {self.lenience:g}")
         require(self.delta > 0, f"delta: above 0, got {self.delta:g}")
+        require(self.sample_stride >= 1, f"sample_stride: at least 1, got {self.sample_stride}")
         for name in ("weight", "normal_weight"):
             least = min(getattr(self, name).values)
             require(least >= 0, f"{name}: at least 0, got {least:g}")
@@ -107,8 +111,8 @@ class SketchShape(LatentNeRF, name="sketch-shape"):
         Raises:
             UserError: the renderer gives no samples.
         """
-        samples = seen_samples(render, self.renderer)
         settings: SketchSettings = self.config.sketch
+        samples = seen_samples(render, self.renderer).every(settings.sample_stride, step % settings.sample_stride)
         reading = self.sketch(samples.positions)
         strictness = self.strictness(samples.positions, reading)
         terms = {"shape": shape_loss(samples.density, reading.occupied, strictness, settings.delta)}

@@ -154,15 +154,32 @@ def test_a_field_becomes_its_sketch(brick: Path):
     assert _overlap(system) > 0.85
 
 
-def test_within_the_box_the_sketch_is_silent(brick: Path):
-    system = _fitting(brick, 6, complete_box=((0.0, -1.0, -1.0), (1.0, 1.0, 1.0)))
+def _rendered(system: SketchShape) -> tuple[RenderOutput, torch.Tensor]:
+    """A step's rendering, and its samples' density, by which a loss can be differentiated."""
     system.prepare()
     rng = stream(0, "training", 0)
     render = system.renderer(system.geometry, system.background, random_views(system.views, 16, rng), rng)
     assert render.samples is not None
     density = render.samples.density.detach().requires_grad_()
-    free = dataclasses.replace(render, samples=dataclasses.replace(render.samples, density=density))
-    (gradient,) = torch.autograd.grad(system.sketch_losses(free, 0)["shape"], density)
+    return dataclasses.replace(render, samples=dataclasses.replace(render.samples, density=density)), density
+
+
+def test_steps_look_at_other_samples_in_turn_and_at_all_of_them_together(brick: Path):
+    system = _fitting(brick, 6, sample_stride=3)
+    render, density = _rendered(system)
+    seen = [torch.autograd.grad(system.sketch_losses(render, step)["shape"], density)[0] for step in range(4)]
+    assert torch.equal(seen[0], seen[3])
+    whole = _fitting(brick, 6, sample_stride=1)
+    whole.prepare()
+    (all_at_once,) = torch.autograd.grad(whole.sketch_losses(render, 0)["shape"], density)
+    assert torch.allclose(sum(seen[:3], torch.zeros_like(density)) / 3, all_at_once, rtol=1e-3, atol=1e-9)
+
+
+def test_within_the_box_the_sketch_is_silent(brick: Path):
+    system = _fitting(brick, 6, sample_stride=1, complete_box=((0.0, -1.0, -1.0), (1.0, 1.0, 1.0)))
+    render, density = _rendered(system)
+    assert render.samples is not None
+    (gradient,) = torch.autograd.grad(system.sketch_losses(render, 0)["shape"], density)
     silent = render.samples.positions[:, 0] > 0
     assert not bool(gradient[silent].any())
     assert float((gradient[~silent] != 0).float().mean()) > 0.95
