@@ -139,7 +139,8 @@ def _measured_lines(measured: dict[str, Any]) -> list[str]:
         f"({timing['cpu_seconds']:.1f} s of {timing['cores']:.0f} cores)",
         *(
             f"step {row['step']:.0f}: {row['samples_looked_at']:.0f} of {row['samples']:.0f} samples, "
-            f"loss {row['loss_ms']:.1f} of {row['step_ms']:.0f} CPU-ms ({row['share']:.1%}); libigl for the same points {row['libigl_ms']:.0f}"
+            f"loss {row['loss_ms']:.1f} of {row['step_ms']:.0f} CPU-ms ({row['share']:.1%}); "
+            f"libigl for the same points {row['libigl_ms']:.0f}"
             for row in measured["cost"]
         ),
     ]
