@@ -6,7 +6,7 @@ Source: Metzer et al., Latent-NeRF (arXiv:2211.07600), section 3.1.
 from dataclasses import dataclass, field
 from typing import Any
 
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 
 from core.errors import UserError
@@ -26,8 +26,11 @@ class Losses:
     sparsity: Schedule = field(default_factory=lambda: Schedule.ramp(0.0, 0.008, begin=0.25, until=0.5))
     """Rays should hit something or nothing; off at first, when nothing is decided yet."""
     density: Schedule = field(default_factory=lambda: Schedule.constant(0.0))
-    """Where no picture asks for density, there should be none: a mug becomes hollow. About 0.006; ten times that, and
-    what pictures do ask for goes too. What no view closes, such as undersides, stays open."""
+    """Where no picture asks for density, there should be none: a mug becomes hollow. About 0.016; several times that,
+    and what pictures do ask for goes too."""
+    density_from_deg: float = 45.0
+    """Elevation of the lowest views that count for `density`. From above, hollows are emptied; from below, so would be
+    undersides, of which pictures say as little."""
 
 
 class LatentNeRF(LightningSystem, name="latent-nerf"):
@@ -55,14 +58,17 @@ class LatentNeRF(LightningSystem, name="latent-nerf"):
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """The terms that look at rendered views; methods that build on this one add theirs."""
         guidance = self.guidance(render.latents, cameras, step, self.total_steps, rng)
-        terms = {"sds": guidance.loss, **self.shape_terms(render)}
+        terms = {"sds": guidance.loss, **self.shape_terms(render, cameras)}
         return terms, {"opacity": render.opacity.detach().mean(), **guidance.metrics}
 
-    def shape_terms(self, render: RenderOutput) -> dict[str, Tensor]:
+    def shape_terms(self, render: RenderOutput, cameras: Cameras) -> dict[str, Tensor]:
         """The terms that see a rendering's shape alone."""
         terms = {"sparsity": opacity_entropy(render.opacity)}
         if self._penalises_density:
-            terms["density"] = density_penalty(seen_samples(render, self.renderer).density)
+            samples = seen_samples(render, self.renderer)
+            high = cameras.elevation_deg >= self.config.losses.density_from_deg
+            counts = high[samples.ray_index // render.opacity[0].numel()]
+            terms["density"] = density_penalty(samples.density, counts)
         return terms
 
 
@@ -75,15 +81,15 @@ def opacity_entropy(opacity: Float[Tensor, "*rays"]) -> Float[Tensor, ""]:
     return -(a * a.log2() + (1 - a) * (1 - a).log2()).mean()
 
 
-def density_penalty(density: Float[Tensor, "samples"]) -> Float[Tensor, ""]:
-    """Mean of log(1 + 2 density^2), in float32; 0 without samples.
+def density_penalty(density: Float[Tensor, "samples"], counts: Bool[Tensor, "samples"]) -> Float[Tensor, ""]:
+    """Mean of log(1 + 2 density^2), in float32, 0 in the place of samples that do not count; 0 without samples.
 
     Its derivative by the logarithm of a large density is constant: it empties what is dense as well as what is faint,
     where nothing speaks against it.
 
     Source: the sparsity term of SNeRG (arXiv:2103.14645) and Plenoxels (arXiv:2112.05131), here as a mean.
     """
-    penalty = (2 * density.float().square()).log1p()
+    penalty = (2 * density.float().square()).log1p() * counts
     return penalty.mean() if len(density) else penalty.sum()
 
 

@@ -67,7 +67,7 @@ class LatentNeRFRGB(LatentNeRF, name="latent-nerf-rgb"):
         behind = self.background(camera_rays(cameras).directions, rng)
         picture = over_background(foreground, opacity, behind)
         guidance = self.guidance(picture, cameras, step, self.total_steps, rng)
-        terms = {"sds": guidance.loss, **self.shape_terms(fine)}
+        terms = {"sds": guidance.loss, **self.shape_terms(fine, cameras)}
         return terms, {"opacity": opacity.detach().mean(), **guidance.metrics}
 
     def take_over(self, other: LightningSystem) -> None:

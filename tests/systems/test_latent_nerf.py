@@ -1,5 +1,6 @@
 """Latent-NeRF: its own loss term, its weights under mixed precision, and a real fit in 3D."""
 
+import dataclasses
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from core.cameras import orbit_cameras
 from core.kinds import DensityField
 from core.schedule import Schedule
 from systems.latent_nerf import LatentNeRF, Losses, density_penalty, opacity_entropy
@@ -32,26 +34,48 @@ def test_entropy_is_float32_of_half_precision_opacity():
     assert opacity_entropy(torch.tensor([1.0], dtype=torch.bfloat16)).dtype == torch.float32
 
 
+def _all(density: torch.Tensor) -> torch.Tensor:
+    return torch.ones(len(density), dtype=torch.bool)
+
+
 def test_density_penalty_by_hand():
-    assert density_penalty(torch.tensor([0.0, 1.0, 10.0])).item() == pytest.approx((math.log(3) + math.log(201)) / 3)
-    assert density_penalty(torch.zeros(0)).item() == 0
+    density = torch.tensor([0.0, 1.0, 10.0])
+    assert density_penalty(density, _all(density)).item() == pytest.approx((math.log(3) + math.log(201)) / 3)
+    assert density_penalty(density, torch.tensor([True, True, False])).item() == pytest.approx(math.log(3) / 3)
+    assert density_penalty(torch.zeros(0), _all(torch.zeros(0))).item() == 0
 
 
 def test_density_penalty_empties_the_dense_as_well_as_the_faint():
     """Its derivative by log density tends to the same, 2, for all that is dense."""
     exponent = torch.tensor([2.0, 5.0, 14.0], requires_grad=True)
-    (gradient,) = torch.autograd.grad(density_penalty(exponent.exp()), exponent)
+    (gradient,) = torch.autograd.grad(density_penalty(exponent.exp(), _all(exponent)), exponent)
     torch.testing.assert_close(3 * gradient, torch.full((3,), 2.0), rtol=2e-2, atol=0)
-    assert density_penalty(torch.tensor([3e6], dtype=torch.bfloat16)).item() == pytest.approx(
-        math.log(2 * 9e12), rel=1e-3
-    )
+    huge = torch.tensor([3e6], dtype=torch.bfloat16)
+    assert density_penalty(huge, _all(huge)).item() == pytest.approx(math.log(2 * 9e12), rel=1e-3)
+
+
+def test_density_is_penalised_where_high_views_look():
+    losses = Losses(density=Schedule.constant(0.02), density_from_deg=50.0)
+    system = fitting_system(total_steps=4, losses=losses)
+    system.prepare()
+    elevation = torch.tensor([-40.0, 49.0, 51.0])
+    same = torch.ones(3)
+    cameras = orbit_cameras(elevation, 90 * same, 1.5 * same, 45 * same, 8, 8)
+    render = system.renderer(system.geometry, system.background, cameras, stream(0, "training", 0))
+    assert render.samples is not None
+    density = render.samples.density.detach().requires_grad_()
+    free = dataclasses.replace(render, samples=dataclasses.replace(render.samples, density=density))
+    (gradient,) = torch.autograd.grad(system.shape_terms(free, cameras)["density"], density)
+    view = render.samples.ray_index // 64
+    assert not bool(gradient[view < 2].any())
+    assert bool((gradient[view == 2] > 0).any())
 
 
 def test_what_no_picture_asks_for_becomes_hollow():
     """Guided by pictures of a ball: with the penalty, its middle is emptied, and its views stay."""
     fields = []
     for weight in (0.0, 0.02):
-        losses = Losses(sparsity=Schedule.constant(0.01), density=Schedule.constant(weight))
+        losses = Losses(sparsity=Schedule.constant(0.01), density=Schedule.constant(weight), density_from_deg=-90.0)
         system = fitting_system(total_steps=120, losses=losses)
         quiet_trainer(120).fit(system)
         cameras = system.surrounding_cameras(6, 16)
