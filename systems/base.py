@@ -136,7 +136,7 @@ class LightningSystem(System, LightningModule):
             rng,
             self.guidance.known_cameras,
             spread=self.views.spread.at(step, self.total_steps),
-            sides=self.views.sides.at(step, self.total_steps),
+            opened=self.views.opened.at(step, self.total_steps),
             bins=world.view_bins if world else USUAL_BINS,
         )
 

@@ -58,7 +58,7 @@ class LatentPaint(LightningSystem, name="latent-paint"):
         def __post_init__(self) -> None:
             require(self.pool_size >= 0, f"pool_size: at least 0, got {self.pool_size}")
             same = Schedule.constant(1.0)
-            moving = [name for name in ("spread", "sides") if getattr(self.cameras, name) != same]
+            moving = [name for name in ("spread", "opened") if getattr(self.cameras, name) != same]
             require(
                 not (self.pool_size and moving),
                 f"pool_size: a pool is drawn once, so cameras.{' and cameras.'.join(moving)} would do nothing; "

@@ -21,20 +21,6 @@ def middle_azimuths(azimuth_deg: Float[Tensor, "views"], bins: ViewBins) -> Floa
     return middle.copysign(azimuth_deg)
 
 
-def toward_front_and_back(azimuth_deg: Float[Tensor, "views"], sides: float, bins: ViewBins) -> Float[Tensor, "views"]:
-    """Azimuths of the whole circle, drawn together around the front and around the back, evenly.
-
-    Args:
-        azimuth_deg: from -180 to 180.
-        sides: 0 leaves what the words front and back cover, 1 changes nothing.
-    """
-    half = bins.front_half_width_deg
-    share = (half + sides * (90 - half)) / 90
-    from_front = azimuth_deg.abs()
-    drawn = torch.where(from_front <= 90, share * from_front, 180 - share * (180 - from_front))
-    return drawn.copysign(azimuth_deg)
-
-
 def middle_elevations(
     elevation_deg: Float[Tensor, "views"], bounds: tuple[float, float], bins: ViewBins
 ) -> Float[Tensor, "views"]:

@@ -19,11 +19,12 @@ from core.errors import UserError, require
 from core.schedule import Schedule
 from core.types import Cameras
 from core.world import World
-from systems.view_words import drawn_to, middle_azimuths, middle_elevations, toward_front_and_back
+from systems.view_words import drawn_to, middle_azimuths, middle_elevations
 
 Range = tuple[float, float]
 GOLDEN_ANGLE_DEG = 180 * (3 - 5**0.5)
 RANGES = ("elevation_deg", "radius", "fovy_deg")
+CIRCLE = (-180.0, 180.0)
 USUAL_BINS = ViewBins()
 
 
@@ -47,10 +48,12 @@ class Views:
     """Share of the ranges, and of what a view word covers, that training views fill around its middle; 1 is all of it.
     A denoiser takes "front view" for the view from straight ahead at a middling height and distance: asked at the edges
     of the word, it pulls the object askew, from each edge another way."""
-    sides: Schedule = field(default_factory=lambda: Schedule.constant(1.0))
-    """How far training views leave front and back for the sides: 0 is what these two words cover, 1 the whole circle.
-    "Side view" does not say which side: shown from the first step on, it may put a head at either end, or at both.
-    Seen from front and back alone, an object decides where its ends are before its sides come in view."""
+    first_azimuth_deg: Range = CIRCLE
+    """Range of the azimuths that training begins with, before it opens to the whole circle. "Side view" does not say
+    which side: where both are shown from the first step on, each may put a head at another end. From [-35, 180],
+    front, one side and back, an object has decided which way it looks when the other side comes in view."""
+    opened: Schedule = field(default_factory=lambda: Schedule.constant(1.0))
+    """How far that range has opened: 0 is `first_azimuth_deg`, 1 the whole circle."""
     shown_elevation_deg: float = 20.0
     """Elevation of previews and turntables."""
 
@@ -59,12 +62,21 @@ class Views:
             low, high = getattr(self, name)
             require(low <= high, f"{name}: the range [{low:g}, {high:g}] runs downwards")
         require(self.elevation_deg[0] >= -90 and self.elevation_deg[1] <= 90, "elevation_deg: from -90 to 90")
+        first, last = self.first_azimuth_deg
+        require(
+            -180 <= first < last <= 180,
+            f"first_azimuth_deg: two rising numbers from -180 to 180, got [{first:g}, {last:g}]",
+        )
         require(self.radius[0] > 0, f"radius: above 0, got {self.radius[0]:g}")
         require(self.fovy_deg[0] > 0 and self.fovy_deg[1] < 180, "fovy_deg: between 0 and 180")
         require(self.n_views >= 1, f"n_views: at least 1, got {self.n_views}")
-        for name in ("spread", "sides"):
+        for name in ("spread", "opened"):
             shares = getattr(self, name).values
             require(all(0 <= share <= 1 for share in shares), f"{name}: a share from 0 to 1, got {shares}")
+        require(
+            self.first_azimuth_deg == CIRCLE or self.opened != Schedule.constant(1.0),
+            "first_azimuth_deg: does nothing while opened is 1; say opened: {start: 0, end: 1, from: 0.1, to: 0.3}",
+        )
 
     def settled(self, world: World | None, known: Cameras | None) -> "Views":
         """These settings with the ranges that hold: known cameras' before the model's before the recipe's.
@@ -92,7 +104,7 @@ def random_views(
     rng: torch.Generator,
     known: Cameras | None = None,
     spread: float = 1.0,
-    sides: float = 1.0,
+    opened: float = 1.0,
     bins: ViewBins = USUAL_BINS,
 ) -> Cameras:
     """Cameras of one training step, in pictures of size x size.
@@ -100,7 +112,7 @@ def random_views(
     Args:
         known: the only cameras to choose from, where guidance knows no others.
         spread: of `Views.spread`, at this step.
-        sides: of `Views.sides`, at this step.
+        opened: of `Views.opened`, at this step.
         bins: where the words for views begin and end.
     """
     if known is not None:
@@ -109,9 +121,10 @@ def random_views(
     share = torch.rand(4, views.n_views, generator=rng, device=rng.device)
     strata = torch.arange(views.n_views, device=rng.device)
     elevation_deg = _elevations(views, share[0])
-    azimuth_deg = 360 * (strata + share[1]) / views.n_views - 180
-    if sides != 1:
-        azimuth_deg = toward_front_and_back(azimuth_deg, sides, bins)
+    first, last = (
+        bound + opened * (whole - bound) for bound, whole in zip(views.first_azimuth_deg, CIRCLE, strict=True)
+    )
+    azimuth_deg = first + (last - first) * (strata + share[1]) / views.n_views
     if spread != 1:
         azimuth_deg = drawn_to(middle_azimuths(azimuth_deg, bins), azimuth_deg, spread)
         elevation_deg = drawn_to(middle_elevations(elevation_deg, views.elevation_deg, bins), elevation_deg, spread)

@@ -11,7 +11,7 @@ from core.schedule import Schedule
 from core.types import Cameras
 from core.world import World
 from systems.random_streams import stream
-from systems.views import USUAL_BINS, Views, random_views, shown_views, spread_views
+from systems.views import Views, random_views, shown_views, spread_views
 
 WORLD = World(0.5, (-45.0, 85.0), (1.4, 1.8), (42.0, 52.0), ViewBins(), {}, ())
 
@@ -136,43 +136,39 @@ def test_a_spread_below_one_draws_views_to_the_middle_of_their_word():
         assert float(point.c2w[:, :3, 3].norm(dim=-1).std()) < 1e-5
 
 
-def _azimuths(sides: float, bins: ViewBins = USUAL_BINS) -> torch.Tensor:
-    """From the front, -180 to 180, of many steps."""
-    views = Views(sides=Schedule.ramp(0.0, 1.0), n_views=4)
-    drawn = [random_views(views, 4, stream(0, "training", i), sides=sides, bins=bins).azimuth_deg for i in range(300)]
-    return torch.cat(drawn)
+def test_views_begin_on_one_side_and_open_to_the_whole_circle():
+    views = Views(first_azimuth_deg=(-40.0, 100.0), opened=Schedule.ramp(0.0, 1.0), n_views=4)
+
+    def reach(opened: float) -> tuple[float, float]:
+        drawn = [random_views(views, 4, stream(0, "training", step), opened=opened).azimuth_deg for step in range(300)]
+        return float(torch.cat(drawn).min()), float(torch.cat(drawn).max())
+
+    assert reach(0.0) == pytest.approx((-40, 100), abs=2)
+    assert reach(0.5) == pytest.approx((-110, 140), abs=2)
+    assert reach(1.0) == pytest.approx((-180, 180), abs=2)
 
 
-def test_views_begin_with_front_and_back_and_open_to_the_sides():
-    bins = ViewBins(front_half_width_deg=30.0)
-    first = _azimuths(0.0, bins).abs()
-    assert bool(((first <= 30) | (first >= 150)).all())
-    assert float((first <= 30).float().mean()) == pytest.approx(0.5, abs=0.01)
-    half_way = _azimuths(0.5, bins).abs()
-    assert bool(((half_way <= 60) | (half_way >= 120)).all())
-    for sides in (0.0, 0.5):  # evenly, on both sides of the front
-        ahead = _azimuths(sides, bins)[_azimuths(sides, bins).abs() < 90]
-        reach = 30 + 30 * 2 * sides
-        assert float(ahead.mean()) == pytest.approx(0, abs=2.5)
-        assert float(ahead.std()) == pytest.approx(reach / 3**0.5, rel=0.04)
-
-
-def test_open_sides_are_the_whole_circle():
-    azimuth = _azimuths(1.0)
-    assert float(azimuth.std()) == pytest.approx(360 / 12**0.5, rel=0.02)
-    assert float(azimuth.min()) < -178
-    assert float(azimuth.max()) > 178
-
-
-def test_half_of_a_steps_views_are_of_the_front_while_its_sides_are_out_of_view():
+def test_every_view_of_a_step_has_a_part_of_the_open_range_to_itself():
+    views = Views(first_azimuth_deg=(-40.0, 100.0), opened=Schedule.ramp(0.0, 1.0), n_views=4)
     for step in range(20):
-        azimuth = random_views(Views(n_views=4), 4, stream(0, "training", step), sides=0.0).azimuth_deg
-        assert (azimuth.abs() < 90).tolist() == [False, True, True, False]
+        azimuth = random_views(views, 4, stream(0, "training", step), opened=0.0).azimuth_deg
+        assert ((azimuth + 40) / 35).floor().tolist() == [0, 1, 2, 3]
 
 
-def test_how_much_of_the_sides_is_shown_is_a_share():
-    with pytest.raises(UserError, match=r"sides: a share from 0 to 1, got \[-0.5\]"):
-        Views(sides=Schedule.constant(-0.5))
+@pytest.mark.parametrize("wrong", [(100.0, -40.0), (-200.0, 0.0), (10.0, 10.0)])
+def test_the_first_azimuths_are_a_range_of_the_circle(wrong: tuple[float, float]):
+    with pytest.raises(UserError, match="first_azimuth_deg: two rising numbers from -180 to 180, got"):
+        Views(first_azimuth_deg=wrong, opened=Schedule.ramp(0.0, 1.0))
+
+
+def test_first_azimuths_that_would_never_be_seen_are_refused():
+    with pytest.raises(UserError, match="first_azimuth_deg: does nothing while opened is 1"):
+        Views(first_azimuth_deg=(-35.0, 110.0))
+
+
+def test_how_far_the_range_has_opened_is_a_share():
+    with pytest.raises(UserError, match=r"opened: a share from 0 to 1, got \[-0.5\]"):
+        Views(opened=Schedule.constant(-0.5))
 
 
 def test_a_spread_is_a_share():
