@@ -56,6 +56,14 @@ def test_cases_are_settings_of_their_recipe(case: SketchCase, tmp_path: Path):
     assert (sketch.get("complete_box") is not None) == (case.question == "completion")
 
 
+def test_of_what_is_completed_the_mug_alone_is_hollow(tmp_path: Path):
+    completed = {case.sketch: case for case in cases() if case.question == "completion"}
+    losses = {
+        name: load_recipe(case.recipe, case.overrides(tmp_path))["system"]["losses"] for name, case in completed.items()
+    }
+    assert {name for name, terms in losses.items() if terms["density"] > 0} == {"half-mug"}
+
+
 def test_a_box_as_a_solid():
     half, size = 0.6, np.array([0.5, 0.3, 0.4])
     box = trimesh.creation.box(extents=2 * size)
