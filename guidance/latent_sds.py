@@ -56,7 +56,8 @@ class LatentSDS(Guidance, name="latent-sds"):
         weighting: Weighting = "sigma2"
         """w(t): `sigma2`, `sqrt-alpha-sigma2` (the paper's code) or `uniform`."""
         min_noise: Schedule = field(default_factory=lambda: Schedule.constant(0.02))
-        """Least noise, as a share of the model's timesteps."""
+        """Least noise, as a share of the model's timesteps. High at first, it lets the whole find its shape before
+        details settle on the ball or the mesh that training begins with."""
         max_noise: Schedule = field(default_factory=lambda: Schedule.ramp(0.98, 0.5, until=0.7))
         """Most noise, likewise: high noise shapes the whole, low noise the details."""
         negative_prompt: str = ""
