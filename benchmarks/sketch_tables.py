@@ -132,9 +132,10 @@ def loss_cost(system: SketchShape, step: int) -> dict[str, float]:
     render = _rendering(system, step)
     assert render.samples is not None
     density = render.samples.density.detach().requires_grad_()
-    render = replace(render, samples=replace(render.samples, density=density))
+    samples = replace(render.samples, density=density)
+    render = replace(render, samples=samples)
     stride = system.config.sketch.sample_stride
-    positions = render.samples.every(stride, step % stride).positions
+    positions = samples.every(stride, step % stride).positions
 
     def alone() -> None:
         torch.autograd.grad(system.sketch_losses(render, step)["shape"], density)
