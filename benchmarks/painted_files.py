@@ -39,13 +39,12 @@ class PaintedFile:
         picture = getattr(material, "baseColorTexture", None) or material.image
         return np.asarray(picture.convert("RGB"))
 
-    def seams(self, texture: UInt8[np.ndarray, "rows columns 3"] | None = None) -> SeamGaps:
-        """Gaps of its own texture, or of another one in the same atlas."""
+    def seams(self) -> SeamGaps:
+        """Gaps of its texture."""
         mesh = self.file.mesh
         uv = _uv_of(mesh)
         assert uv is not None
-        shown = self.texture if texture is None else texture
-        return seam_gaps(np.asarray(mesh.vertices, np.float32), np.asarray(mesh.faces), uv, shown)
+        return seam_gaps(np.asarray(mesh.vertices, np.float32), np.asarray(mesh.faces), uv, self.texture)
 
     def figures(self, subject: Subject, cameras: Cameras) -> TextureFigures:
         """Its seams, and its parts against the canonical object from the same views."""

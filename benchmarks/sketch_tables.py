@@ -132,10 +132,8 @@ def loss_cost(system: SketchShape, step: int) -> dict[str, float]:
     render = _rendering(system, step)
     assert render.samples is not None
     density = render.samples.density.detach().requires_grad_()
-    samples = replace(render.samples, density=density)
-    render = replace(render, samples=samples)
-    stride = system.config.sketch.sample_stride
-    positions = samples.every(stride, step % stride).positions
+    render = replace(render, samples=replace(render.samples, density=density))
+    positions = system.samples_looked_at(render, step).positions
 
     def alone() -> None:
         torch.autograd.grad(system.sketch_losses(render, step)["shape"], density)

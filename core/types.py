@@ -115,7 +115,7 @@ class RaySamples(TensorRecord):
     weights: Float[Tensor, "samples"]
     """Share of the ray's colour that each sample gives."""
 
-    def every(self, stride: int, first: int = 0) -> "RaySamples":
+    def every(self, stride: int, first: int) -> "RaySamples":
         """Every stride-th sample, from sample `first` on."""
         kept = slice(first, None, stride)
         return RaySamples(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import KDTree
 
-from exporters.shared_edges import SharedEdges, along, charts, shared_edges
+from exporters.shared_edges import SharedEdges, charts, shared_edges
 from exporters.texels import Texels
 
 #: Points on a seam per length over which its sides are blended.
@@ -45,8 +45,8 @@ def blend_seams(
     if not len(edge):
         return colours
     size = np.array([texels.width, texels.height])
-    places = along(edge, edges.places, share) * size  # (points, sides, 2)
-    on_surface = along(edge, edges.ends[:, 0], share)
+    places = _along(edges.places[edge], share) * size  # (points, sides, 2)
+    on_surface = _along(edges.ends[edge], share)
     inward = _inward(edges, uv.astype(np.float64)[faces].mean(axis=1), size)[edge]
     seen = _looked_up(texels.texture(colours), places + inward)
     missing = (seen[:, ::-1] - seen) / 2
@@ -74,11 +74,16 @@ def blend_seams(
 
 def _points_on(edges: SharedEdges, spacing: float) -> tuple[NDArray, NDArray]:
     """Points on all seams, no farther from each other than `spacing`: edge, and share of the way along it."""
-    length = np.linalg.norm(edges.ends[:, 0, 1] - edges.ends[:, 0, 0], axis=-1)
-    counts = np.where(edges.seam, np.ceil(length / spacing).clip(1), 0).astype(np.int64)
+    counts = np.where(edges.seam, np.ceil(edges.length / spacing).clip(1), 0).astype(np.int64)
     edge = np.repeat(np.arange(len(counts)), counts)
     number = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
     return edge, (number + 0.5) / counts[edge]
+
+
+def _along(ends: NDArray, share: NDArray) -> NDArray:
+    """Points at a share of the way between two ends; ends along the last axis but one."""
+    share = share.reshape(-1, *[1] * (ends.ndim - 2))
+    return (1 - share) * ends[..., 0, :] + share * ends[..., 1, :]
 
 
 def _inward(edges: SharedEdges, centres: NDArray, size: NDArray) -> NDArray:
@@ -105,6 +110,5 @@ def _in_chart(places: NDArray, chart: NDArray) -> NDArray:
 
 def _texels_per_length(edges: SharedEdges, size: NDArray) -> float:
     """The most texels that a seam takes for a unit of its length."""
-    length = np.linalg.norm(edges.ends[:, 0, 1] - edges.ends[:, 0, 0], axis=-1)
     n_texels = np.linalg.norm((edges.places[:, :, 1] - edges.places[:, :, 0]) * size, axis=-1).max(axis=1)
-    return float((n_texels / np.maximum(length, 1e-9))[edges.seam].max())
+    return float((n_texels / np.maximum(edges.length, 1e-9))[edges.seam].max())

@@ -4,9 +4,8 @@ Two faces that share an edge on the surface but not in the texture meet at a sea
 direction of the faces' centres, the texture is asked for its colour; where the bake is right, these differ along seams
 no more than elsewhere.
 
-That holds where the surface is smooth. At a crease light falls otherwise on either side, so even a perfect texture has
-a gap there; and creases are seams almost always, inner edges hardly ever, so that one mean over all edges would find
-fault with the truth. Creased seams are therefore counted apart, to be compared with those of a texture that is right.
+Creases are counted apart as well: light falls otherwise on either side of one, and creases are seams almost always,
+inner edges hardly ever.
 """
 
 from dataclasses import dataclass

@@ -1,10 +1,10 @@
 """The edges at which a surface's faces meet, and where the texture tears them apart."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse import csgraph
 
@@ -23,12 +23,17 @@ class SharedEdges:
     """The half-edges of both faces."""
     same_way: Bool[np.ndarray, "edges"]
     """Whether both faces run along the edge in the same direction: one of them is turned over."""
-    ends: Float[np.ndarray, "edges 2 2 3"]
-    """Positions of the edge's ends (the same for both sides), by side and end."""
+    ends: Float[np.ndarray, "edges 2 3"]
+    """Positions of the edge's ends, the same for both sides."""
     places: Float[np.ndarray, "edges 2 2 2"]
     """Texture coordinates of these ends, by side and end."""
 
-    @property
+    @cached_property
+    def length(self) -> Float[np.ndarray, "edges"]:
+        """On the surface, in world units."""
+        return np.linalg.norm(self.ends[:, 1] - self.ends[:, 0], axis=-1)
+
+    @cached_property
     def seam(self) -> Bool[np.ndarray, "edges"]:
         """Whether the two faces have the edge at different places of the texture."""
         apart = np.abs(self.places[:, 0] - self.places[:, 1]).max(axis=(1, 2), initial=0.0)
@@ -60,7 +65,7 @@ def shared_edges(
     corners = faces[sides // 3, sides % 3], faces[sides // 3, (sides + 1) % 3]
     ends = np.stack(corners, axis=-1)
     ends[~same_way, 1] = ends[~same_way, 1, ::-1]
-    return SharedEdges(sides, same_way, vertices[ends].astype(np.float64), uv[ends].astype(np.float64))
+    return SharedEdges(sides, same_way, vertices[ends[:, 0]].astype(np.float64), uv[ends].astype(np.float64))
 
 
 def charts(edges: SharedEdges, n_faces: int) -> Int[np.ndarray, "faces"]:
@@ -68,15 +73,3 @@ def charts(edges: SharedEdges, n_faces: int) -> Int[np.ndarray, "faces"]:
     one, other = edges.faces[~edges.seam].T
     graph = sparse.coo_array((np.ones(len(one)), (one, other)), shape=(n_faces, n_faces))
     return csgraph.connected_components(graph, directed=False)[1]
-
-
-def along(edges: NDArray, ends: NDArray, share: NDArray) -> NDArray:
-    """Points on edges, at shares of the way from their first end to their second.
-
-    Args:
-        edges: which of them, one for each share.
-        ends: by edge and end, or by edge, side and end.
-    """
-    chosen = ends[edges]
-    share = share.reshape(-1, *[1] * (chosen.ndim - 2))
-    return (1 - share) * chosen[..., 0, :] + share * chosen[..., 1, :]

@@ -6,6 +6,7 @@ in row r and column c of a texture of H x W has u = (c + 0.5) / W and v = 1 - (r
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -51,9 +52,14 @@ class Texels:
         """
         flat = np.zeros((self.height * self.width, colours.shape[1]))
         flat[self.index] = colours
+        return flat[self._nearest].reshape(self.height, self.width, -1)
+
+    @cached_property
+    def _nearest(self) -> Int[np.ndarray, "all"]:
+        """For every texel of the texture the nearest covered one; the same for all colours."""
         nearest = ndimage.distance_transform_edt(~self.covered(), return_distances=False, return_indices=True)
         assert isinstance(nearest, np.ndarray)
-        return flat[(nearest[0] * self.width + nearest[1]).ravel()].reshape(self.height, self.width, -1)
+        return (nearest[0] * self.width + nearest[1]).ravel()
 
 
 def covered_texels(

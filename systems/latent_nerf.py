@@ -9,7 +9,7 @@ from typing import Any
 from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 
-from core.errors import UserError
+from core.errors import UserError, require
 from core.kinds import DensityField, Renderer
 from core.part import Choice
 from core.schedule import Schedule
@@ -26,11 +26,15 @@ class Losses:
     sparsity: Schedule = field(default_factory=lambda: Schedule.ramp(0.0, 0.008, begin=0.25, until=0.5))
     """Rays should hit something or nothing; off at first, when nothing is decided yet."""
     density: Schedule = field(default_factory=lambda: Schedule.constant(0.0))
-    """Where no picture asks for density, there should be none: a mug becomes hollow. About 0.016; several times that,
+    """Where no picture asks for density, there should be none: a mug becomes hollow. About 0.018; several times that,
     and what pictures do ask for goes too."""
     density_from_deg: float = 45.0
     """Elevation of the lowest views that count for `density`. From above, hollows are emptied; from below, so would be
     undersides, of which pictures say as little."""
+
+    def __post_init__(self) -> None:
+        lowest = self.density_from_deg
+        require(-90 <= lowest <= 90, f"density_from_deg: from -90 to 90, got {lowest:g}")
 
 
 class LatentNeRF(LightningSystem, name="latent-nerf"):

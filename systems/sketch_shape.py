@@ -112,13 +112,22 @@ class SketchShape(LatentNeRF, name="sketch-shape"):
             UserError: the renderer gives no samples.
         """
         settings: SketchSettings = self.config.sketch
-        samples = seen_samples(render, self.renderer).every(settings.sample_stride, step % settings.sample_stride)
+        samples = self.samples_looked_at(render, step)
         reading = self.sketch(samples.positions)
         strictness = self.strictness(samples.positions, reading)
         terms = {"shape": shape_loss(samples.density, reading.occupied, strictness, settings.delta)}
         if settings.wants_normals and settings.normal_weight.at(step, self.total_steps) > 0:
             terms["normal"] = self._normal_loss(samples, reading)
         return terms
+
+    def samples_looked_at(self, render: RenderOutput, step: int) -> RaySamples:
+        """Those that the losses of a step are about: every `sample_stride`-th.
+
+        Raises:
+            UserError: the renderer gives no samples.
+        """
+        stride = self.config.sketch.sample_stride
+        return seen_samples(render, self.renderer).every(stride, step % stride)
 
     def strictness(self, positions: Float[Tensor, "samples 3"], reading: SketchReading) -> Float[Tensor, "samples"]:
         """How strictly the sketch is followed at samples: by their distance, and not at all in `complete_box`."""

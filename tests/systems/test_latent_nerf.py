@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from core.cameras import orbit_cameras
+from core.errors import UserError
 from core.kinds import DensityField
 from core.schedule import Schedule
 from systems.latent_nerf import LatentNeRF, Losses, density_penalty, opacity_entropy
@@ -69,6 +70,11 @@ def test_density_is_penalised_where_high_views_look():
     view = render.samples.ray_index // 64
     assert not bool(gradient[view < 2].any())
     assert bool((gradient[view == 2] > 0).any())
+
+
+def test_an_elevation_that_no_view_has_is_refused():
+    with pytest.raises(UserError, match="density_from_deg: from -90 to 90, got 95"):
+        Losses(density_from_deg=95.0)
 
 
 def test_what_no_picture_asks_for_becomes_hollow():
