@@ -15,7 +15,7 @@ import torch
 import trimesh
 
 from benchmarks.machine import ROOT
-from benchmarks.speed import OCCUPANCY_STEP, Stopwatch, take_step
+from benchmarks.speed import OCCUPANCY_STEP, Stopwatch, Training, take_step
 from core.types import RenderOutput
 from geometry.mesh import TriangleMesh, load_mesh
 from geometry.placement import Placement, placed
@@ -125,10 +125,10 @@ def loss_cost(system: SketchShape, step: int) -> dict[str, float]:
 
     Beside them stand the whole step, and libigl asked for the same points, as the published code does.
     """
-    optimizer, watch = system.configure_optimizers()["optimizer"], Stopwatch(system.device.type)
+    training, watch = Training.of(system), Stopwatch(system.device.type)
     if step > OCCUPANCY_STEP:
-        take_step(system, optimizer, OCCUPANCY_STEP, watch)
-    take_step(system, optimizer, step, watch)  # the first step loads libraries and fills caches
+        take_step(training, OCCUPANCY_STEP, watch)
+    take_step(training, step, watch)  # the first step loads libraries and fills caches
     render = _rendering(system, step)
     assert render.samples is not None
     density = render.samples.density.detach().requires_grad_()
@@ -143,7 +143,7 @@ def loss_cost(system: SketchShape, step: int) -> dict[str, float]:
         exact_occupancy(system.sketch.mesh, points)
         exact_distance(system.sketch.mesh, points)
 
-    whole = cpu_milliseconds(lambda: take_step(system, optimizer, step, watch))
+    whole = cpu_milliseconds(lambda: take_step(training, step, watch))
     loss = cpu_milliseconds(alone)
     return {
         "step": float(step),

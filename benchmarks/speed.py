@@ -1,33 +1,39 @@
 """How fast is a training step, and where does its time go?
 
     python -m benchmarks.speed [--config configs/latent-nerf.yaml] [--quick] [--out DIR] [key=value ...]
+    python -m benchmarks.speed --config configs/latent-nerf-sd.yaml --random-model
 
-Steps are those of the recipe after the occupancy grid's first look at the field, without Lightning around them. All
-figures are medians of three rounds. Beside them stands what the machine makes of a matrix product, without which they
-tell nothing.
+Steps are those of the recipe, in its precision, after the occupancy grid's first look at the field, without Lightning
+around them. All figures are medians of three rounds. Beside them stands what the machine makes of a matrix product,
+without which they tell nothing. Parts are timed with the GPU waited for at both ends of each, so they add up; the step
+as a whole (`free`) is timed in a round of its own, without waiting within it.
 """
 
 import argparse
 import statistics
 import sys
+import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from lightning import Trainer
+from lightning.pytorch.plugins import Precision
 from torch import nn
 
 from app.cli import parse
 from app.job import build_system, find_job
-from app.training import settle_device
+from app.training import make_trainer, settle_device, settle_precision
 from benchmarks.command import Report, benchmark_parser, run_benchmark, settle_threads
+from benchmarks.random_model import random_stable_diffusion
 from geometry.latent_field import HashGridField
 from systems.base import LightningSystem
 from systems.random_streams import stream
-from systems.views import random_views
 
 DESCRIPTION = "Time the training steps of a recipe and their parts."
 ROUNDS = 3
@@ -36,12 +42,33 @@ N_POINTS = 2**16
 OCCUPANCY_STEP = 256  # the first look at the whole grid, in every recipe's default
 
 
-class Stopwatch:
-    """Adds up seconds by name; on a GPU it waits for what was asked of it."""
+@dataclass(frozen=True)
+class Training:
+    """What takes steps: the system, its optimizer, and what mixed precision puts around them."""
 
-    def __init__(self, device: str) -> None:
+    system: LightningSystem
+    optimizer: torch.optim.Optimizer
+    precision: Precision
+    scaler: torch.amp.GradScaler
+
+    @classmethod
+    def of(cls, system: LightningSystem, trainer: Trainer | None = None) -> "Training":
+        """As Lightning's trainer would do it: its own context, and a scaler of gradients where it has one.
+
+        Without a trainer, in single precision.
+        """
+        plugin = trainer.precision_plugin if trainer else Precision()
+        scaled = getattr(plugin, "scaler", None) is not None
+        scaler = torch.amp.GradScaler(system.device.type, enabled=scaled)
+        return cls(system, system.configure_optimizers()["optimizer"], plugin, scaler)
+
+
+class Stopwatch:
+    """Adds up seconds by name; on a GPU it waits for what was asked of it, unless told not to."""
+
+    def __init__(self, device: str, waits: bool = True) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
-        self._wait: Callable[[], None] = torch.cuda.synchronize if device == "cuda" else lambda: None
+        self._wait: Callable[[], None] = torch.cuda.synchronize if device == "cuda" and waits else lambda: None
 
     @contextmanager
     def timing(self, name: str) -> Iterator[None]:
@@ -73,33 +100,41 @@ class Stopwatch:
                 hook.remove()
 
 
-def time_steps(system: LightningSystem, optimizer: torch.optim.Optimizer, first: int, n_steps: int) -> dict[str, float]:
-    """Milliseconds of a mean step: `step`, and each of PARTS, which add up to it.
+def time_steps(training: Training, first: int, n_steps: int) -> dict[str, float]:
+    """Milliseconds of a mean step: `free`, undisturbed; `step`, and each of PARTS, which add up to it.
 
     Args:
         first: number of the first step; chance and schedules follow it.
     """
-    watch = Stopwatch(system.device.type)
-    with watch.watching("field and renderer", system.renderer), watch.watching("guidance", system.guidance):
+    system = training.system
+    whole, parts = Stopwatch(system.device.type), Stopwatch(system.device.type)
+    unheard = Stopwatch(system.device.type, waits=False)
+    with whole.timing("free"):
         for step in range(first, first + n_steps):
-            with watch.timing("step"):
-                take_step(system, optimizer, step, watch)
-    milliseconds = {name: 1e3 * watch.seconds[name] / n_steps for name in ("step", *PARTS[:-1])}
+            take_step(training, step, unheard)
+    with parts.watching("field and renderer", system.renderer), parts.watching("guidance", system.guidance):
+        for step in range(first, first + n_steps):
+            with parts.timing("step"):
+                take_step(training, step, parts)
+    seconds = whole.seconds | parts.seconds
+    milliseconds = {name: 1e3 * seconds.get(name, 0.0) / n_steps for name in ("free", "step", *PARTS[:-1])}
     return {**milliseconds, "rest": milliseconds["step"] - sum(milliseconds[name] for name in PARTS[:-1])}
 
 
-def take_step(system: LightningSystem, optimizer: torch.optim.Optimizer, step: int, watch: Stopwatch) -> None:
+def take_step(training: Training, step: int, watch: Stopwatch) -> None:
     """What systems/base.py does in a step and Lightning around it."""
+    system, optimizer, scaler = training.system, training.optimizer, training.scaler
     rng = stream(system.seed, "training", step, system.device)
-    with watch.timing("occupancy"):
-        system.renderer.prepare(system.geometry, step, rng)
-    cameras = random_views(system.views, system.guidance.latent_size, rng, system.guidance.known_cameras)
-    terms, _ = system.losses(cameras, step, rng)
-    loss = torch.stack([system.weight(name, step) * term for name, term in terms.items()]).sum()
+    with training.precision.train_step_context():
+        with watch.timing("occupancy"):
+            system.renderer.prepare(system.geometry, step, rng)
+        terms, _ = system.losses(system.training_cameras(step, rng), step, rng)
+        loss = torch.stack([system.weight(name, step) * term for name, term in terms.items()]).sum()
     with watch.timing("backward"):
-        loss.backward()
+        scaler.scale(loss).backward()
     with watch.timing("optimizer"):
-        optimizer.step()
+        scaler.step(optimizer)
+        scaler.update()
         optimizer.zero_grad(set_to_none=True)
 
 
@@ -128,16 +163,22 @@ def measure_speed(config: Path, overrides: Sequence[str], wanted_device: str, n_
     system = build_system(recipe).to(device)
     system.prepare()
     system.train()
-    optimizer = system.configure_optimizers()["optimizer"]
-    time_steps(system, optimizer, OCCUPANCY_STEP, 2)  # the first step loads libraries and fills caches
+    with tempfile.TemporaryDirectory() as folder:
+        training = Training.of(system, make_trainer(recipe.trainer, device, Path(folder), []))
+    time_steps(training, OCCUPANCY_STEP, 2)  # the first step loads libraries and fills caches
     first = OCCUPANCY_STEP + 2
-    steps = medians([time_steps(system, optimizer, first + i * n_steps, n_steps) for i in range(ROUNDS)])
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    steps = medians([time_steps(training, first + i * n_steps, n_steps) for i in range(ROUNDS)])
     figures: dict[str, Any] = {
+        "precision": settle_precision(recipe.trainer.precision, device),
         "views_per_step": system.views.n_views,
         "n_steps": n_steps,
-        "steps_per_second": round(1e3 / steps["step"], 3),
+        "steps_per_second": round(1e3 / steps["free"], 3),
         "milliseconds": steps,
     }
+    if device == "cuda":
+        figures["peak_gpu_gib"] = round(torch.cuda.max_memory_allocated() / 2**30, 2)
     field = system.geometry
     if isinstance(field, HashGridField):
         time_grid(field, N_POINTS, device)
@@ -150,13 +191,16 @@ def report(figures: dict[str, Any]) -> str:
     """The figures in a few lines."""
     steps = figures["milliseconds"]
     lines = [
-        f"{figures['steps_per_second']:.2f} steps/s of {figures['views_per_step']} views, {steps['step']:.1f} ms each",
+        f"{figures['steps_per_second']:.2f} steps/s of {figures['views_per_step']} views, {steps['free']:.1f} ms each "
+        f"({steps['step']:.1f} ms with a wait after each part)",
         *(f"  {name:20}{steps[name]:8.1f} ms  {steps[name] / steps['step']:4.0%}" for name in PARTS),
     ]
     if "hash_grid" in figures:
         grid = figures["hash_grid"]
         both, forward = grid["milliseconds"]["both"], grid["milliseconds"]["forward"]
         lines.append(f"hash grid, {grid['points']} points: forward {forward:.1f} ms, with backward {both:.1f} ms")
+    if "peak_gpu_gib" in figures:
+        lines.append(f"GPU memory at most {figures['peak_gpu_gib']:.2f} GiB, {figures['precision']}")
     return "\n".join(lines)
 
 
@@ -164,13 +208,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark and give the exit code."""
     quick = "5 steps a round instead of 30"
     parser = benchmark_parser("speed", DESCRIPTION, "latent-nerf", work="speed", quick=quick)
+    random = "a model of Stable Diffusion 1.5's size with weights drawn by chance in place of the recipe's"
+    parser.add_argument("--random-model", action="store_true", help=random)
     return run_benchmark(_run, parser.parse_intermixed_args(arguments))
 
 
 def _run(options: argparse.Namespace) -> Report:
     settle_threads()
+    if options.random_model:
+        folder = random_stable_diffusion(options.work / "stable-diffusion-1.5-random")
+        options.overrides.append(f"system.guidance.model={folder}")
     figures = measure_speed(options.config, options.overrides, options.device, 5 if options.quick else 30)
-    return Report(f"speed-{options.config.stem}", not options.quick, figures, report(figures))
+    on_gpu = settle_device(options.device) == "cuda"
+    name = f"speed-{options.config.stem}" + ("-gpu" if on_gpu else "")
+    return Report(name, not options.quick, figures, report(figures))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,9 @@ from typing import Any, Literal
 
 import diffusers as untyped_diffusers
 import torch
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+
+from benchmarks.random_model import letters_tokenizer
 
 # Its names are made at run time, where pyright cannot see them.
 diffusers: Any = untyped_diffusers
@@ -129,21 +131,12 @@ def _save_texts(folder: Path, layout: Layout, dtype: torch.dtype, limit: int, in
     for suffix in suffixes:
         # SD XL uses the second encoder's projection alone, SD 3 those of both.
         projects = layout == "sd3" or suffix == "_2"
-        tokenizer = tiny_tokenizer(limit)
+        tokenizer = letters_tokenizer(limit)
         tokenizer.save_pretrained(folder / f"tokenizer{suffix}")
         network = (CLIPTextModelWithProjection if projects else CLIPTextModel)(_text_config(tokenizer, limit))
         _save(folder, f"text_encoder{suffix}", network, dtype)
         index[f"tokenizer{suffix}"] = ["transformers", "CLIPTokenizer"]
         index[f"text_encoder{suffix}"] = ["transformers", type(network).__name__]
-
-
-def tiny_tokenizer(limit: int) -> CLIPTokenizer:
-    """One token per ASCII character."""
-    letters = [chr(code) for code in range(33, 127)]
-    vocabulary = {token: i for i, token in enumerate([*letters, *(letter + "</w>" for letter in letters)])}
-    for special in ("<|startoftext|>", "<|endoftext|>"):
-        vocabulary[special] = len(vocabulary)
-    return CLIPTokenizer(vocab=vocabulary, merges=[], model_max_length=limit)
 
 
 def _text_config(tokenizer: Any, limit: int) -> CLIPTextConfig:
