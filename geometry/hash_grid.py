@@ -203,13 +203,29 @@ def _missing_tcnn() -> str | None:
 
 
 def _load_tcnn() -> Callable[[HashGridShape], nn.Module]:
-    from geometry.hash_grid_tcnn import TcnnHashGrid
+    from geometry.hash_grid_tcnn import tcnn_hash_grid
 
-    return TcnnHashGrid.make
+    return tcnn_hash_grid
+
+
+def _missing_triton() -> str | None:
+    if importlib.util.find_spec("triton") is None:
+        return "triton is not installed (it comes with CUDA builds of torch)"
+    return None if torch.cuda.is_available() else "no CUDA device is visible"
+
+
+def _load_triton() -> Callable[[HashGridShape], nn.Module]:
+    from geometry.hash_grid_triton import triton_hash_grid
+
+    return triton_hash_grid
 
 
 HASH_GRIDS: Backends[Callable[[HashGridShape], nn.Module]] = Backends(
     "hash grid",
-    (Backend("tcnn", _load_tcnn, _missing_tcnn), Backend("torch", lambda: HashGrid, lambda: None)),
+    (
+        Backend("tcnn", _load_tcnn, _missing_tcnn),
+        Backend("triton", _load_triton, _missing_triton),
+        Backend("torch", lambda: HashGrid, lambda: None),
+    ),
 )
 """Makers of hash grids; each grid has the `n_channels` and `forward` of HashGrid, and saves the same tables."""

@@ -1,32 +1,12 @@
-"""The hash encoding on tiny-cuda-nn: the same numbers as the torch definition, faster on NVIDIA cards.
+"""The hash encoding on tiny-cuda-nn: the same numbers as the torch definition, faster on NVIDIA cards."""
 
-tiny-cuda-nn keeps all tables in one flat vector: level after level, entry after entry, an entry's features side by
-side. Here that is turned into one table per level when a state is saved, and back when it is loaded, so that
-checkpoints do not know which backend trained them. (Adam's moments are not turned: a training resumes on the backend
-that it began with.)
-"""
-
-from collections.abc import Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
-from geometry.hash_grid import HashGridShape, Level, level_layout
-
-
-def tables_from_flat(
-    flat: Float[Tensor, "values"], levels: Sequence[Level], n_features: int
-) -> list[Float[Tensor, "_ features"]]:
-    """One table per level from tiny-cuda-nn's vector."""
-    sizes = [level.n_entries * n_features for level in levels]
-    return [part.reshape(-1, n_features) for part in flat.split(sizes)]
-
-
-def flat_from_tables(tables: Sequence[Float[Tensor, "_ features"]]) -> Float[Tensor, "values"]:
-    """tiny-cuda-nn's vector from one table per level."""
-    return torch.cat([table.flatten() for table in tables])
+from geometry.hash_grid import HashGridShape
+from geometry.hash_grid_flat import FlatHashGrid
 
 
 def encoding_config(shape: HashGridShape) -> dict[str, Any]:
@@ -43,50 +23,10 @@ def encoding_config(shape: HashGridShape) -> dict[str, Any]:
     }
 
 
-class TcnnHashGrid(nn.Module):
-    """A hash grid computed by tiny-cuda-nn that saves and loads like `HashGrid`."""
+def tcnn_hash_grid(shape: HashGridShape) -> FlatHashGrid:
+    """The grid on the installed tinycudann, in float32, its first tables drawn as the torch definition's."""
+    import tinycudann  # pyright: ignore[reportMissingImports] - optional: requirements-gpu.txt
 
-    def __init__(self, shape: HashGridShape, encoding: nn.Module) -> None:
-        """
-        Args:
-            shape: of the grid.
-            encoding: a `tinycudann.Encoding` of that shape; its `params` is the flat vector.
-        """
-        super().__init__()
-        self.shape = shape
-        self.levels = level_layout(shape)
-        self.n_channels = shape.n_levels * shape.n_features
-        n_expected = sum(level.n_entries for level in self.levels) * shape.n_features
-        n_values = encoding.get_parameter("params").numel()
-        if n_values != n_expected:
-            raise RuntimeError(f"tinycudann made {n_values} values for {shape}, its documented layout has {n_expected}")
-        self.encoding = encoding
-        self.register_state_dict_post_hook(_tables_for_vector)
-        self.register_load_state_dict_pre_hook(_vector_for_tables)
-
-    @classmethod
-    def make(cls, shape: HashGridShape) -> "TcnnHashGrid":
-        """The grid on the installed tinycudann, in float32, its first tables drawn as the torch definition's."""
-        import tinycudann  # pyright: ignore[reportMissingImports] - optional: requirements-gpu.txt
-
-        encoding = tinycudann.Encoding(3, encoding_config(shape), dtype=torch.float32)
-        nn.init.uniform_(encoding.params, -1e-4, 1e-4)
-        return cls(shape, encoding)
-
-    def forward(self, positions: Float[Tensor, "points 3"]) -> Float[Tensor, "points channels"]:
-        """Features at positions in [0, 1]^3; `channels` = levels x features."""
-        return self.encoding(positions)
-
-
-def _tables_for_vector(grid: TcnnHashGrid, state: dict[str, Any], prefix: str, *_: Any) -> None:
-    """After saving: the tables of the torch definition in place of the vector."""
-    flat = state.pop(f"{prefix}encoding.params")
-    for index, table in enumerate(tables_from_flat(flat, grid.levels, grid.shape.n_features)):
-        state[f"{prefix}tables.{index}"] = table
-
-
-def _vector_for_tables(grid: TcnnHashGrid, state: dict[str, Any], prefix: str, *_: Any) -> None:
-    """Before loading: the vector in place of the tables, if they are all there (torch reports what is missing)."""
-    keys = [f"{prefix}tables.{index}" for index in range(len(grid.levels))]
-    if all(key in state for key in keys):
-        state[f"{prefix}encoding.params"] = flat_from_tables([state.pop(key) for key in keys])
+    encoding = tinycudann.Encoding(3, encoding_config(shape), dtype=torch.float32)
+    nn.init.uniform_(encoding.params, -1e-4, 1e-4)
+    return FlatHashGrid(shape, encoding)

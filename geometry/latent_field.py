@@ -87,8 +87,8 @@ class HashGridField(DensityField, name="hash-grid"):
         """Adam's rate for the tables."""
         mlp_learning_rate: float = 1e-3
         """Adam's rate for the MLP."""
-        backend: Literal["auto", "torch", "tcnn"] = "torch"
-        """`torch` runs anywhere, `tcnn` (tiny-cuda-nn) on NVIDIA cards alone, `auto` takes tcnn where it can run."""
+        backend: Literal["auto", "torch", "triton", "tcnn"] = "torch"
+        """`torch` runs anywhere, `triton` and `tcnn` (tiny-cuda-nn) on NVIDIA cards alone; `auto` takes the fastest."""
 
         def __post_init__(self) -> None:
             require(1 <= self.n_levels <= 32, f"n_levels: from 1 to 32, got {self.n_levels}")

@@ -16,6 +16,7 @@ from guidance.autoencoder import Autoencoder
 from guidance.frozen import FrozenNetworks
 from guidance.model_source import ModelSource
 from guidance.noise_schedule import noise_from_output, read_noise_schedule
+from guidance.recorded import Recorded
 from guidance.text_encoding import TextEmbedding, TextEncoder
 
 
@@ -46,7 +47,8 @@ class LatentDiffusion(FrozenNetworks):
         self.autoencoder = Autoencoder(source)
         self.latent_size = latent_size(source)
         self._text_encoder = text_encoder
-        self._call = _denoiser_call(layout, denoiser.config, self.latent_size * self.autoencoder.pixel_factor)
+        call = _denoiser_call(layout, denoiser.config, self.latent_size * self.autoencoder.pixel_factor)
+        self._call = Recorded(lambda *inputs: call(denoiser, *inputs))
         _check_fit(denoiser.config, self.autoencoder.n_channels, source)
 
         schedule = read_noise_schedule(source.config("scheduler", "scheduler_config.json"))
@@ -67,6 +69,12 @@ class LatentDiffusion(FrozenNetworks):
         denoiser: Any = self._networks[0]
         denoiser.to(memory_format=torch.channels_last)
         self.autoencoder.use_weights(torch.float32 if dtype is torch.bfloat16 else dtype)
+        self._call.forget()
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "LatentDiffusion":
+        super()._apply(fn, recurse)
+        self._call.forget()
+        return self
 
     def fits(self, text: str) -> bool:
         """Whether the text encoder reads a text to its end."""
@@ -91,7 +99,10 @@ class LatentDiffusion(FrozenNetworks):
             text: one embedding per view, made since the weights have their precision.
         """
         denoiser: Any = self._networks[0]
-        output = self._call(denoiser, noisy.movedim(-1, 1).to(denoiser.dtype), self.network_time[timestep], text)
+        told = (text.tokens,) if text.pooled is None else (text.tokens, text.pooled)
+        # The weights have a precision of their own, whatever that of the training.
+        with torch.autocast(noisy.device.type, enabled=False):
+            output = self._call(noisy.movedim(-1, 1).to(denoiser.dtype), self.network_time[timestep], *told)
         alpha, sigma = self.alpha[timestep], self.sigma[timestep]
         return noise_from_output(self.family, output.movedim(1, -1), noisy, alpha, sigma)
 
@@ -116,27 +127,28 @@ def latent_size(source: ModelSource) -> int:
 
 
 def _denoiser_call(layout: str, config: Any, pixels: int) -> Callable[..., Tensor]:
-    """How this family's network is called: (network, x_t channels first, time, text) -> output."""
+    """How this family's network is called: (network, x_t channels first, time, tokens[, pooled]) -> output."""
     if layout == "transformer":
         return _call_transformer
     if config.get("addition_embed_type") == "text_time":
-        return lambda network, noisy, time, text: _call_xl(network, noisy, time, text, pixels)
+        return lambda network, noisy, time, tokens, pooled: _call_xl(network, noisy, time, tokens, pooled, pixels)
     return _call_unet
 
 
-def _call_unet(network: nn.Module, noisy: Tensor, time: Tensor, text: TextEmbedding) -> Tensor:
-    return network(noisy, time, encoder_hidden_states=text.tokens, return_dict=False)[0]
+def _call_unet(network: nn.Module, noisy: Tensor, time: Tensor, tokens: Tensor, *_: Tensor) -> Tensor:
+    return network(noisy, time, encoder_hidden_states=tokens, return_dict=False)[0]
 
 
-def _call_xl(network: nn.Module, noisy: Tensor, time: Tensor, text: TextEmbedding, pixels: int) -> Tensor:
+def _call_xl(network: nn.Module, noisy: Tensor, time: Tensor, tokens: Tensor, pooled: Tensor, pixels: int) -> Tensor:
     # SD XL is told the picture's size, its crop and its target size in pixels: ours is whole, at the model's own size.
-    size = noisy.new_tensor([pixels, pixels, 0, 0, pixels, pixels]).expand(len(noisy), 6)
-    told = {"text_embeds": text.pooled, "time_ids": size}
-    return network(noisy, time, encoder_hidden_states=text.tokens, added_cond_kwargs=told, return_dict=False)[0]
+    size = noisy.new_full((len(noisy), 6), pixels)
+    size[:, 2:4] = 0
+    told = {"text_embeds": pooled, "time_ids": size}
+    return network(noisy, time, encoder_hidden_states=tokens, added_cond_kwargs=told, return_dict=False)[0]
 
 
-def _call_transformer(network: nn.Module, noisy: Tensor, time: Tensor, text: TextEmbedding) -> Tensor:
-    return network(noisy, text.tokens, text.pooled, time, return_dict=False)[0]
+def _call_transformer(network: nn.Module, noisy: Tensor, time: Tensor, tokens: Tensor, pooled: Tensor) -> Tensor:
+    return network(noisy, tokens, pooled, time, return_dict=False)[0]
 
 
 def _check_fit(config: Any, channels: int, source: ModelSource) -> None:

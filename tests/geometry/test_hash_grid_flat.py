@@ -1,6 +1,7 @@
-"""tiny-cuda-nn's vector against the torch tables: with a stand-in here, with the library itself where there is one."""
+"""Flat vectors against the torch tables: with a stand-in anywhere, with Triton and tiny-cuda-nn where they can run."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,7 +9,8 @@ from torch import Tensor, nn
 
 from core.errors import UserError
 from geometry.hash_grid import HASH_GRIDS, HashGrid, HashGridShape, level_layout
-from geometry.hash_grid_tcnn import TcnnHashGrid, encoding_config, flat_from_tables, tables_from_flat
+from geometry.hash_grid_flat import FlatHashGrid, flat_from_tables, tables_from_flat
+from geometry.hash_grid_tcnn import encoding_config
 from tests.geometry.test_hash_grid import feature_by_hand
 
 SHAPE = HashGridShape(n_levels=3, base_resolution=4, finest_resolution=16, log2_table_size=9, n_features=2)
@@ -49,18 +51,18 @@ def test_flat_vector_holds_levels_then_entries_then_features() -> None:
 
 def test_a_state_travels_between_backends() -> None:
     torch.manual_seed(0)
-    fast = TcnnHashGrid(SHAPE, FlatEncoding(n_values()))
+    fast = FlatHashGrid(SHAPE, FlatEncoding(n_values()))
     plain = HashGrid(SHAPE)
     positions = torch.rand(10, 3)
     plain.load_state_dict(fast.state_dict())
     torch.testing.assert_close(plain(positions), fast(positions))
-    again = TcnnHashGrid(SHAPE, FlatEncoding(n_values()))
+    again = FlatHashGrid(SHAPE, FlatEncoding(n_values()))
     again.load_state_dict(plain.state_dict())
     assert torch.equal(again.encoding.get_parameter("params"), fast.encoding.get_parameter("params"))
 
 
 def test_a_state_inside_of_a_larger_module_keeps_its_prefix() -> None:
-    field = nn.ModuleDict({"grid": TcnnHashGrid(SHAPE, FlatEncoding(n_values()))})
+    field = nn.ModuleDict({"grid": FlatHashGrid(SHAPE, FlatEncoding(n_values()))})
     state = copy.deepcopy(field.state_dict())
     assert sorted(state) == ["grid.tables.0", "grid.tables.1", "grid.tables.2"]
     field.load_state_dict(state)
@@ -69,8 +71,8 @@ def test_a_state_inside_of_a_larger_module_keeps_its_prefix() -> None:
 
 
 def test_another_layout_is_refused() -> None:
-    with pytest.raises(RuntimeError, match=r"tinycudann made 10 values .* layout has 2176"):
-        TcnnHashGrid(SHAPE, FlatEncoding(10))
+    with pytest.raises(RuntimeError, match=r"made 10 values .* layout has 2176"):
+        FlatHashGrid(SHAPE, FlatEncoding(10))
 
 
 def test_encoding_config_states_the_growth_between_levels() -> None:
@@ -85,16 +87,27 @@ def test_naming_tcnn_where_it_cannot_run_says_why(monkeypatch: pytest.MonkeyPatc
         HASH_GRIDS.choose("tcnn")
 
 
+def test_naming_triton_where_it_cannot_run_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UserError, match="hash grid: 'triton' cannot run here: triton is not installed"):
+        HASH_GRIDS.choose("triton")
+
+
 @pytest.mark.gpu
-def test_tcnn_equals_torch_in_values_and_gradients() -> None:
+@pytest.mark.parametrize("n_features", [2, 4])
+@pytest.mark.parametrize("backend", ["triton", "tcnn"])
+def test_a_fast_backend_equals_torch_in_values_and_gradients(backend: str, n_features: int) -> None:
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
-    pytest.importorskip("tinycudann", reason="tinycudann is not installed")
-    fast = TcnnHashGrid.make(SHAPE).cuda()
-    plain = HashGrid(SHAPE).cuda()
+    if backend == "tcnn":
+        pytest.importorskip("tinycudann", reason="tinycudann is not installed")
+    shape = replace(SHAPE, n_features=n_features)
+    fast, plain = HASH_GRIDS.choose(backend)(shape).cuda(), HashGrid(shape).cuda()
     plain.load_state_dict(fast.state_dict())
-    positions, pull = torch.rand(1000, 3, device="cuda"), torch.randn(1000, 6, device="cuda")
-    slow, quick = plain(positions), fast(positions)
+    pull = torch.randn(1000, 3 * n_features, device="cuda")
+    here, there = (torch.rand(1000, 3, device="cuda").requires_grad_() for _ in range(2))
+    there.data.copy_(here.data)
+    slow, quick = plain(here), fast(there)
     torch.testing.assert_close(quick.float(), slow, rtol=1e-3, atol=1e-6)
     (slow * pull).sum().backward()
     (quick * pull).sum().backward()
@@ -102,3 +115,5 @@ def test_tcnn_equals_torch_in_values_and_gradients() -> None:
     assert gradient is not None
     expected = flat_from_tables([table.grad for table in plain.tables if table.grad is not None])
     torch.testing.assert_close(gradient, expected, rtol=1e-2, atol=1e-3)
+    assert here.grad is not None
+    torch.testing.assert_close(there.grad, here.grad, rtol=1e-2, atol=1e-5)
