@@ -53,6 +53,8 @@ def make_trainer(config: TrainerConfig, device: Device, folder: Path, callbacks:
     disable_possible_user_warnings()  # hints on data loading and logging, which text-to-3D has none of
     # Lightning 2.6 calls what torch 2.13 deprecates; nothing that a user could mend.
     warnings.filterwarnings("ignore", message=".isinstance.treespec, LeafSpec")
+    # The first steps of mixed precision may be skipped, while gradients still overflow; the schedule need not wait.
+    warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     return Trainer(
         accelerator="gpu" if device == "cuda" else "cpu",

@@ -5,6 +5,7 @@ outside of this module and channels first only inside.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -48,7 +49,8 @@ class LatentDiffusion(FrozenNetworks):
         self.latent_size = latent_size(source)
         self._text_encoder = text_encoder
         call = _denoiser_call(layout, denoiser.config, self.latent_size * self.autoencoder.pixel_factor)
-        self._call = Recorded(lambda *inputs: call(denoiser, *inputs))
+        self._call = partial(call, denoiser)
+        self._recorded = Recorded(self._call)
         _check_fit(denoiser.config, self.autoencoder.n_channels, source)
 
         schedule = read_noise_schedule(source.config("scheduler", "scheduler_config.json"))
@@ -69,11 +71,11 @@ class LatentDiffusion(FrozenNetworks):
         denoiser: Any = self._networks[0]
         denoiser.to(memory_format=torch.channels_last)
         self.autoencoder.use_weights(torch.float32 if dtype is torch.bfloat16 else dtype)
-        self._call.forget()
+        self._recorded.forget()
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "LatentDiffusion":
         super()._apply(fn, recurse)
-        self._call.forget()
+        self._recorded.forget()
         return self
 
     def fits(self, text: str) -> bool:
@@ -100,9 +102,10 @@ class LatentDiffusion(FrozenNetworks):
         """
         denoiser: Any = self._networks[0]
         told = (text.tokens,) if text.pooled is None else (text.tokens, text.pooled)
+        call = self._recorded if noisy.is_cuda else self._call
         # The weights have a precision of their own, whatever that of the training.
         with torch.autocast(noisy.device.type, enabled=False):
-            output = self._call(noisy.movedim(-1, 1).to(denoiser.dtype), self.network_time[timestep], *told)
+            output = call(noisy.movedim(-1, 1).to(denoiser.dtype), self.network_time[timestep], *told)
         alpha, sigma = self.alpha[timestep], self.sigma[timestep]
         return noise_from_output(self.family, output.movedim(1, -1), noisy, alpha, sigma)
 

@@ -25,6 +25,7 @@ def outward_normals(
     """
     corners = positions.new_tensor(TETRAHEDRON) / 3**0.5
     around = positions[:, None] + step * corners
-    density = field.density(around.reshape(-1, 3)).view(-1, 4)
-    downhill = -torch.log1p(density) @ corners
+    density = torch.log1p(field.density(around.reshape(-1, 3)).view(-1, 4))
+    # Without the mean, equal densities cancel exactly and not but for a rounding error, which has a direction too.
+    downhill = (density.mean(dim=1, keepdim=True) - density) @ corners
     return torch.nn.functional.normalize(downhill, dim=-1, eps=1e-9)

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import struct
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,7 @@ def test_the_file_remembers_where_it_comes_from(tmp_path: Path):
     assert (extras["prompt"], extras["seed"]) == ("a ball", 0)
     assert extras["system"]["type"] == "latent-nerf"
     assert extras["system"]["geometry"]["n_levels"] == 3
-    assert extras["versions"]["torch"] == torch.__version__
+    assert extras["versions"]["torch"] == version("torch")
     assert MeshExporter(SMALL).export(ball_system(), tmp_path)[0].read_bytes() == content
 
 

@@ -111,7 +111,7 @@ def test_a_fast_backend_equals_torch_in_values_and_gradients(backend: str, n_fea
     torch.testing.assert_close(quick.float(), slow, rtol=1e-3, atol=1e-6)
     (slow * pull).sum().backward()
     (quick * pull).sum().backward()
-    gradient = fast.encoding.get_parameter("params").grad
+    gradient = fast.get_parameter("encoding.params").grad
     assert gradient is not None
     expected = flat_from_tables([table.grad for table in plain.tables if table.grad is not None])
     torch.testing.assert_close(gradient, expected, rtol=1e-2, atol=1e-3)
