@@ -213,11 +213,25 @@ class LightningSystem(System, LightningModule):
     def configure_optimizers(self) -> Any:
         """Adam over the groups that the parts declare."""
         settings: AdamSettings = self.config.optimizer
-        groups = [*self.geometry.parameter_groups(), *self.background.parameter_groups()]
+        groups = self._groups()
         _check_groups(self, groups)
         adam = torch.optim.Adam(groups, betas=settings.betas, eps=settings.eps)
         rate = torch.optim.lr_scheduler.LambdaLR(adam, lambda step: settings.rate.at(step, self.total_steps))
         return {"optimizer": adam, "lr_scheduler": {"scheduler": rate, "interval": "step"}}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Before a training goes on.
+
+        Raises:
+            UserError: the optimizer's moments are of other tensors; backends keep a field's values in different ones.
+        """
+        theirs = [len(group["params"]) for group in checkpoint["optimizer_states"][0]["param_groups"]]
+        ours = [len(list(group["params"])) for group in self._groups()]
+        if theirs != ours:
+            raise UserError(
+                f"--resume: the optimizer's state is of {theirs} tensors, this training has {ours}. "
+                "It goes on with the backend that it began with: system.geometry.backend=torch, triton or tcnn"
+            )
 
     def train_dataloader(self) -> Steps:
         """No data: one number per step."""
@@ -230,6 +244,9 @@ class LightningSystem(System, LightningModule):
     def test_dataloader(self) -> Steps:
         """One number per view."""
         return Steps(N_VALIDATION_VIEWS)
+
+    def _groups(self) -> list[dict[str, Any]]:
+        return [*self.geometry.parameter_groups(), *self.background.parameter_groups()]
 
     @torch.no_grad()
     def _encode_palette(self, background: FlatBackground) -> Float[Tensor, "colours height width channels"]:

@@ -13,6 +13,9 @@ from core.errors import UserError
 from core.kinds import DensityField
 from core.part import Choice
 from core.types import FieldOutput
+from geometry.hash_grid import HashGridShape, corner_entries, interpolate, level_layout
+from geometry.hash_grid_flat import FlatHashGrid, tables_from_flat
+from geometry.latent_field import HashGridField
 from systems.base import AdamSettings
 from systems.callbacks import CHECKPOINT, Checkpoints, Previews, save_checkpoint
 from tests.systems.small_systems import distilling_system, quiet_trainer
@@ -38,6 +41,31 @@ def test_resuming_is_bitwise_the_same_as_no_interruption(tiny_model: Model, tmp_
     _trained(distilling_system(tiny_model()), 3, Checkpoints(tmp_path, 0))
     resumed = _trained(distilling_system(tiny_model()), 6, resume=tmp_path / CHECKPOINT)
     _assert_same(whole, resumed)
+
+
+class OneVector(nn.Module):
+    """A hash grid's tables in one vector, as the backends for GPUs keep them."""
+
+    def __init__(self, shape: HashGridShape) -> None:
+        super().__init__()
+        self.shape, self.levels = shape, level_layout(shape)
+        self.params = nn.Parameter(torch.zeros(sum(level.n_entries for level in self.levels) * shape.n_features))
+
+    def forward(self, positions: Tensor) -> Tensor:
+        tables = tables_from_flat(self.params, self.levels, self.shape.n_features)
+        columns = positions.t().contiguous()
+        pairs = zip(tables, self.levels, strict=True)
+        return torch.cat([interpolate(table, *corner_entries(columns, level)) for table, level in pairs], dim=1)
+
+
+def test_another_backend_of_the_field_cannot_go_on_with_the_optimizers_state(tiny_model: Model, tmp_path: Path):
+    system = distilling_system(tiny_model())
+    assert isinstance(system.geometry, HashGridField)
+    shape = system.geometry.config.grid_shape
+    system.geometry.grid = FlatHashGrid(shape, OneVector(shape))
+    _trained(system, 2, Checkpoints(tmp_path, 0))
+    with pytest.raises(UserError, match=r"of \[1, 4\] tensors, this training has \[3, 4\].*backend"):
+        _trained(distilling_system(tiny_model()), 4, resume=tmp_path / CHECKPOINT)
 
 
 def test_previews_checkpoints_and_other_draws_change_nothing(tiny_model: Model, tmp_path: Path):
