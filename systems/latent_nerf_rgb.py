@@ -6,9 +6,10 @@ random square of it finely and with gradient; the rest is rendered coarsely, wit
 Source: Metzer et al., Latent-NeRF (arXiv:2211.07600), section 3.3.
 """
 
+import copy
 import logging
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -19,6 +20,7 @@ from core.cameras import camera_rays
 from core.errors import UserError, require
 from core.kinds import DensityField
 from core.part import Choice
+from core.schedule import Schedule
 from core.types import Cameras, RenderOutput
 from geometry.rgb_field import RGBField
 from guidance.latent_colour import STABLE_DIFFUSION_1, LinearColour, fit_linear_colour
@@ -36,6 +38,14 @@ log = logging.getLogger(__name__)
 N_FITTED_VIEWS = 16
 
 
+@dataclass(frozen=True)
+class RGBLosses(Losses):
+    """Weights of the RGB stage's loss terms."""
+
+    kept: Schedule = field(default_factory=lambda: Schedule.constant(0.0))
+    """Squares of `kept_pixels` keep the mean colours that the stage began with: edges sharpen, colours stay."""
+
+
 class LatentNeRFRGB(LatentNeRF, name="latent-nerf-rgb"):
     """Colours for a trained latent field, refined through the encoder; goes on from a run (--from)."""
 
@@ -47,8 +57,10 @@ class LatentNeRFRGB(LatentNeRF, name="latent-nerf-rgb"):
 
         geometry: Choice[DensityField]
         """The field of colours."""
-        losses: Losses = field(default_factory=Losses)
+        losses: RGBLosses = field(default_factory=RGBLosses)
         """Weights of the loss terms."""
+        kept_pixels: int = 16
+        """Pixels along each side of a square of `losses.kept`, half a picture's side at most."""
         colour: Literal["fitted", "stable-diffusion-1"] = "fitted"
         """First linear layer: `fitted` to the run's own views, or the one published for Stable Diffusion 1.x."""
         rays: Literal["whole", "square"] = "square"
@@ -59,15 +71,25 @@ class LatentNeRFRGB(LatentNeRF, name="latent-nerf-rgb"):
         """Light on the object, so that its shape cannot be painted onto a flat surface."""
 
         def __post_init__(self) -> None:
-            require(self.coarse_pixel >= 1, f"coarse_pixel: at least 1, got {self.coarse_pixel}")
+            for name in ("coarse_pixel", "kept_pixels"):
+                require(getattr(self, name) >= 1, f"{name}: at least 1, got {getattr(self, name)}")
+
+    def __init__(self, config: Any, prompt: str, seed: int, total_steps: int) -> None:
+        super().__init__(config, prompt, seed, total_steps)
+        #: The field that the stage began with; a part of its checkpoints, since a resumed stage needs it too.
+        self.began = copy.deepcopy(self.geometry).requires_grad_(False) if max(config.losses.kept.values) > 0 else None
 
     def losses(self, cameras: Cameras, step: int, rng: Generator) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Guidance on the whole picture; sparsity on what is rendered with gradient."""
-        foreground, opacity, fine = self._picture(cameras, rng)
+        """Guidance on the whole picture; sparsity and what is to be kept on what is rendered with gradient."""
+        foreground, opacity, fine, seen = self._picture(cameras, rng)
         behind = self.background(camera_rays(cameras).directions, rng)
         picture = over_background(foreground, opacity, behind)
         guidance = self.guidance(picture, cameras, step, self.total_steps, rng)
         terms = {"sds": guidance.loss, **self.shape_terms(fine, cameras)}
+        if self.began is not None:
+            with torch.no_grad():
+                before = self.renderer(self.began, self.background, seen, rng)
+            terms["kept"] = square_means_error(fine.foreground, before.foreground, self.config.kept_pixels)
         return terms, {"opacity": opacity.detach().mean(), **guidance.metrics}
 
     def take_over(self, other: LightningSystem) -> None:
@@ -92,6 +114,8 @@ class LatentNeRFRGB(LatentNeRF, name="latent-nerf-rgb"):
         else:
             check_same_field(self.config.geometry, other.config.geometry, "system.geometry")
             _load(mine, theirs.state_dict(), "system.geometry")
+        if self.began is not None:
+            self.began.load_state_dict(mine.state_dict())
 
     def _first_colour(self, other: LightningSystem) -> LinearColour:
         if self.config.colour == "stable-diffusion-1":
@@ -108,23 +132,24 @@ class LatentNeRFRGB(LatentNeRF, name="latent-nerf-rgb"):
 
     def _picture(
         self, cameras: Cameras, rng: Generator
-    ) -> tuple[Float[Tensor, "views height width 3"], Float[Tensor, "views height width"], RenderOutput]:
-        """The object and its opacity in every pixel, and the rendering that has a gradient."""
+    ) -> tuple[Float[Tensor, "views height width 3"], Float[Tensor, "views height width"], RenderOutput, Cameras]:
+        """The object and its opacity in every pixel, the rendering that has a gradient, and its cameras."""
         with_normals = self.config.shading.share > 0
         light = self.config.shading.light(len(cameras), rng) if with_normals else None
         if self.config.rays == "whole":
             whole = self.renderer(self.geometry, self.background, cameras, rng, with_normals)
-            return shade(whole, light), whole.opacity, whole
+            return shade(whole, light), whole.opacity, whole, cameras
         step = self.config.coarse_pixel
         rough = cameras.resized(cameras.height // step, cameras.width // step)
         with torch.no_grad():
             coarse = self.renderer(self.geometry, self.background, rough, rng, with_normals)
         top, left, height, width = self._square(cameras, rng)
-        fine = self.renderer(self.geometry, self.background, cameras.cut(top, left, height, width), rng, with_normals)
+        square = cameras.cut(top, left, height, width)
+        fine = self.renderer(self.geometry, self.background, square, rng, with_normals)
         around = torch.cat([shade(coarse, light), coarse.opacity[..., None]], dim=-1)
         inside = torch.cat([shade(fine, light), fine.opacity[..., None]], dim=-1)
         picture = pasted(around, inside, top, left, (cameras.height, cameras.width))
-        return picture[..., :3], picture[..., 3], fine
+        return picture[..., :3], picture[..., 3], fine, square
 
     def _square(self, cameras: Cameras, rng: Generator) -> tuple[int, int, int, int]:
         """Top, left, height and width of a random square of half the picture's side, aligned to coarse pixels."""
@@ -134,6 +159,17 @@ class LatentNeRFRGB(LatentNeRF, name="latent-nerf-rgb"):
         share = torch.rand(2, generator=rng, device=rng.device).cpu()
         top, left = (int(number) * step for number in (share * free).long().minimum(free - 1))
         return top, left, height, width
+
+
+def square_means_error(
+    ours: Float[Tensor, "views height width channels"], theirs: Float[Tensor, "views height width channels"], side: int
+) -> Float[Tensor, ""]:
+    """Mean squared difference between the means of squares of `side` pixels, of the whole where that is smaller.
+
+    What is left over at the right and lower edge counts in no square.
+    """
+    size = [min(side, length) for length in ours.shape[1:3]]
+    return F.avg_pool2d((ours - theirs).movedim(-1, 1), size).square().mean()
 
 
 def pasted(

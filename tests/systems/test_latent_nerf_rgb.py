@@ -1,36 +1,41 @@
 """The RGB stage: its first look is the latent field's, squares see the whole picture, and it learns."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from core.cameras import camera_rays
 from core.errors import UserError
 from core.part import Choice
+from core.schedule import Schedule
 from geometry.latent_field import HashGridField
 from geometry.rgb_field import RGBField
 from guidance.rgb import RGBGuidance
 from guidance.target_image import TargetImage
 from renderers.backgrounds import DirectionalBackground
+from systems.callbacks import CHECKPOINT, Checkpoints
 from systems.latent_nerf import LatentNeRF
-from systems.latent_nerf_rgb import LatentNeRFRGB, pasted
+from systems.latent_nerf_rgb import LatentNeRFRGB, RGBLosses, pasted, square_means_error
 from systems.random_streams import stream
 from systems.shading import Shading
 from systems.views import random_views
 from tests.systems.small_systems import ball_pictures, fitting_system, quiet_trainer, small_config
 
 
-def refining(steps: int = 3, size: int = 16, **changes: Any) -> LatentNeRFRGB:
+def refining(total: int = 3, size: int = 16, **changes: Any) -> LatentNeRFRGB:
     """The RGB stage of `fitting_system`, whose "latents" are 2 rgb - 1: three of them."""
     latent = small_config(Choice.of(TargetImage, size=size))
     settings: dict[str, Any] = {
-        **{name: getattr(latent, name) for name in ("background", "renderer", "cameras", "losses", "optimizer")},
+        **{name: getattr(latent, name) for name in ("background", "renderer", "cameras", "optimizer")},
+        "losses": RGBLosses(sparsity=latent.losses.sparsity),
         "geometry": Choice.of(RGBField, of=latent.geometry, n_latents=3),
         "guidance": Choice.of(RGBGuidance, of=Choice.of(TargetImage, size=size)),
         **changes,
     }
-    system = LatentNeRFRGB(LatentNeRFRGB.Config(**settings), "a ball", 0, steps)
+    system = LatentNeRFRGB(LatentNeRFRGB.Config(**settings), "a ball", 0, total)
     assert isinstance(system.guidance, RGBGuidance)
     assert isinstance(system.guidance.of, TargetImage)
     system.guidance.of.set_target(ball_pictures)
@@ -147,7 +152,7 @@ def test_the_square_shows_what_the_whole_picture_shows(trained: LatentNeRF, monk
     top, left, height, width = system._square(cameras, stream(0, "a", 0))
     monkeypatch.setattr(system, "_square", lambda *_: (top, left, height, width))
     with torch.no_grad():
-        picture, opacity, _ = system._picture(cameras, stream(0, "a", 0))
+        picture, opacity, *_ = system._picture(cameras, stream(0, "a", 0))
         whole = system.renderer(system.geometry, system.background, cameras, stream(0, "a", 0))
     inside = (slice(None), slice(top, top + height), slice(left, left + width))
     torch.testing.assert_close(picture[inside], whole.foreground[inside], atol=1e-4, rtol=0)
@@ -169,6 +174,75 @@ def test_colours_are_refined(trained: LatentNeRF, rays: str):
     quiet_trainer(40).fit(system)
     after = float((system.render(cameras).latents - wanted).square().mean())
     assert after < 0.6 * before
+
+
+def test_squares_may_change_inside_but_not_in_the_mean():
+    rng = torch.Generator().manual_seed(0)
+    before = torch.rand(2, 8, 8, 3, generator=rng)
+    stripes = before.clone()
+    stripes[:, :, ::2] += 0.25
+    stripes[:, :, 1::2] -= 0.25
+    assert float(square_means_error(stripes, before, 4)) == pytest.approx(0.0, abs=1e-12)
+    assert float(square_means_error(before + 0.1, before, 4)) == pytest.approx(0.01, rel=1e-4)
+    one_corner = before.clone()
+    one_corner[:, :4, :4] += 0.2
+    assert float(square_means_error(one_corner, before, 4)) == pytest.approx(0.01, rel=1e-4)
+    assert float(square_means_error(one_corner, before, 16)) == pytest.approx(0.05**2, rel=1e-4), "one square of all"
+
+
+def keeping(weight: float, **changes: Any) -> LatentNeRFRGB:
+    return refining(losses=RGBLosses(kept=Schedule.constant(weight)), kept_pixels=4, rays="whole", **changes)
+
+
+def test_what_is_kept_is_what_the_stage_began_with(trained: LatentNeRF):
+    system = keeping(1.0).eval()
+    system.prepare()
+    system.take_over(trained)
+    cameras = random_views(system.views, 16, stream(0, "v", 0))
+    assert isinstance(system.geometry, RGBField)
+    assert float(system.losses(cameras, 1, stream(0, "a", 1))[0]["kept"].detach()) == 0
+    with torch.no_grad():
+        system.geometry.colour.bias += 0.4  # 0.2 brighter, as far as the object is opaque
+    kept = system.losses(cameras, 1, stream(0, "a", 1))[0]["kept"]
+    opacity = system.renderer(system.geometry, system.background, cameras, stream(0, "a", 1)).opacity
+    expected = (0.2 * F.avg_pool2d(opacity[:, None], 4)).square().mean()
+    torch.testing.assert_close(kept, expected, rtol=1e-3, atol=1e-7)
+    kept.backward()
+    assert system.began is not None
+    assert all(parameter.grad is None for parameter in system.began.parameters())
+
+
+def test_colours_stay_where_they_are_to_be_kept(trained: LatentNeRF):
+    """Guidance asks for a white ball; kept squares forbid it."""
+    moved = []
+    for weight in (0.0, 100.0):
+        system = keeping(weight, total=30)
+        assert isinstance(system.guidance, RGBGuidance)
+        assert isinstance(system.guidance.of, TargetImage)
+        system.guidance.of.set_target(lambda cameras: torch.ones(len(cameras), cameras.height, cameras.width, 3))
+        system.prepare()
+        system.take_over(trained)
+        cameras = system.surrounding_cameras(4, 16)
+        before = system.render(cameras).foreground
+        quiet_trainer(30).fit(system)
+        moved.append(float((system.render(cameras).foreground - before).mean(dim=(1, 2)).norm()))
+    assert moved[1] < 0.5 * moved[0]
+
+
+def test_a_resumed_stage_still_knows_what_it_began_with(trained: LatentNeRF, tmp_path: Path):
+    def stage() -> LatentNeRFRGB:
+        system = keeping(1.0, total=6)
+        system.prepare()
+        return system
+
+    whole, first, second = stage(), stage(), stage()
+    whole.take_over(trained)
+    first.take_over(trained)
+    quiet_trainer(6).fit(whole)
+    quiet_trainer(3, [Checkpoints(tmp_path, 0)]).fit(first)
+    quiet_trainer(6).fit(second, ckpt_path=tmp_path / CHECKPOINT, weights_only=True)
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, second.state_dict()[name]), name
 
 
 def test_light_reaches_the_shape(trained: LatentNeRF):
