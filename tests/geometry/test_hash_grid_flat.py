@@ -11,6 +11,7 @@ from core.errors import UserError
 from geometry.hash_grid import HASH_GRIDS, HashGrid, HashGridShape, level_layout
 from geometry.hash_grid_flat import FlatHashGrid, flat_from_tables, tables_from_flat
 from geometry.hash_grid_tcnn import encoding_config
+from geometry.hash_grid_triton import triton_hash_grid
 from tests.geometry.test_hash_grid import feature_by_hand
 
 SHAPE = HashGridShape(n_levels=3, base_resolution=4, finest_resolution=16, log2_table_size=9, n_features=2)
@@ -93,20 +94,15 @@ def test_naming_triton_where_it_cannot_run_says_why(monkeypatch: pytest.MonkeyPa
         HASH_GRIDS.choose("triton")
 
 
-@pytest.mark.gpu
-@pytest.mark.parametrize("n_features", [2, 4])
-@pytest.mark.parametrize("backend", ["triton", "tcnn"])
-def test_a_fast_backend_equals_torch_in_values_and_gradients(backend: str, n_features: int) -> None:
-    if not torch.cuda.is_available():
-        pytest.skip("no CUDA device")
-    if backend == "tcnn":
-        pytest.importorskip("tinycudann", reason="tinycudann is not installed")
-    shape = replace(SHAPE, n_features=n_features)
-    fast, plain = HASH_GRIDS.choose(backend)(shape).cuda(), HashGrid(shape).cuda()
+def assert_equals_torch(fast: nn.Module, shape: HashGridShape, n_points: int, device: str) -> None:
+    """Values and gradients, of tables and positions; the outermost points included."""
+    plain = HashGrid(shape).to(device)
     plain.load_state_dict(fast.state_dict())
-    pull = torch.randn(1000, 3 * n_features, device="cuda")
-    here, there = (torch.rand(1000, 3, device="cuda").requires_grad_() for _ in range(2))
-    there.data.copy_(here.data)
+    pull = torch.randn(n_points, shape.n_levels * shape.n_features, device=device)
+    here = torch.rand(n_points, 3, device=device)
+    here[0], here[1] = 0.0, 1.0
+    there = here.clone().requires_grad_()
+    here.requires_grad_()
     slow, quick = plain(here), fast(there)
     torch.testing.assert_close(quick.float(), slow, rtol=1e-3, atol=1e-6)
     (slow * pull).sum().backward()
@@ -117,3 +113,26 @@ def test_a_fast_backend_equals_torch_in_values_and_gradients(backend: str, n_fea
     torch.testing.assert_close(gradient, expected, rtol=1e-2, atol=1e-3)
     assert here.grad is not None
     torch.testing.assert_close(there.grad, here.grad, rtol=1e-2, atol=1e-5)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("n_features", [2, 4])
+@pytest.mark.parametrize("backend", ["triton", "tcnn"])
+def test_a_fast_backend_equals_torch_in_values_and_gradients(backend: str, n_features: int) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    if backend == "tcnn":
+        pytest.importorskip("tinycudann", reason="tinycudann is not installed")
+    shape = replace(SHAPE, n_features=n_features)
+    assert_equals_torch(HASH_GRIDS.choose(backend)(shape).cuda(), shape, 1000, "cuda")
+
+
+@pytest.mark.parametrize("n_features", [2, 4])
+def test_tritons_kernels_interpreted_equal_torch(n_features: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Triton's interpreter runs on a CPU what is compiled for a GPU."""
+    if torch.cuda.is_available():
+        pytest.skip("compiled and tested on the GPU")
+    monkeypatch.setenv("TRITON_INTERPRET", "1")  # read when Triton is imported
+    pytest.importorskip("triton", reason="triton is not installed (pip install triton)")
+    shape = replace(SHAPE, n_features=n_features)
+    assert_equals_torch(triton_hash_grid(shape), shape, 150, "cpu")
