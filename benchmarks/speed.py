@@ -5,8 +5,8 @@
 
 Steps are those of the recipe, in its precision, after the occupancy grid's first look at the field, without Lightning
 around them. All figures are medians of three rounds. Beside them stands what the machine makes of a matrix product,
-without which they tell nothing. Parts are timed with the GPU waited for at both ends of each, so they add up; the step
-as a whole (`free`) is timed in a round of its own, without waiting within it.
+without which they tell nothing. Parts are timed with the GPU waited for at both ends of each; the step as a whole
+(`free`) is timed in a round of its own, without waiting within it.
 """
 
 import argparse

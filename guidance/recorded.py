@@ -55,7 +55,7 @@ class Recorded:
             try:
                 self._recordings[shapes] = self._record(inputs)
             except RuntimeError as error:
-                log.info("the denoiser cannot be recorded and is called step by step: %s", error)
+                log.info("work on the GPU cannot be recorded and is launched anew each time: %s", error)
                 self._can_record = False
                 return self._function(*inputs)
         return self._recordings[shapes].replay(inputs)

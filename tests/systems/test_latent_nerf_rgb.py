@@ -202,7 +202,7 @@ def test_what_is_kept_is_what_the_stage_began_with(trained: LatentNeRF):
     assert isinstance(system.geometry, RGBField)
     assert float(system.losses(cameras, 1, stream(0, "a", 1))[0]["kept"].detach()) == 0
     with torch.no_grad():
-        system.geometry.colour.bias += 0.4  # 0.2 brighter, as far as the object is opaque
+        system.geometry.colour.bias.add_(0.4)  # 0.2 brighter, as far as the object is opaque
     kept = system.losses(cameras, 1, stream(0, "a", 1))[0]["kept"]
     opacity = system.renderer(system.geometry, system.background, cameras, stream(0, "a", 1)).opacity
     expected = (0.2 * F.avg_pool2d(opacity[:, None], 4)).square().mean()
