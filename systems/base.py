@@ -24,6 +24,7 @@ from core.part import Choice
 from core.schedule import Schedule
 from core.types import Cameras, RenderOutput
 from renderers.backgrounds import FlatBackground
+from systems.continuation import check_same_tensors
 from systems.random_streams import stream
 from systems.rendering import joined
 from systems.steps import Steps
@@ -220,18 +221,8 @@ class LightningSystem(System, LightningModule):
         return {"optimizer": adam, "lr_scheduler": {"scheduler": rate, "interval": "step"}}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Before a training goes on.
-
-        Raises:
-            UserError: the optimizer's moments are of other tensors; backends keep a field's values in different ones.
-        """
-        theirs = [len(group["params"]) for group in checkpoint["optimizer_states"][0]["param_groups"]]
-        ours = [len(list(group["params"])) for group in self._groups()]
-        if theirs != ours:
-            raise UserError(
-                f"--resume: the optimizer's state is of {theirs} tensors, this training has {ours}. "
-                "It goes on with the backend that it began with: system.geometry.backend=torch, triton or tcnn"
-            )
+        """Before a training goes on."""
+        check_same_tensors(checkpoint, self._groups())
 
     def train_dataloader(self) -> Steps:
         """No data: one number per step."""

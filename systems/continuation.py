@@ -1,10 +1,10 @@
-"""Whether another run's result means here what it meant there: the same field, latents of the same kind.
+"""Whether another run's result means here what it meant there: the same tensors, field, and kind of latents.
 
 Tensors of equal shape are no proof: a field with another `bound` is the same tensors read at other places, and the
 latents of two models have four channels each.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -21,6 +21,21 @@ FREE = ("learning_rate", "backend")
 #: Relative difference up to which two encoders are the same one, in whatever precision.
 MOST_DIFFERENCE = 0.05
 PROBE_SIZE = 64
+
+
+def check_same_tensors(checkpoint: dict[str, Any], groups: Sequence[dict[str, Any]]) -> None:
+    """Refuse an optimizer's state of other tensors than this training has.
+
+    Raises:
+        UserError: other backends keep one field's values in other tensors, and moments are not converted.
+    """
+    theirs = [len(group["params"]) for group in checkpoint["optimizer_states"][0]["param_groups"]]
+    ours = [len(list(group["params"])) for group in groups]
+    if theirs != ours:
+        raise UserError(
+            f"--resume: the optimizer's state is of {theirs} tensors, this training has {ours}. "
+            "It goes on with the backend that it began with: system.geometry.backend=torch, triton or tcnn"
+        )
 
 
 def check_same_field(mine: Choice[Any], theirs: Choice[Any], where: str) -> None:
