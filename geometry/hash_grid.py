@@ -14,7 +14,7 @@ Source: Mueller et al., "Instant Neural Graphics Primitives" (arXiv:2201.05989),
 
 import importlib.util
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -174,6 +174,15 @@ def interpolate(
     return torch.cat([_WeightedRows.apply(pair.contiguous(), rows, weights) for pair in pairs], dim=1)
 
 
+def encode(
+    tables: Sequence[Float[Tensor, "_ features"]], levels: Sequence[Level], positions: Float[Tensor, "points 3"]
+) -> Float[Tensor, "points channels"]:
+    """Features of all levels, coarse to fine, side by side, at positions in [0, 1]^3: the definition."""
+    columns = positions.t().contiguous()
+    pairs = zip(tables, levels, strict=True)
+    return torch.cat([interpolate(table, *corner_entries(columns, level)) for table, level in pairs], dim=1)
+
+
 class HashGrid(nn.Module):
     """The encoding: features of all levels, coarse to fine, side by side."""
 
@@ -188,12 +197,7 @@ class HashGrid(nn.Module):
 
     def forward(self, positions: Float[Tensor, "points 3"]) -> Float[Tensor, "points channels"]:
         """Features at positions in [0, 1]^3; `channels` = levels x features."""
-        columns = positions.t().contiguous()
-        features = [
-            interpolate(table, *corner_entries(columns, level))
-            for table, level in zip(self.tables, self.levels, strict=True)
-        ]
-        return torch.cat(features, dim=1)
+        return encode(list(self.tables), self.levels, positions)
 
 
 def _missing_tcnn() -> str | None:

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from geometry.hash_grid import HashGridShape, Level, level_layout
+from geometry.hash_grid import HashGridShape, Level, encode, level_layout
 
 
 def tables_from_flat(
@@ -31,11 +31,12 @@ def flat_from_tables(tables: Sequence[Float[Tensor, "_ features"]]) -> Float[Ten
 class FlatHashGrid(nn.Module):
     """A hash grid computed by some encoding of a flat vector, which saves and loads like `HashGrid`."""
 
-    def __init__(self, shape: HashGridShape, encoding: nn.Module) -> None:
+    def __init__(self, shape: HashGridShape, encoding: nn.Module, on_gpu_only: bool = False) -> None:
         """
         Args:
             shape: of the grid.
             encoding: computes the features of positions; its parameter `params` is the flat vector.
+            on_gpu_only: elsewhere (`--device cpu` on a machine with a GPU) the definition computes the same.
         """
         super().__init__()
         self.shape = shape
@@ -46,12 +47,16 @@ class FlatHashGrid(nn.Module):
         if n_values != n_expected:
             raise RuntimeError(f"the encoding made {n_values} values for {shape}, its layout has {n_expected}")
         self.encoding = encoding
+        self.on_gpu_only = on_gpu_only
         self.register_state_dict_post_hook(_tables_for_vector)
         self.register_load_state_dict_pre_hook(_vector_for_tables)
 
     def forward(self, positions: Float[Tensor, "points 3"]) -> Float[Tensor, "points channels"]:
         """Features at positions in [0, 1]^3; `channels` = levels x features."""
-        return self.encoding(positions)
+        if positions.is_cuda or not self.on_gpu_only:
+            return self.encoding(positions)
+        flat = self.encoding.get_parameter("params")
+        return encode(tables_from_flat(flat, self.levels, self.shape.n_features), self.levels, positions)
 
 
 def _tables_for_vector(grid: FlatHashGrid, state: dict[str, Any], prefix: str, *_: Any) -> None:

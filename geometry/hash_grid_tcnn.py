@@ -29,4 +29,4 @@ def tcnn_hash_grid(shape: HashGridShape) -> FlatHashGrid:
 
     encoding = tinycudann.Encoding(3, encoding_config(shape), dtype=torch.float32)
     nn.init.uniform_(encoding.params, -1e-4, 1e-4)
-    return FlatHashGrid(shape, encoding)
+    return FlatHashGrid(shape, encoding, on_gpu_only=True)

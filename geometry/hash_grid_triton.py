@@ -55,7 +55,7 @@ def kernels() -> Any:
 
 def triton_hash_grid(shape: HashGridShape) -> FlatHashGrid:
     """The grid on Triton."""
-    return FlatHashGrid(shape, TritonEncoding(shape))
+    return FlatHashGrid(shape, TritonEncoding(shape), on_gpu_only=True)
 
 
 class _Encode(torch.autograd.Function):

@@ -11,7 +11,7 @@ from core.errors import UserError
 from geometry.hash_grid import HASH_GRIDS, HashGrid, HashGridShape, level_layout
 from geometry.hash_grid_flat import FlatHashGrid, flat_from_tables, tables_from_flat
 from geometry.hash_grid_tcnn import encoding_config
-from geometry.hash_grid_triton import triton_hash_grid
+from geometry.hash_grid_triton import TritonEncoding, triton_hash_grid
 from tests.geometry.test_hash_grid import feature_by_hand
 
 SHAPE = HashGridShape(n_levels=3, base_resolution=4, finest_resolution=16, log2_table_size=9, n_features=2)
@@ -115,6 +115,12 @@ def assert_equals_torch(fast: nn.Module, shape: HashGridShape, n_points: int, de
     torch.testing.assert_close(there.grad, here.grad, rtol=1e-2, atol=1e-5)
 
 
+def test_a_grid_of_the_gpu_answers_on_the_cpu_too() -> None:
+    """Which backend runs is chosen by the machine, and `--device cpu` may be said on any."""
+    shape = replace(SHAPE, n_features=4)
+    assert_equals_torch(triton_hash_grid(shape), shape, 100, "cpu")
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("n_features", [2, 4])
 @pytest.mark.parametrize("backend", ["triton", "tcnn"])
@@ -135,4 +141,4 @@ def test_tritons_kernels_interpreted_equal_torch(n_features: int, monkeypatch: p
     monkeypatch.setenv("TRITON_INTERPRET", "1")  # read when Triton is imported
     pytest.importorskip("triton", reason="triton is not installed (pip install triton)")
     shape = replace(SHAPE, n_features=n_features)
-    assert_equals_torch(triton_hash_grid(shape), shape, 150, "cpu")
+    assert_equals_torch(FlatHashGrid(shape, TritonEncoding(shape)), shape, 150, "cpu")

@@ -13,7 +13,7 @@ from core.errors import UserError
 from core.kinds import DensityField
 from core.part import Choice
 from core.types import FieldOutput
-from geometry.hash_grid import HashGridShape, corner_entries, interpolate, level_layout
+from geometry.hash_grid import HashGridShape, encode, level_layout
 from geometry.hash_grid_flat import FlatHashGrid, tables_from_flat
 from geometry.latent_field import HashGridField
 from systems.base import AdamSettings
@@ -52,10 +52,7 @@ class OneVector(nn.Module):
         self.params = nn.Parameter(torch.zeros(sum(level.n_entries for level in self.levels) * shape.n_features))
 
     def forward(self, positions: Tensor) -> Tensor:
-        tables = tables_from_flat(self.params, self.levels, self.shape.n_features)
-        columns = positions.t().contiguous()
-        pairs = zip(tables, self.levels, strict=True)
-        return torch.cat([interpolate(table, *corner_entries(columns, level)) for table, level in pairs], dim=1)
+        return encode(tables_from_flat(self.params, self.levels, self.shape.n_features), self.levels, positions)
 
 
 def test_another_backend_of_the_field_cannot_go_on_with_the_optimizers_state(tiny_model: Model, tmp_path: Path):
