@@ -19,6 +19,7 @@ diffusers: Any = untyped_diffusers
 
 TOKEN_LIMIT = 77
 TEXT_WIDTH = 768
+TEXT = {"hidden_size": TEXT_WIDTH, "intermediate_size": 4 * TEXT_WIDTH, "projection_dim": TEXT_WIDTH}
 UNET = {"sample_size": 64, "cross_attention_dim": TEXT_WIDTH}  # the rest is diffusers' own default
 VAE = {
     "block_out_channels": (128, 256, 512, 512),
@@ -49,7 +50,9 @@ def random_stable_diffusion(
         networks: dict[str, Any] = {
             "unet": diffusers.UNet2DConditionModel(**{**UNET, **(unet or {})}),
             "vae": diffusers.AutoencoderKL(**{**VAE, **(vae or {})}),
-            "text_encoder": CLIPTextModel(_text_config(tokenizer, text_layers)),
+            "text_encoder": CLIPTextModel(
+                text_config(tokenizer, TOKEN_LIMIT, num_hidden_layers=text_layers, num_attention_heads=12, **TEXT)
+            ),
         }
     for part, network in networks.items():
         torch.nn.Module.to(network, torch.float16)  # the libraries' own `to` warns
@@ -79,16 +82,13 @@ def letters_tokenizer(limit: int) -> CLIPTokenizer:
     return CLIPTokenizer(vocab=vocabulary, merges=[], model_max_length=limit)
 
 
-def _text_config(tokenizer: Any, n_layers: int) -> CLIPTextConfig:
+def text_config(tokenizer: Any, limit: int, **sizes: Any) -> CLIPTextConfig:
+    """A text encoder's config for a tokenizer's words and `limit` of them."""
     return CLIPTextConfig(
         vocab_size=len(tokenizer),
-        hidden_size=TEXT_WIDTH,
-        intermediate_size=4 * TEXT_WIDTH,
-        num_hidden_layers=n_layers,
-        num_attention_heads=12,
-        max_position_embeddings=TOKEN_LIMIT,
-        projection_dim=TEXT_WIDTH,
+        max_position_embeddings=limit,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
+        **sizes,
     )

@@ -200,9 +200,10 @@ class HashGrid(nn.Module):
         return encode(list(self.tables), self.levels, positions)
 
 
-def _missing_tcnn() -> str | None:
-    if importlib.util.find_spec("tinycudann") is None:
-        return "tinycudann is not installed (requirements-gpu.txt says how)"
+def _missing(package: str, how: str) -> str | None:
+    """Why a backend for NVIDIA cards cannot run here; `how` says where its package comes from."""
+    if importlib.util.find_spec(package) is None:
+        return f"{package} is not installed ({how})"
     return None if torch.cuda.is_available() else "no CUDA device is visible"
 
 
@@ -210,12 +211,6 @@ def _load_tcnn() -> Callable[[HashGridShape], nn.Module]:
     from geometry.hash_grid_tcnn import tcnn_hash_grid
 
     return tcnn_hash_grid
-
-
-def _missing_triton() -> str | None:
-    if importlib.util.find_spec("triton") is None:
-        return "triton is not installed (it comes with CUDA builds of torch)"
-    return None if torch.cuda.is_available() else "no CUDA device is visible"
 
 
 def _load_triton() -> Callable[[HashGridShape], nn.Module]:
@@ -227,8 +222,8 @@ def _load_triton() -> Callable[[HashGridShape], nn.Module]:
 HASH_GRIDS: Backends[Callable[[HashGridShape], nn.Module]] = Backends(
     "hash grid",
     (
-        Backend("tcnn", _load_tcnn, _missing_tcnn),
-        Backend("triton", _load_triton, _missing_triton),
+        Backend("tcnn", _load_tcnn, lambda: _missing("tinycudann", "requirements-gpu.txt says how")),
+        Backend("triton", _load_triton, lambda: _missing("triton", "it comes with CUDA builds of torch")),
         Backend("torch", lambda: HashGrid, lambda: None),
     ),
 )

@@ -78,14 +78,16 @@ class _Encode(torch.autograd.Function):
     def backward(ctx, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
         """Of tables always; of positions, which few losses ask for, only where somebody does."""
         positions, flat, scales, integers = ctx.saved_tensors
-        grad_flat, grad_positions = torch.zeros_like(flat), torch.zeros_like(positions)
+        for_positions = ctx.needs_input_grad[0]
+        grad_flat, grad_positions = torch.zeros_like(flat), torch.zeros_like(positions) if for_positions else None
         if len(positions):
             sizes: dict[str, Any] = {"n_levels": len(scales), "n_features": ctx.n_features, "block": BLOCK}
-            pull, gradients = grad_outputs[0].float().contiguous(), (grad_flat, grad_positions)
+            pull = grad_outputs[0].float().contiguous()
+            written = positions if grad_positions is None else grad_positions  # nothing is, without for_positions
             launch = kernels().scatter[_programs(positions, scales)]
-            sizes["for_positions"] = ctx.needs_input_grad[0]
-            launch(positions, flat, scales, integers, pull, *gradients, len(positions), **sizes)
-        return grad_positions if ctx.needs_input_grad[0] else None, grad_flat, None, None, None
+            sizes["for_positions"] = for_positions
+            launch(positions, flat, scales, integers, pull, grad_flat, written, len(positions), **sizes)
+        return grad_positions, grad_flat, None, None, None
 
 
 def _programs(positions: Tensor, scales: Tensor) -> tuple[int, int]:

@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 import diffusers as untyped_diffusers
 import torch
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
-from benchmarks.random_model import letters_tokenizer
+from benchmarks.random_model import letters_tokenizer, text_config
 
 # Its names are made at run time, where pyright cannot see them.
 diffusers: Any = untyped_diffusers
@@ -19,6 +19,13 @@ diffusers: Any = untyped_diffusers
 Family = Literal["epsilon", "v_prediction", "flow"]
 Layout = Literal["sd", "xl", "sd3"]
 WIDTH = 16
+TEXT = {
+    "hidden_size": WIDTH,
+    "intermediate_size": WIDTH,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "projection_dim": WIDTH,
+}
 
 
 def make_tiny_model(
@@ -133,25 +140,10 @@ def _save_texts(folder: Path, layout: Layout, dtype: torch.dtype, limit: int, in
         projects = layout == "sd3" or suffix == "_2"
         tokenizer = letters_tokenizer(limit)
         tokenizer.save_pretrained(folder / f"tokenizer{suffix}")
-        network = (CLIPTextModelWithProjection if projects else CLIPTextModel)(_text_config(tokenizer, limit))
+        network = (CLIPTextModelWithProjection if projects else CLIPTextModel)(text_config(tokenizer, limit, **TEXT))
         _save(folder, f"text_encoder{suffix}", network, dtype)
         index[f"tokenizer{suffix}"] = ["transformers", "CLIPTokenizer"]
         index[f"text_encoder{suffix}"] = ["transformers", type(network).__name__]
-
-
-def _text_config(tokenizer: Any, limit: int) -> CLIPTextConfig:
-    return CLIPTextConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=WIDTH,
-        intermediate_size=WIDTH,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        max_position_embeddings=limit,
-        projection_dim=WIDTH,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
 
 
 def _save_scheduler(folder: Path, family: Family, extra: dict[str, Any]) -> str:

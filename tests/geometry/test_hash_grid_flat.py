@@ -1,7 +1,12 @@
 """Flat vectors against the torch tables: with a stand-in anywhere, with Triton and tiny-cuda-nn where they can run."""
 
 import copy
+import importlib.util
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,6 +19,7 @@ from geometry.hash_grid_tcnn import encoding_config
 from geometry.hash_grid_triton import TritonEncoding, triton_hash_grid
 from tests.geometry.test_hash_grid import feature_by_hand
 
+ROOT = Path(__file__).parents[2]
 SHAPE = HashGridShape(n_levels=3, base_resolution=4, finest_resolution=16, log2_table_size=9, n_features=2)
 
 
@@ -133,12 +139,17 @@ def test_a_fast_backend_equals_torch_in_values_and_gradients(backend: str, n_fea
     assert_equals_torch(HASH_GRIDS.choose(backend)(shape).cuda(), shape, 1000, "cuda")
 
 
-@pytest.mark.parametrize("n_features", [2, 4])
-def test_tritons_kernels_interpreted_equal_torch(n_features: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def interpreted(n_features: int) -> None:
     """Triton's interpreter runs on a CPU what is compiled for a GPU."""
-    if torch.cuda.is_available():
-        pytest.skip("compiled and tested on the GPU")
-    monkeypatch.setenv("TRITON_INTERPRET", "1")  # read when Triton is imported
-    pytest.importorskip("triton", reason="triton is not installed (pip install triton)")
     shape = replace(SHAPE, n_features=n_features)
     assert_equals_torch(FlatHashGrid(shape, TritonEncoding(shape)), shape, 150, "cpu")
+
+
+@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="triton is not installed (pip install triton)")
+@pytest.mark.skipif(torch.cuda.is_available(), reason="compiled and tested on the GPU")
+@pytest.mark.parametrize("n_features", [2, 4])
+def test_tritons_kernels_interpreted_equal_torch(n_features: int) -> None:
+    """In a process of its own: Triton asks when it is imported whether it is to interpret."""
+    code = f"from tests.geometry.test_hash_grid_flat import interpreted; interpreted({n_features})"
+    environment = {**os.environ, "TRITON_INTERPRET": "1"}
+    subprocess.run([sys.executable, "-c", code], env=environment, cwd=ROOT, check=True)
