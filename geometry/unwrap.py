@@ -7,6 +7,7 @@ Words used here:
     texel   a pixel of the texture.
 """
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -123,16 +124,17 @@ def _wait_for(
     command: list[str | Path], n_faces: int, time_limit_s: float, tell: Callable[[float], object] | None
 ) -> None:
     start = time.monotonic()
-    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    # One thread for numpy, which has nothing to compute there: the child starts twice as fast.
+    alone = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
+    child = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=alone
+    )
     try:
         status, said = None, b""
         while status is None:
             elapsed = time.monotonic() - start
             if elapsed > time_limit_s:
-                raise UserError(
-                    f"unwrap: xatlas has not finished {n_faces:,} faces within {time_limit_s:g} s; "
-                    "allow fewer faces or more time"
-                )
+                break
             if tell is not None:
                 tell(elapsed)
             try:
@@ -142,7 +144,12 @@ def _wait_for(
                 continue
     finally:
         child.kill()  # does nothing to one that has ended; else neither Ctrl-C nor the limit leaves it behind
-        child.communicate()
+        rest = child.communicate()[1]
+    last = ((said or rest).decode(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
+    if status is None:
+        raise UserError(
+            f"unwrap: xatlas has not finished {n_faces:,} faces within {time_limit_s:g} s (last: {last}); "
+            "allow fewer faces or more time"
+        )
     if status != 0:
-        last = said.decode(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
-        raise UserError(f"unwrap: xatlas ended with status {status} on {n_faces:,} faces: {last[0]}")
+        raise UserError(f"unwrap: xatlas ended with status {status} on {n_faces:,} faces: {last}")

@@ -1,5 +1,6 @@
 """Atlases: no face is lost, nothing overlaps, and the child process can be stopped."""
 
+import textwrap
 import time
 from pathlib import Path
 
@@ -115,11 +116,12 @@ def _child_that(tmp_path: Path, code: str, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_child_without_end_is_stopped_and_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _child_that(tmp_path, "import time; time.sleep(60)", monkeypatch)
+    waits = "import sys, time; print('flattening', file=sys.stderr, flush=True); time.sleep(60)"
+    _child_that(tmp_path, waits, monkeypatch)
     vertices, faces = _arrays(trimesh.creation.box())
     told: list[float] = []
     start = time.monotonic()
-    with pytest.raises(UserError, match=r"xatlas has not finished 12 faces within 0.5 s; allow fewer faces or more"):
+    with pytest.raises(UserError, match=r"not finished 12 faces within 0.5 s \(last: flattening\); allow fewer"):
         unwrap(vertices, faces, SIZE, time_limit_s=0.5, tell=told.append)
     assert time.monotonic() - start < 5
     assert len(told) >= 2
@@ -131,3 +133,15 @@ def test_a_child_that_dies_is_an_error_with_its_last_words(tmp_path: Path, monke
     vertices, faces = _arrays(trimesh.creation.box())
     with pytest.raises(UserError, match="xatlas ended with status 1 on 12 faces: MemoryError: no room"):
         unwrap(vertices, faces, SIZE)
+
+
+def test_a_thread_that_never_ends_does_not_hold_the_child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """xatlas may wait for ever for its own threads when it is taken down."""
+    stuck = f"""
+        import runpy, sys, threading
+        threading.Thread(target=threading.Event().wait).start()
+        runpy.run_path({str(module.CHILD)!r}, run_name="__main__")
+    """
+    _child_that(tmp_path, textwrap.dedent(stuck), monkeypatch)
+    vertices, faces = _arrays(trimesh.creation.box())
+    assert len(unwrap(vertices, faces, SIZE, time_limit_s=30.0).faces) == 12
