@@ -126,6 +126,7 @@ def take_step(training: Training, step: int, watch: Stopwatch) -> None:
     system, optimizer, scaler = training.system, training.optimizer, training.scaler
     rng = stream(system.seed, "training", step, system.device)
     with training.precision.train_step_context():
+        system.geometry.advance(step, system.total_steps)
         with watch.timing("occupancy"):
             system.renderer.prepare(system.geometry, step, rng)
         terms, _ = system.losses(system.training_cameras(step, rng), step, rng)

@@ -27,6 +27,12 @@ class Geometry(Part, nn.Module, kind="geometry"):
         """Groups for the optimiser: {"params": [...], "lr": ...}; every trained parameter is in exactly one."""
         return [{"params": list(self.parameters())}]
 
+    def advance(self, step: int, total_steps: int) -> None:
+        """Take what the recipe lets change over the training; called once before each training step.
+
+        Such state is a buffer: a checkpoint keeps it, and whoever reads one finds the geometry as training left it.
+        """
+
 
 class DensityField(Geometry):
     """A volume: density and features at every point."""

@@ -6,7 +6,7 @@ object shows the same colours from everywhere.
 Source: Metzer et al., Latent-NeRF (arXiv:2211.07600), section 3.1.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from core.errors import require
 from core.kinds import DensityField
+from core.schedule import Schedule
 from core.types import FieldOutput
 from geometry.hash_grid import HASH_GRIDS, HashGridShape
 
@@ -45,7 +46,9 @@ def trunc_exp(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     return _TruncExp.apply(x)
 
 
-def density_blob(positions: Float[Tensor, "points 3"], height: float, radius: float) -> Float[Tensor, "points"]:
+def density_blob(
+    positions: Float[Tensor, "points 3"], height: Float[Tensor, ""], radius: float
+) -> Float[Tensor, "points"]:
     """What is added to the density's exponent so that training starts with a ball: height x exp(-|x|^2 / (2 radius^2)).
 
     Source: DreamFusion (arXiv:2209.14988), appendix A.2, and Latent-NeRF's code, with an exponent below 0 far from
@@ -77,8 +80,10 @@ class HashGridField(DensityField, name="hash-grid"):
         """Neurons of a hidden layer."""
         bound: float = 0.7
         """Radius of the ball outside of which there is nothing, in world units."""
-        blob_height: float = 10.0
-        """Exponent of the density that training starts with, in the middle of the ball, above `density_offset`."""
+        blob_height: Schedule = field(default_factory=lambda: Schedule.constant(10.0))
+        """Exponent of the density that training starts with, in the middle of the ball, above `density_offset`. Where
+        it comes down, the ball is there for the first colours, and what nothing asks for fades: remains of it would
+        hang under a lampshade."""
         blob_radius: float = 0.3
         """Width of that ball, in world units: about 0.6 of the object's radius."""
         density_offset: float = -5.0
@@ -111,11 +116,15 @@ class HashGridField(DensityField, name="hash-grid"):
                 self.n_levels, self.base_resolution, self.finest_resolution, self.log2_table_size, self.n_features
             )
 
+    blob_height: Tensor
+    """At the step that training has come to."""
+
     def __init__(self, config: Config, n_channels: int) -> None:
         super().__init__()
         self.config = config
         self.bound = config.bound
         self.n_channels = n_channels
+        self.register_buffer("blob_height", torch.tensor(config.blob_height.at(0, 1)))
         self.grid = HASH_GRIDS.choose(config.backend)(config.grid_shape)
         self.mlp = _mlp(config, 1 + n_channels)
 
@@ -126,10 +135,14 @@ class HashGridField(DensityField, name="hash-grid"):
         encoded = self.grid((positions / (2 * config.bound) + 0.5).clamp(0, 1))
         # The exponent is taken in the positions' precision: under mixed precision the MLP answers in half.
         hidden = self.mlp(encoded).to(positions.dtype)
-        blob = density_blob(positions, config.blob_height, config.blob_radius)
+        blob = density_blob(positions, self.blob_height, config.blob_radius)
         density = trunc_exp(hidden[:, 0] + blob + config.density_offset)
         inside = positions.square().sum(dim=-1) <= config.bound**2
         return FieldOutput(density * inside, hidden[:, 1:])
+
+    def advance(self, step: int, total_steps: int) -> None:
+        """The ball's height at this step."""
+        self.blob_height.fill_(self.config.blob_height.at(step, total_steps))
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """The tables learn faster than the MLP: an entry is seen only when a sample falls next to it."""

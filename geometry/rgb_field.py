@@ -17,7 +17,10 @@ from core.types import FieldOutput
 
 
 class RGBField(DensityField, name="rgb-field"):
-    """The density of a field of latents, and colours rgb = (M z + b + 1) / 2 of its latents."""
+    """The density of a field of latents, and colours rgb = (M z + b + 1) / 2 of its latents.
+
+    The field stays at the end of its own training's schedules, since `advance` is not handed on.
+    """
 
     @dataclass(frozen=True)
     class Config:

@@ -75,6 +75,9 @@ class LatentSDS(Guidance, name="latent-sds"):
             for name in ("guidance_rescale", "min_noise", "max_noise"):
                 _require_within(name, getattr(self, name), most=1.0)
 
+    weight: Tensor
+    """w(t) at each timestep of the model."""
+
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
@@ -82,6 +85,9 @@ class LatentSDS(Guidance, name="latent-sds"):
         self.world = read_world(source.folder)
         self.view_bins = self.world.view_bins if self.world else ViewBins()
         self.model = LatentDiffusion(source)
+        weight = WEIGHTINGS[config.weighting](self.model.alpha, self.model.sigma)
+        self.register_buffer("weight", weight, persistent=False)
+        self._rescales = max(config.guidance_rescale.values) > 0
         self._texts: TextEmbedding | None = None
 
     @property
@@ -140,11 +146,10 @@ class LatentSDS(Guidance, name="latent-sds"):
         z = latents.detach().float()
         noise = torch.randn(z.shape, generator=rng, device=rng.device).to(z.device)
         noisy, views = add_noise(z, noise, alpha, sigma), self._view_index(cameras)
-        rescale = self.config.guidance_rescale.at(step, total_steps)
         predicted, with_text = self._predict(noisy, timestep, views, *self._scales(step, total_steps))
-        if rescale:
-            predicted = rescaled_noise(noisy, predicted, with_text, sigma, rescale)
-        gradient = sds_gradient(predicted, noise, WEIGHTINGS[self.config.weighting](alpha, sigma))
+        if share := self.config.guidance_rescale.at(step, total_steps) if self._rescales else 0.0:
+            predicted = rescaled_noise(noisy, predicted, with_text, sigma, share)
+        gradient = sds_gradient(predicted, noise, self.weight[timestep])
         metrics = {"gradient_rms": gradient.square().mean().sqrt(), "sigma": sigma.mean()}
         return GuidanceOutput(sds_loss(latents, gradient), metrics)
 

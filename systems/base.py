@@ -120,6 +120,7 @@ class LightningSystem(System, LightningModule):
         """
         step = self.global_step
         rng = stream(self.seed, "training", step, self.device)
+        self.geometry.advance(step, self.total_steps)
         self.renderer.prepare(self.geometry, step, rng)
         cameras = self.training_cameras(step, rng)
         terms, metrics = self.losses(cameras, step, rng)

@@ -16,8 +16,9 @@ from core.kinds import Guidance, device_of
 from core.part import Choice
 from core.settings import plain
 
-#: Settings of a field that say how it is trained or computed, not what it is; as endings of their names.
-FREE = ("learning_rate", "backend")
+#: Settings of a field that say how it is trained or computed, not what it is; as endings of their names. The
+#: height of its first ball as training left it comes with its tensors.
+FREE = ("learning_rate", "backend", "blob_height")
 #: Relative difference up to which two encoders are the same one, in whatever precision.
 MOST_DIFFERENCE = 0.05
 PROBE_SIZE = 64

@@ -8,6 +8,7 @@ import torch
 
 from core.errors import UserError
 from core.part import Choice
+from core.schedule import Schedule
 from geometry.latent_field import HashGridField
 from geometry.rgb_field import RGBField
 from guidance.latent_sds import LatentSDS
@@ -20,8 +21,10 @@ def grid(**settings: object) -> Choice:
     return Choice.of(HashGridField, **settings)
 
 
-def test_rates_and_backends_are_free():
-    check_same_field(grid(), grid(grid_learning_rate=0.5, mlp_learning_rate=0.1, backend="auto"), "system.geometry")
+def test_rates_backends_and_the_first_ball_are_free():
+    rates = {"grid_learning_rate": 0.5, "mlp_learning_rate": 0.1}
+    there = grid(**rates, backend="auto", blob_height=Schedule.constant(6.0))
+    check_same_field(grid(), there, "system.geometry")
 
 
 def test_all_settings_that_differ_are_named_in_one_sentence():
@@ -35,8 +38,8 @@ def test_all_settings_that_differ_are_named_in_one_sentence():
 
 
 def test_settings_of_a_field_within_a_field_are_compared_too():
-    here, there = (Choice.of(RGBField, of=grid(blob_height=height)) for height in (9.0, 10.0))
-    with pytest.raises(UserError, match=r"of\.blob_height is 10\.0 there and 9\.0 here"):
+    here, there = (Choice.of(RGBField, of=grid(blob_radius=radius)) for radius in (0.2, 0.3))
+    with pytest.raises(UserError, match=r"of\.blob_radius is 0\.3 there and 0\.2 here"):
         check_same_field(here, there, "system.geometry")
 
 

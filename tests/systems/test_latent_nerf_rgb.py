@@ -1,5 +1,6 @@
 """The RGB stage: its first look is the latent field's, squares see the whole picture, and it learns."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,24 @@ def test_the_first_look_is_the_latent_fields(trained: LatentNeRF):
     solid = theirs.opacity > 0.99
     shown = (mine.foreground / mine.opacity[..., None].clamp_min(1e-6)).clamp(0, 1)
     assert float((shown - colours)[solid].abs().mean()) < 0.05
+
+
+def test_the_first_ball_stays_as_the_field_was_left():
+    """Or the second stage would begin with a solid ball in the middle of a finished object."""
+    small = small_config(Choice.of(TargetImage, size=16)).geometry.config
+    fading = dataclasses.replace(small, blob_height=Schedule.ramp(8.0, 5.0, begin=0.0, until=0.5))
+    geometry = Choice(HashGridField, fading)
+    first = fitting_system(total_steps=2, geometry=geometry)
+    quiet_trainer(2).fit(first)
+    second = refining(2, geometry=Choice.of(RGBField, of=geometry, n_latents=3))
+    second.prepare()
+    second.take_over(first)
+    quiet_trainer(2).fit(second)
+    assert isinstance(first.geometry, HashGridField)
+    assert first.geometry.blob_height == 5.0
+    assert isinstance(second.geometry, RGBField)
+    assert isinstance(second.geometry.of, HashGridField)
+    assert second.geometry.of.blob_height == 5.0
 
 
 def test_a_learnt_background_goes_through_the_same_layer():
