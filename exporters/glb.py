@@ -65,7 +65,9 @@ def glb_bytes(mesh: ColouredMesh, extras: dict[str, Any]) -> bytes:
     """The file's content."""
     binary = _Binary()
     vertices = mesh.vertices.astype("<f4")
-    bounds = {"min": vertices.min(axis=0).tolist(), "max": vertices.max(axis=0).tolist()}
+    # A vertex that no face uses may be no number, and stays so; a bound that is none would be no JSON.
+    numbers = np.where(np.isfinite(vertices), vertices, np.nan)
+    bounds = {"min": np.nanmin(numbers, axis=0).tolist(), "max": np.nanmax(numbers, axis=0).tolist()}
     attributes = {"POSITION": binary.add(vertices, _FLOAT, "VEC3", _ARRAY, **bounds)}
     if mesh.normals is not None:
         attributes["NORMAL"] = binary.add(mesh.normals.astype("<f4"), _FLOAT, "VEC3", _ARRAY)

@@ -42,7 +42,24 @@ def _parts(content: bytes) -> tuple[dict[str, Any], bytes]:
     assert kind == b"BIN\0"
     assert n_text % 4 == n_binary % 4 == 0
     assert 20 + n_text + 8 + n_binary == len(content)
-    return json.loads(content[20 : 20 + n_text]), content[28 + n_text :]
+    return json.loads(content[20 : 20 + n_text], parse_constant=_no_json), content[28 + n_text :]
+
+
+def _no_json(word: str) -> None:
+    raise AssertionError(f"{word} is no JSON, whatever Python's reader takes")
+
+
+def test_an_unused_vertex_that_is_no_number_stays_and_bounds_are_numbers():
+    mesh = _tetrahedron()
+    vertices = np.vstack([mesh.vertices, [[np.nan, np.inf, -np.inf]]]).astype(np.float32)
+    assert mesh.normals is not None
+    assert mesh.colours is not None
+    normals, colours = (np.vstack([values, values[:1]]) for values in (mesh.normals, mesh.colours))
+    tree, binary = _parts(glb_bytes(ColouredMesh(vertices, normals, mesh.faces, colours), EXTRAS))
+    position = tree["accessors"][tree["meshes"][0]["primitives"][0]["attributes"]["POSITION"]]
+    assert (position["min"], position["max"]) == ([0, 0, 0], [1, 1, 1])
+    start = tree["bufferViews"][position["bufferView"]]["byteOffset"]
+    assert binary[start : start + vertices.nbytes] == vertices.tobytes()
 
 
 def test_each_accessor_lies_in_its_view_and_tells_the_truth():
