@@ -54,7 +54,7 @@ def check_same_field(mine: Choice[Any], theirs: Choice[Any], where: str) -> None
             f"not a '{mine.part.part_name}'"
         )
     here, there = dict(_settings(plain(mine))), dict(_settings(plain(theirs)))
-    differing = [key for key in {**there, **here} if not key.endswith(FREE) and here.get(key) != there.get(key)]
+    differing = [key for key in {**there, **here} if not _is_free(key) and here.get(key) != there.get(key)]
     if differing:
         told = ", ".join(f"{key} is {there.get(key)} there and {here.get(key)} here" for key in differing)
         given = " ".join(f"{where}.{key}={there.get(key)}" for key in differing)
@@ -82,6 +82,11 @@ def check_same_latents(mine: Guidance, theirs: Guidance, where: str) -> None:
             f"--from: the run does not fit {where} of this recipe: its latents are those of '{there}', "
             f"not of '{_model_name(mine)}'; give {where}.model={there}"
         )
+
+
+def _is_free(key: str) -> bool:
+    """Whether a path leads to or through a free setting, as `blob_height.start` does."""
+    return any(name.endswith(FREE) for name in key.split("."))
 
 
 def _model_name(guidance: Guidance) -> str:

@@ -23,8 +23,8 @@ def grid(**settings: object) -> Choice:
 
 def test_rates_backends_and_the_first_ball_are_free():
     rates = {"grid_learning_rate": 0.5, "mlp_learning_rate": 0.1}
-    there = grid(**rates, backend="auto", blob_height=Schedule.constant(6.0))
-    check_same_field(grid(), there, "system.geometry")
+    for height in (Schedule.constant(6.0), Schedule.ramp(8.0, 5.0), Schedule(((0.1, 9.0), (0.3, 7.0), (0.5, 5.0)))):
+        check_same_field(grid(), grid(**rates, backend="auto", blob_height=height), "system.geometry")
 
 
 def test_all_settings_that_differ_are_named_in_one_sentence():
