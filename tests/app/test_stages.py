@@ -10,6 +10,9 @@ import trimesh
 from PIL import Image
 
 from app.cli import main
+from app.parts import load_house
+from core.recipe import load_recipe, read_recipe
+from systems.continuation import check_same_field
 from tests.known_ball import write_ball_views
 from tests.systems.small_paint import write_ball
 
@@ -72,6 +75,23 @@ def test_one_command_paints_a_mesh_and_gives_it_back(workshop: Workshop):
     assert np.abs(mean_colour(run) - np.array([220, 30, 30]) / 255).max() < 0.2
     figures = json.loads((run / "export.json").read_text())["painted-mesh"]["figures"]
     assert (figures["file"], figures["faces"], figures["own_uv"]) == ("mesh.obj", 1280, False)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("latent-nerf", "latent-nerf-rgb"),
+        ("sketch-shape", "latent-nerf-rgb"),
+        ("shape-completion", "latent-nerf-rgb"),
+        ("latent-nerf-sd", "latent-nerf-rgb-sd"),
+    ],
+)
+def test_the_second_recipe_takes_the_field_of_the_first(first: str, second: str):
+    load_house()
+    theirs, mine = (
+        read_recipe(load_recipe(ROOT / "configs" / f"{name}.yaml")).system.config.geometry for name in (first, second)
+    )
+    check_same_field(mine.config.of, theirs, "system.geometry.of")
 
 
 def test_a_second_stage_goes_on_from_the_first(workshop: Workshop, capsys: pytest.CaptureFixture[str]):
