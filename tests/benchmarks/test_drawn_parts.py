@@ -10,7 +10,7 @@ from toybox.captions import Subject
 
 
 def test_little_noise_gives_the_true_parts_back_and_much_noise_the_models_own_idea():
-    subject, pipeline = Subject("car", "red"), model_pipeline()
+    subject, pipeline = Subject("car", "red"), model_pipeline("cpu")
     cameras = judged_cameras(picture_size(pipeline)).chosen(torch.tensor([1, 3, 5, 7]))
     true, _ = canonical_views(subject, cameras)
     prompts = ["a red car"] * len(cameras)
