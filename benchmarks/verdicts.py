@@ -9,7 +9,7 @@ from torch import Tensor
 from benchmarks.toy_prompts import ToyPrompt
 from core.cameras import orbit_cameras
 from core.types import Cameras
-from renderers.compositing import over_background
+from renderers.backgrounds import SolidColor
 from systems.base import LightningSystem
 from toybox.judge import Verdict, load_judge
 from toybox.world import load_world
@@ -63,10 +63,10 @@ def judged_cameras(size: int) -> Cameras:
 def judged_pictures(system: LightningSystem) -> Float[Tensor, "views rows columns 3"]:
     """Decoded views on the world's grey, whatever background the object was trained before; on the CPU."""
     guidance = system.guidance
-    render = system.render(judged_cameras(guidance.latent_size))
-    size = guidance.picture_size
-    grey = torch.tensor(load_world().backgrounds["grey"], device=render.latents.device).expand(1, size, size, 3)
-    latents = over_background(render.foreground, render.opacity, guidance.encode(grey).expand_as(render.latents))
+    red, green, blue = load_world().backgrounds["grey"]
+    grey = SolidColor(SolidColor.Config((red, green, blue)), guidance.latent_channels).to(system.device)
+    grey.set_bank(system.encoded_palette(grey))
+    latents = system.render(judged_cameras(guidance.latent_size), background=grey).latents
     return system.decode(latents).cpu()
 
 

@@ -182,8 +182,14 @@ class System(Part, kind="system"):
         """Fixed views that see the object from all sides, spread evenly."""
 
     @abstractmethod
-    def render(self, cameras: Cameras, with_normals: bool = False) -> RenderOutput:
-        """Views for people and exporters: no gradient, and the training's random stream is left alone."""
+    def render(
+        self, cameras: Cameras, with_normals: bool = False, background: Background | None = None
+    ) -> RenderOutput:
+        """Views for people and exporters: no gradient, and the training's random stream is left alone.
+
+        Args:
+            background: another one than the system's own.
+        """
 
     @abstractmethod
     def decode(self, latents: Float[Tensor, "views height width channels"]) -> Float[Tensor, "views rows columns 3"]:

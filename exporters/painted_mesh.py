@@ -18,10 +18,10 @@ from exporters.painted_surface import seen_mesh, written_mesh
 from exporters.phases import Phases, keep_record
 from exporters.provenance import provenance
 from exporters.seams import seam_gaps
-from exporters.texels import covered_texels
 from exporters.texture_bake import UnwrappedMesh, bake_photographs
 from geometry.gltf_file import gltf_tree
 from geometry.surface_file import SurfaceFile
+from geometry.texels import covered_texels
 from geometry.textured_mesh import TexturedMesh
 
 log = logging.getLogger(__name__)
@@ -109,7 +109,7 @@ def decoded_atlas(system: System, surface: TexturedMesh, mesh: UnwrappedMesh) ->
 
     Source: Latent-NeRF (arXiv:2211.07600), section 3.4. Of an RGB texture this is the texture itself.
     """
-    picture = system.decode(surface.texture[None])[0].double().cpu().numpy()
+    picture = system.decode(surface.whole_texture()[None])[0].double().cpu().numpy()
     rows, columns, _ = picture.shape
     texels = covered_texels(mesh.uv, mesh.faces, rows, columns)
     padded = texels.texture(picture.reshape(-1, 3)[texels.index])

@@ -15,7 +15,7 @@ from scipy import ndimage
 from scipy.spatial import KDTree
 
 from exporters.shared_edges import SharedEdges, charts, shared_edges
-from exporters.texels import Texels
+from geometry.texels import Texels
 
 #: Points on a seam per length over which its sides are blended.
 POINTS_PER_REACH = 3

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int, UInt8
 from exporters.projection import Photographs, pixel_length, seen_colours
 from exporters.seam_blend import blend_seams
 from exporters.surface_fill import fill_over_surface
-from exporters.texels import Texels, covered_texels
+from geometry.texels import Texels, covered_texels
 
 #: A point that is seen this well is coloured half by pictures and half by its neighbours: one picture at 80 degrees.
 HARDLY_SEEN = 1e-3

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from core.errors import UserError, require
@@ -18,7 +18,9 @@ from core.kinds import TexturedSurface
 from geometry.mesh import TriangleMesh
 from geometry.mip_texture import look_up
 from geometry.placement import Placement, placed
-from geometry.surface_file import SurfaceFile, read_surface
+from geometry.surface_file import SurfaceFile, read_surface, same_positions
+from geometry.surface_pieces import pieces
+from geometry.texels import covered_texels
 from geometry.unwrap import unwrap
 from geometry.uv_check import uv_fault
 
@@ -51,6 +53,9 @@ class TexturedMesh(TexturedSurface, name="textured-mesh"):
         """That colour, RGB in [0, 1]."""
         learning_rate: float = 1e-2
         """Adam's rate."""
+        piece_learning_rate: float = 0.0
+        """Adam's rate of one latent for each piece of the mesh (faces that hang together), added to all its texels: a
+        wheel or a window takes its colour as a whole, on which single texels would have to agree. 0: none."""
         max_faces: int = 200_000
         """More faces are not unwrapped."""
         unwrap_limit_s: float = 120.0
@@ -62,8 +67,12 @@ class TexturedMesh(TexturedSurface, name="textured-mesh"):
             require(all(0 <= c <= 1 for c in self.start_color), f"start_color: from 0 to 1, got {self.start_color}")
             for name in ("learning_rate", "max_faces", "unwrap_limit_s"):
                 require(getattr(self, name) > 0, f"{name}: above 0, got {getattr(self, name)}")
+            rate = self.piece_learning_rate
+            require(rate >= 0, f"piece_learning_rate: at least 0, got {rate}")
 
     is_started: Tensor
+    texel_piece: Tensor
+    """Row and column to the number of the piece that the texel shows."""
 
     def __init__(self, config: Config, n_channels: int) -> None:
         """Read the mesh, and unwrap it where its own texture coordinates are of no use.
@@ -83,6 +92,11 @@ class TexturedMesh(TexturedSurface, name="textured-mesh"):
         self.register_buffer("corner_uv", torch.from_numpy(corner_uv).float())
         self.register_buffer("is_started", torch.tensor(False))
         self.texture = nn.Parameter(torch.zeros(config.texture_size, config.texture_size, n_channels))
+        self.piece_latents: nn.Parameter | None = None
+        if config.piece_learning_rate:
+            self._piece = pieces(len(self.file.vertices), same_positions(self.file))
+            self.piece_latents = nn.Parameter(torch.zeros(int(self._piece.max()) + 1, n_channels))
+            self.register_buffer("texel_piece", self._texel_piece())
 
     @property
     def uses_own_uv(self) -> bool:
@@ -97,7 +111,20 @@ class TexturedMesh(TexturedSurface, name="textured-mesh"):
         self, uv: Float[Tensor, "points 2"], footprint: Float[Tensor, "points"]
     ) -> Float[Tensor, "points channels"]:
         """The texture between its texels, averaged over the footprint."""
-        return look_up(self.texture, uv, footprint)
+        return look_up(self.whole_texture(), uv, footprint)
+
+    def whole_texture(self) -> Float[Tensor, "size size channels"]:
+        """What all texels show: their own latents and those of their pieces."""
+        if self.piece_latents is None:
+            return self.texture
+        return self.texture + self.piece_latents[self.texel_piece]
+
+    @torch.no_grad()
+    def lie_as(self, corner_uv: Float[Tensor, "faces 3 2"]) -> None:
+        """Take other texture coordinates."""
+        self.corner_uv.copy_(corner_uv)
+        if self.piece_latents is not None:
+            self.texel_piece.copy_(self._texel_piece())
 
     @torch.no_grad()
     def start_from(self, texture: Float[Tensor, "*rows_columns channels"]) -> None:
@@ -112,11 +139,24 @@ class TexturedMesh(TexturedSurface, name="textured-mesh"):
     def restart(self, texture: Float[Tensor, "*rows_columns channels"]) -> None:
         """Take another texture, whatever was there."""
         self.texture.copy_(texture.expand_as(self.texture))
+        if self.piece_latents is not None:
+            self.piece_latents.zero_()
         self.is_started.fill_(True)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """The texture alone."""
-        return [{"params": [self.texture], "lr": self.config.learning_rate}]
+        """The texture, and what its pieces have in common."""
+        groups: list[dict[str, Any]] = [{"params": [self.texture], "lr": self.config.learning_rate}]
+        if self.piece_latents is not None:
+            groups.append({"params": [self.piece_latents], "lr": self.config.piece_learning_rate})
+        return groups
+
+    def _texel_piece(self) -> Int[Tensor, "size size"]:
+        """Beside the charts, the nearest chart's piece: filters and mip levels mix it in."""
+        size = self.config.texture_size
+        corners = np.arange(3 * len(self._piece)).reshape(-1, 3)
+        texels = covered_texels(self.corner_uv.cpu().numpy().reshape(-1, 2), corners, size, size)
+        number = texels.texture(self._piece[texels.face, None].astype(np.float64))[..., 0]
+        return torch.from_numpy(number.astype(np.int64))
 
 
 def settled_uv(file: SurfaceFile, config: TexturedMesh.Config) -> Float[np.ndarray, "faces 3 2"]:

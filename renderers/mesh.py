@@ -17,6 +17,7 @@ from core.kinds import Background, Geometry, Renderer, TexturedSurface
 from core.part import names
 from core.types import Cameras, RenderOutput
 from renderers.compositing import over_background
+from renderers.outline import EncodedOutline
 from renderers.rasterize import RASTERIZERS
 from renderers.surface_views import SurfaceView, ViewPool
 
@@ -32,6 +33,9 @@ class MeshRenderer(Renderer, name="rasterizer"):
         """`raycast` runs anywhere, `nvdiffrast` on NVIDIA cards alone, `auto` takes nvdiffrast where it can run."""
         points_per_side: int = 2
         """Points along each side of a pixel, whose mean it shows."""
+        outline: Literal["mixed", "encoded"] = "mixed"
+        """What pixels show that the mesh covers in part: `mixed`, object and background by their shares; `encoded`,
+        what the diffusion model's autoencoder makes of such pixels, which is another thing (renderers/outline.py)."""
 
         def __post_init__(self) -> None:
             require(1 <= self.points_per_side <= 16, f"points_per_side: from 1 to 16, got {self.points_per_side}")
@@ -42,6 +46,8 @@ class MeshRenderer(Renderer, name="rasterizer"):
         surface = _textured_surface(geometry)
         rasterizer = RASTERIZERS.choose(config.backend)(surface.vertices, surface.faces)
         self.pool = ViewPool(rasterizer, config.points_per_side)
+        encoded = config.outline == "encoded"
+        self.outline = EncodedOutline(surface.n_channels, config.points_per_side) if encoded else None
 
     def forward(
         self, geometry: Geometry, background: Background, cameras: Cameras, rng: Generator, with_normals: bool = False
@@ -57,9 +63,13 @@ class MeshRenderer(Renderer, name="rasterizer"):
         normals = None
         if with_normals:
             normals = self._in_pixels(torch.cat([view.normal for view in views]), views, cameras)
-        directions = camera_rays(cameras).directions
+        behind = background(camera_rays(cameras).directions, rng)
+        latents = over_background(foreground, opacity, behind)
+        if self.outline is not None:
+            hit = torch.stack([view.hit for view in views])
+            latents = self.outline(latents, foreground, opacity, behind, hit)
         return RenderOutput(
-            latents=over_background(foreground, opacity, background(directions, rng)),
+            latents=latents,
             opacity=opacity,
             depth=reach / opacity.clamp_min(torch.finfo(opacity.dtype).eps),
             normals=normals,

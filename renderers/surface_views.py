@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -22,8 +22,10 @@ from renderers.rasterize import Fragments, Rasterizer, at_points, surface_footpr
 class SurfaceView(TensorRecord):
     """The points of a mesh that one camera sees, several in each pixel (supersampling)."""
 
+    hit: Bool[Tensor, "rows columns"]
+    """Which points of the finer grid meet the mesh: those told of here, row by row."""
     pixel: Int[Tensor, "points"]
-    """In which pixel, counted row by row, each point lies."""
+    """In which pixel, counted row by row, each of them lies."""
     uv: Float[Tensor, "points 2"]
     footprint: Float[Tensor, "points"]
     """Side, in UV units, of the square of texture that stands for the point."""
@@ -63,7 +65,8 @@ def _view(
     pixel_side = 2 * (camera.fovy_deg.deg2rad() / 2).tan() * camera.window[3] / camera.height
     forward = -camera.c2w[:, :3, 2].expand_as(direction)
     side = surface_footprint(distance, direction, normal, forward, pixel_side.expand_as(distance))
-    return SurfaceView(pixel[mask], at_points(corner_uv, barycentrics), side * uv_per_world, distance, normal)
+    uv = at_points(corner_uv, barycentrics)
+    return SurfaceView(mask, pixel[mask], uv, side * uv_per_world, distance, normal)
 
 
 class ViewPool:

@@ -109,7 +109,7 @@ class LightningSystem(System, LightningModule):
             return
         self.guidance.prepare(self.prompt)
         if isinstance(self.background, FlatBackground):
-            self.background.set_bank(self._encode_palette(self.background))
+            self.background.set_bank(self.encoded_palette(self.background))
         self._is_prepared = True
 
     def training_step(self, batch: int, batch_idx: int) -> dict[str, Any]:
@@ -177,16 +177,18 @@ class LightningSystem(System, LightningModule):
         return spread_views(self.views, n_views, size, self.device)
 
     @torch.no_grad()
-    def render(self, cameras: Cameras, with_normals: bool = False) -> RenderOutput:
+    def render(
+        self, cameras: Cameras, with_normals: bool = False, background: Background | None = None
+    ) -> RenderOutput:
         """Views for people and exporters, a few at a time (memory), in evaluation mode, with a stream of their own."""
         was_training = self.training
         self.eval()
         try:
-            rng = stream(self.seed, "validation", 0, self.device)
+            rng, behind = stream(self.seed, "validation", 0, self.device), background or self.background
             cameras = cameras.to(self.device)
             at_once = max(1, RAYS_AT_ONCE // (cameras.height * cameras.width))
             outputs = [
-                self.renderer(self.geometry, self.background, cameras[i : i + at_once], rng, with_normals)
+                self.renderer(self.geometry, behind, cameras[i : i + at_once], rng, with_normals)
                 for i in range(0, len(cameras), at_once)
             ]
         finally:
@@ -197,6 +199,15 @@ class LightningSystem(System, LightningModule):
     def decode(self, latents: Float[Tensor, "views height width channels"]) -> Float[Tensor, "views rows columns 3"]:
         """Rendered latents to pictures, RGB in [0, 1]."""
         return self.guidance.decode(latents)
+
+    @torch.no_grad()
+    def encoded_palette(self, background: FlatBackground) -> Float[Tensor, "colours height width channels"]:
+        """Latents of a flat background's colours, as its bank wants them."""
+        world = self.guidance.world
+        known = torch.tensor(list(world.backgrounds.values())) if world else None
+        colours = background.palette(known).to(self.device)
+        size = self.guidance.picture_size
+        return self.guidance.encode(colours[:, None, None].expand(-1, size, size, -1))
 
     # What Lightning asks.
 
@@ -239,14 +250,6 @@ class LightningSystem(System, LightningModule):
 
     def _groups(self) -> list[dict[str, Any]]:
         return [*self.geometry.parameter_groups(), *self.background.parameter_groups()]
-
-    @torch.no_grad()
-    def _encode_palette(self, background: FlatBackground) -> Float[Tensor, "colours height width channels"]:
-        world = self.guidance.world
-        known = torch.tensor(list(world.backgrounds.values())) if world else None
-        colours = background.palette(known).to(self.device)
-        size = self.guidance.picture_size
-        return self.guidance.encode(colours[:, None, None].expand(-1, size, size, -1))
 
 
 def _check_groups(system: nn.Module, groups: list[dict[str, Any]]) -> None:

@@ -22,6 +22,7 @@ from renderers.mesh import MeshRenderer
 from systems.base import LightningSystem
 from systems.continuation import check_same_latents, same_latents
 from systems.first_pictures import lit_pictures, own_pictures
+from systems.outline_fit import fit_outline
 from systems.random_streams import stream
 from systems.texture_fit import VIEWS_AT_ONCE, fitted_texture
 from systems.views import random_views
@@ -30,6 +31,8 @@ log = logging.getLogger(__name__)
 
 #: Views of another painting that a texture of colours begins with.
 N_TAKEN_VIEWS = 32
+#: Views of the mesh whose outlines are encoded to learn how that is done.
+N_OUTLINES = 16
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,7 @@ class LatentPaint(LightningSystem, name="latent-paint"):
     def prepare(self) -> None:
         """Beside what every system does: the texture's first look, unless a checkpoint has brought one."""
         super().prepare()
+        self._fit_outline()
         surface = self.geometry
         if not isinstance(surface, TexturedMesh) or bool(surface.is_started):
             return
@@ -129,13 +133,22 @@ class LatentPaint(LightningSystem, name="latent-paint"):
             raise UserError(f"--from: that run has painted another mesh ({theirs.config.path}), or placed it otherwise")
         if not (self.decodes_points or other.decodes_points):
             check_same_latents(self.guidance, other.guidance, "system.guidance")
-        mine.corner_uv.copy_(theirs.corner_uv)  # an atlas may have been packed for another size
+        mine.lie_as(theirs.corner_uv)  # an atlas may have been packed for another size
         if mine.texture.shape == theirs.texture.shape and same_latents(self.guidance, other.guidance):
-            mine.restart(theirs.texture.detach())
+            mine.restart(theirs.whole_texture().detach())
             return
         cameras = other.surrounding_cameras(N_TAKEN_VIEWS, other.guidance.latent_size)
         pictures = self.guidance.encode(other.decode(other.render(cameras).latents))
         self._fit(mine, cameras, pictures)
+
+    def _fit_outline(self) -> None:
+        """Learn how outlines are encoded, where the renderer asks for it and no checkpoint has brought it."""
+        renderer = self.renderer
+        if not isinstance(renderer, MeshRenderer) or renderer.outline is None or bool(renderer.outline.is_fitted):
+            return
+        cameras = self.surrounding_cameras(N_OUTLINES, self._latent_size)
+        explained = fit_outline(renderer.outline, renderer.pool.rasterizer, self.guidance, cameras, self.seed)
+        log.info("outlines: %.0f%% of what the autoencoder makes of them is explained", 100 * explained)
 
     def _fit(
         self, surface: TexturedMesh, cameras: Cameras, pictures: Float[Tensor, "views height width channels"]

@@ -14,9 +14,9 @@ from benchmarks.paint_seams import seamless
 from exporters.painted_surface import seen_mesh, written_mesh
 from exporters.projection import Photographs
 from exporters.seams import SeamGaps, seam_gaps
-from exporters.texels import covered_texels
 from exporters.texture_bake import bake_photographs
 from geometry.placement import Placement
+from geometry.texels import covered_texels
 from geometry.textured_mesh import TexturedMesh
 from systems.latent_paint import LatentPaint
 from tests.systems.small_paint import fitting_paint

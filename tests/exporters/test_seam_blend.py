@@ -5,7 +5,7 @@ import trimesh
 
 from exporters.seam_blend import blend_seams
 from exporters.seams import seam_gaps
-from exporters.texels import Texels, covered_texels
+from geometry.texels import Texels, covered_texels
 from geometry.unwrap import unwrap
 
 SIZE = 128

@@ -5,7 +5,7 @@ import pytest
 import trimesh
 
 from exporters.seams import seam_gaps
-from exporters.texels import covered_texels
+from geometry.texels import covered_texels
 from geometry.unwrap import unwrap
 
 

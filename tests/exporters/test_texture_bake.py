@@ -7,8 +7,8 @@ import trimesh
 from core.cameras import camera_rays, orbit_cameras
 from core.types import Cameras
 from exporters.projection import Photographs
-from exporters.texels import covered_texels
 from exporters.texture_bake import UnwrappedMesh, bake_photographs, bake_points
+from geometry.texels import covered_texels
 from geometry.unwrap import unwrap
 
 RADIUS = 0.4

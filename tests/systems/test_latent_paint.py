@@ -23,6 +23,7 @@ from guidance.rgb import RGBGuidance
 from guidance.target_image import TargetImage
 from renderers.backgrounds import SolidColor
 from renderers.mesh import MeshRenderer
+from renderers.outline import EncodedOutline
 from systems.latent_paint import LatentPaint
 from systems.random_streams import stream
 from systems.views import Views
@@ -200,3 +201,44 @@ def test_a_second_coat_keeps_the_coordinates_of_the_first(tmp_path: Path):
     assert not second.geometry.uses_own_uv
     written = written_mesh(second.geometry)
     assert np.array_equal(written.uv[written.faces], first.geometry.corner_uv.numpy())
+
+
+def test_what_pieces_have_in_common_goes_on_with_their_texels(ball: Path):
+    """From a painting with latents of its pieces, which training moves, to one that has none, and to another."""
+    with_pieces = {"piece_learning_rate": 0.05}
+    first = fitting_paint(ball, 5, geometry=with_pieces)
+    quiet_trainer(5).fit(first)
+    assert isinstance(first.geometry, TexturedMesh)
+    assert first.geometry.piece_latents is not None
+    assert bool((first.geometry.piece_latents != 0).all())
+    for geometry in ({}, with_pieces):
+        second = fitting_paint(ball, 3, geometry=geometry)
+        second.prepare()
+        second.take_over(first)
+        assert isinstance(second.geometry, TexturedMesh)
+        assert torch.equal(second.geometry.whole_texture(), first.geometry.whole_texture())
+
+
+def test_outlines_are_learnt_before_the_first_step_and_kept(ball: Path):
+    """From the bundled autoencoder; a checkpoint's are taken as they are."""
+    guidance = Choice.of(LatentSDS, model="toybox", weights="float32")
+    config = paint_config(ball, guidance, renderer=Choice.of(MeshRenderer, outline="encoded"))
+
+    def outline_of(system: LatentPaint) -> EncodedOutline:
+        assert isinstance(system.renderer, MeshRenderer)
+        assert system.renderer.outline is not None
+        return system.renderer.outline
+
+    first, again = LatentPaint(config, "a red ball", 0, 10), LatentPaint(config, "a red ball", 0, 10)
+    first.prepare()
+    outline = outline_of(first)
+    assert bool(outline.is_fitted)
+    views = views_of(first)
+    with_outline = first.render(views).latents
+    learnt = outline.coefficients.clone()
+    outline.coefficients.zero_()
+    assert float((first.render(views).latents - with_outline).abs().max()) > 0.1
+    again.load_state_dict(first.state_dict())
+    again.prepare()
+    assert not bool(outline_of(again).coefficients.any())
+    assert bool(learnt.any())

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from exporters import texels as module
-from exporters.texels import covered_texels
+from geometry import texels as module
+from geometry.texels import covered_texels
 
 
 def _random_faces(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
