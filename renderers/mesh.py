@@ -17,7 +17,7 @@ from core.kinds import Background, Geometry, Renderer, TexturedSurface
 from core.part import names
 from core.types import Cameras, RenderOutput
 from renderers.compositing import over_background
-from renderers.outline import EncodedOutline
+from renderers.outline import MOST_POINTS, EncodedOutline
 from renderers.rasterize import RASTERIZERS
 from renderers.surface_views import SurfaceView, ViewPool
 
@@ -38,7 +38,9 @@ class MeshRenderer(Renderer, name="rasterizer"):
         what the diffusion model's autoencoder makes of such pixels, which is another thing (renderers/outline.py)."""
 
         def __post_init__(self) -> None:
-            require(1 <= self.points_per_side <= 16, f"points_per_side: from 1 to 16, got {self.points_per_side}")
+            most = MOST_POINTS if self.outline == "encoded" else 16
+            told = f"from 1 to {most} with outline: {self.outline}, got {self.points_per_side}"
+            require(1 <= self.points_per_side <= most, f"points_per_side: {told}")
 
     def __init__(self, config: Config, geometry: Geometry) -> None:
         super().__init__()

@@ -18,6 +18,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+#: Most points along each side of a pixel: the equations grow with the fourth power.
+MOST_POINTS = 4
 #: Weight of the squared coefficients beside the squared errors: a picture's worth of outline is some hundred pixels.
 RIDGE = 10.0
 
@@ -78,12 +80,13 @@ class EncodedOutline(nn.Module):
         Returns:
             The share of the squared error of mixed latents that is explained along these pictures' outlines.
         """
+        hit = hit.cpu()  # in double precision, which not every device has
         pixel, points = self._outline(hit)
-        o, b, z = (latents.flatten(0, 2)[pixel].double() for latents in (objects, backgrounds, encoded))
+        o, b, z = (latents.cpu().flatten(0, 2)[pixel].double() for latents in (objects, backgrounds, encoded))
         covered = _shares(hit, self.points_per_side).flatten()[pixel].double()[:, None]
         missing = z - (covered * o + (1 - covered) * b)
         inputs = torch.einsum("ek,et->ekt", points.double(), _terms(o, b)).flatten(1)
-        ridge = RIDGE * torch.eye(inputs.shape[1], dtype=inputs.dtype, device=inputs.device)
+        ridge = RIDGE * torch.eye(inputs.shape[1], dtype=inputs.dtype)
         found = torch.linalg.solve(inputs.T @ inputs + ridge, inputs.T @ missing)
         self.coefficients.copy_(found.view_as(self.coefficients))
         self.is_fitted.fill_(True)

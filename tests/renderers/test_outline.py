@@ -5,6 +5,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
+from core.errors import UserError
 from guidance.autoencoder import Autoencoder
 from guidance.model_source import find_model
 from renderers.mesh import MeshRenderer
@@ -92,7 +93,7 @@ def test_the_bundled_autoencoder_is_foretold_far_better_than_by_mixing():
         pictures = objects, backgrounds, torch.where(fine[..., None], objects, backgrounds)
         return (*(encode(x.contiguous()) for x in pictures), fine[:, 1::2, 1::2])  # type: ignore[return-value]
 
-    assert outline.fit(*case(24, 0, 4)) > 0.6
+    assert outline.fit(*case(12, 0, 4)) > 0.6
     objects, backgrounds, both, hit = case(8, 50, 1)
     foreground, opacity, mixed = mixed_by_share(objects, backgrounds, hit)
     corrected = outline(mixed, foreground, opacity, backgrounds, hit)
@@ -135,3 +136,8 @@ def test_mixed_precision_makes_outlines_less_exact_and_nothing_else():
         rough = outline(mixed, foreground, opacity, backgrounds, hit)
     assert rough.dtype == mixed.dtype
     assert float((rough - exact).abs().max()) < 0.05 * float((exact - mixed).abs().max())
+
+
+def test_more_points_than_can_be_learnt_are_refused():
+    with pytest.raises(UserError, match="points_per_side: from 1 to 4 with outline: encoded, got 5"):
+        MeshRenderer.Config(outline="encoded", points_per_side=5)
