@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -45,13 +45,13 @@ class Texels:
         mask[self.index] = True
         return mask.reshape(self.height, self.width)
 
-    def texture(self, colours: Float[np.ndarray, "texels channels"]) -> Float[np.ndarray, "height width channels"]:
-        """Colours put in their places; all other texels take the nearest one's.
+    def texture(self, values: Shaped[np.ndarray, "texels channels"]) -> Shaped[np.ndarray, "height width channels"]:
+        """Colours, or whatever texels have, put in their places; all other texels take the nearest one's.
 
         What lies between charts is never seen itself, but filters and mip levels mix it in.
         """
-        flat = np.zeros((self.height * self.width, colours.shape[1]))
-        flat[self.index] = colours
+        flat = np.zeros((self.height * self.width, values.shape[1]), values.dtype)
+        flat[self.index] = values
         return flat[self._nearest].reshape(self.height, self.width, -1)
 
     @cached_property

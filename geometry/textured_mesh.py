@@ -155,8 +155,7 @@ class TexturedMesh(TexturedSurface, name="textured-mesh"):
         size = self.config.texture_size
         corners = np.arange(3 * len(self._piece)).reshape(-1, 3)
         texels = covered_texels(self.corner_uv.cpu().numpy().reshape(-1, 2), corners, size, size)
-        number = texels.texture(self._piece[texels.face, None].astype(np.float64))[..., 0]
-        return torch.from_numpy(number.astype(np.int64))
+        return torch.from_numpy(texels.texture(self._piece[texels.face, None].astype(np.int32))[..., 0])
 
 
 def settled_uv(file: SurfaceFile, config: TexturedMesh.Config) -> Float[np.ndarray, "faces 3 2"]:

@@ -69,7 +69,7 @@ class MeshRenderer(Renderer, name="rasterizer"):
         latents = over_background(foreground, opacity, behind)
         if self.outline is not None:
             hit = torch.stack([view.hit for view in views])
-            latents = self.outline(latents, foreground, opacity, behind, hit)
+            latents = latents + self.outline(foreground, opacity, behind, hit)
         return RenderOutput(
             latents=latents,
             opacity=opacity,

@@ -43,13 +43,12 @@ class EncodedOutline(nn.Module):
 
     def forward(
         self,
-        mixed: Float[Tensor, "views height width channels"],
         foreground: Float[Tensor, "views height width channels"],
         opacity: Float[Tensor, "views height width"],
         background: Float[Tensor, "views height width channels"],
         hit: Bool[Tensor, "views rows columns"],
     ) -> Float[Tensor, "views height width channels"]:
-        """Mixed latents made what the autoencoder would have made of them.
+        """What mixed latents lack of those that the autoencoder would have made; 0 beside outlines.
 
         Args:
             foreground: premultiplied by the opacity.
@@ -58,8 +57,9 @@ class EncodedOutline(nn.Module):
         pixel, points = self._outline(hit)
         objects = _beyond_outline(foreground, opacity).flatten(0, 2)[pixel]
         terms = _terms(objects, background.flatten(0, 2)[pixel])
-        added = torch.einsum("ek,et,ktc->ec", points.to(terms), terms, self.coefficients.to(terms))
-        return mixed.flatten(0, 2).index_add(0, pixel, added.to(mixed)).view_as(mixed)
+        lacking = torch.einsum("ek,et,ktc->ec", points.to(terms), terms, self.coefficients.to(terms))
+        nothing = torch.zeros_like(foreground).flatten(0, 2)
+        return nothing.index_add(0, pixel, lacking.to(nothing)).view_as(foreground)
 
     @torch.no_grad()
     def fit(
@@ -68,7 +68,7 @@ class EncodedOutline(nn.Module):
         backgrounds: Float[Tensor, "views height width channels"],
         encoded: Float[Tensor, "views height width channels"],
         hit: Bool[Tensor, "views rows columns"],
-    ) -> float:
+    ) -> float | None:
         """Learn from pictures.
 
         Args:
@@ -78,10 +78,13 @@ class EncodedOutline(nn.Module):
             hit: which points meet the object.
 
         Returns:
-            The share of the squared error of mixed latents that is explained along these pictures' outlines.
+            The share of the squared error of mixed latents that is explained along these pictures' outlines; None where
+            no outline is in view, and nothing has been learnt.
         """
         hit = hit.cpu()  # in double precision, which not every device has
         pixel, points = self._outline(hit)
+        if len(pixel) == 0:
+            return None
         o, b, z = (latents.cpu().flatten(0, 2)[pixel].double() for latents in (objects, backgrounds, encoded))
         covered = _shares(hit, self.points_per_side).flatten()[pixel].double()[:, None]
         missing = z - (covered * o + (1 - covered) * b)
@@ -99,12 +102,17 @@ class EncodedOutline(nn.Module):
         """Pixels near which some points meet the object and some do not, and which do; the last one is always 1."""
         k = self.points_per_side
         around = F.pad(hit[:, None].float(), (k, k, k, k), mode="replicate")
-        points = F.unfold(around, 3 * k, stride=k).movedim(1, -1).flatten(0, 1)
-        pixel = (points.amin(dim=1) < points.amax(dim=1)).nonzero()[:, 0]
-        return pixel, F.pad(points[pixel], (0, 1), value=1.0)
+        some, none = F.max_pool2d(around, 3 * k, stride=k), F.max_pool2d(1 - around, 3 * k, stride=k)
+        view, _, row, column = (some * none).nonzero(as_tuple=True)
+        windows = around[:, 0].unfold(1, 3 * k, k).unfold(2, 3 * k, k)  # seen, not copied: few are outlines
+        points = windows[view, row, column].flatten(1)
+        height, width = windows.shape[1:3]
+        return (view * height + row) * width + column, F.pad(points, (0, 1), value=1.0)
 
 
-def _terms(objects: Float[Tensor, "outline channels"], backgrounds: Float[Tensor, "outline channels"]) -> Tensor:
+def _terms(
+    objects: Float[Tensor, "outline channels"], backgrounds: Float[Tensor, "outline channels"]
+) -> Float[Tensor, "outline terms"]:
     """Both latents of each pixel and a 1."""
     return torch.cat([objects, backgrounds, torch.ones_like(objects[:, :1])], dim=-1)
 

@@ -84,13 +84,13 @@ class ViewPool:
         kept = [self._kept.get(key) for key in keys]
         if all(view is not None for view in kept):
             return [view.to(cameras.c2w.device) for view in kept if view is not None]
-        return draw_views(surface, self._rasterize, cameras, self.finer)
+        return draw_views(surface, self.rasterize, cameras, self.finer)
 
     def draw(self, surface: TexturedSurface, cameras: Cameras) -> None:
         """Draw cameras one by one and keep what they see."""
         for i in range(len(cameras)):
             camera = cameras[i : i + 1]
-            (view,) = draw_views(surface, self._rasterize, camera, self.finer)
+            (view,) = draw_views(surface, self.rasterize, camera, self.finer)
             self._kept[_keys(camera)[0]] = view
 
     def draw_ahead(self, surface: TexturedSurface, cameras: Cameras) -> threading.Thread:
@@ -110,11 +110,15 @@ class ViewPool:
         thread.start()
         return thread
 
+    def forget(self) -> None:
+        """Keep nothing of what was drawn: the texture lies otherwise on the mesh now."""
+        self._kept.clear()
+
     def end(self) -> None:
         """Draw no more ahead; the view that is being drawn is the last."""
         self._ended.set()
 
-    def _rasterize(self, cameras: Cameras) -> Fragments:
+    def rasterize(self, cameras: Cameras) -> Fragments:
         """One thread at a time: nvdiffrast's context is made at the first call and holds the buffers of the last."""
         with self._lock:
             return self.rasterizer(cameras)

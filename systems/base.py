@@ -184,8 +184,8 @@ class LightningSystem(System, LightningModule):
         was_training = self.training
         self.eval()
         try:
-            rng, behind = stream(self.seed, "validation", 0, self.device), background or self.background
-            cameras = cameras.to(self.device)
+            rng, cameras = stream(self.seed, "validation", 0, self.device), cameras.to(self.device)
+            behind = self.background if background is None else background
             at_once = max(1, RAYS_AT_ONCE // (cameras.height * cameras.width))
             outputs = [
                 self.renderer(self.geometry, behind, cameras[i : i + at_once], rng, with_normals)

@@ -70,6 +70,9 @@ class LatentPaint(LightningSystem, name="latent-paint"):
 
     def __init__(self, config: Any, prompt: str, seed: int, total_steps: int) -> None:
         super().__init__(config, prompt, seed, total_steps)
+        if isinstance(self.renderer, MeshRenderer) and self.renderer.outline is not None and self.decodes_points:
+            shows = f"'{self.guidance.part_name}' shows colours"
+            raise UserError(f"system.renderer.outline: 'encoded' is for latents; {shows}, say 'mixed'")
         self._pool_cameras: Cameras | None = None
 
     def prepare(self) -> None:
@@ -134,6 +137,8 @@ class LatentPaint(LightningSystem, name="latent-paint"):
         if not (self.decodes_points or other.decodes_points):
             check_same_latents(self.guidance, other.guidance, "system.guidance")
         mine.lie_as(theirs.corner_uv)  # an atlas may have been packed for another size
+        if isinstance(self.renderer, MeshRenderer):
+            self.renderer.pool.forget()
         if mine.texture.shape == theirs.texture.shape and same_latents(self.guidance, other.guidance):
             mine.restart(theirs.whole_texture().detach())
             return
@@ -147,8 +152,11 @@ class LatentPaint(LightningSystem, name="latent-paint"):
         if not isinstance(renderer, MeshRenderer) or renderer.outline is None or bool(renderer.outline.is_fitted):
             return
         cameras = self.surrounding_cameras(N_OUTLINES, self._latent_size)
-        explained = fit_outline(renderer.outline, renderer.pool.rasterizer, self.guidance, cameras, self.seed)
-        log.info("outlines: %.0f%% of what the autoencoder makes of them is explained", 100 * explained)
+        explained = fit_outline(renderer.outline, renderer.pool.rasterize, self.guidance, cameras, self.seed)
+        if explained is None:
+            log.warning("outlines: no view shows the mesh's, so they stay mixed; look at system.geometry.placement")
+        else:
+            log.info("outlines: %.0f%% of what the autoencoder makes of them is explained", 100 * explained)
 
     def _fit(
         self, surface: TexturedMesh, cameras: Cameras, pictures: Float[Tensor, "views height width channels"]

@@ -17,14 +17,14 @@ PICTURES_AT_ONCE = 4
 @torch.no_grad()
 def fit_outline(
     outline: EncodedOutline, rasterizer: Rasterizer, guidance: Guidance, cameras: Cameras, seed: int
-) -> float:
+) -> float | None:
     """Fit to one picture of each camera.
 
     Args:
         cameras: in the guidance's latent size.
 
     Returns:
-        The share of the squared error of mixed latents that is explained.
+        The share of the squared error of mixed latents that is explained; None where no outline is in view.
     """
     device, finer, size = cameras.c2w.device, outline.points_per_side, guidance.picture_size
     rng = stream(seed, "outline", 0, device)

@@ -1,12 +1,16 @@
 """Votes counted by hand, and the judge on canonical objects seen from the views that it is asked about."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from benchmarks.canonical import toy_views
 from benchmarks.toy_prompts import toy_prompts
-from benchmarks.verdicts import angle_between, count_votes, judge_object, judged_cameras
+from benchmarks.verdicts import angle_between, count_votes, judge_object, judged_cameras, judged_pictures
+from geometry.textured_mesh import TexturedMesh
+from tests.systems.small_paint import fitting_paint, write_ball
 from toybox.buffers import SUPERSAMPLING, Caster
 from toybox.judge import Verdict
 from toybox.scenes import build
@@ -76,3 +80,20 @@ def test_canonical_objects_are_named_and_face_the_front(kind):
         assert votes.faces_front
         turned = judge_object(prompt, pictures.roll(4, dims=0))  # seen from behind where the front is asked for
         assert not turned.faces_front
+
+
+def test_the_judge_sees_grey_behind_the_object_whatever_it_was_trained_before(tmp_path: Path):
+    """A blue ball that was painted before white: its views' corners are the world's grey, its middle stays blue."""
+    system = fitting_paint(write_ball(tmp_path / "ball.ply"), 3)
+    assert isinstance(system.geometry, TexturedMesh)
+    system.geometry.start_from(torch.tensor([-1.0, -1.0, 1.0]))
+    system.prepare()
+    pictures = judged_pictures(system)
+    middle = pictures.shape[1] // 2
+    grey = torch.tensor(load_world().backgrounds["grey"]).expand(8, 3)
+    torch.testing.assert_close(pictures[:, 0, 0], grey, atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        pictures[:, middle, middle], torch.tensor([0.0, 0.0, 1.0]).expand(8, 3), atol=1e-5, rtol=0
+    )
+    own = system.decode(system.render(judged_cameras(16)).latents)
+    torch.testing.assert_close(own[:, 0, 0], torch.ones(8, 3), atol=1e-5, rtol=0)

@@ -24,10 +24,10 @@ from guidance.target_image import TargetImage
 from renderers.backgrounds import SolidColor
 from renderers.mesh import MeshRenderer
 from renderers.outline import EncodedOutline
-from systems.latent_paint import LatentPaint
+from systems.latent_paint import N_TAKEN_VIEWS, LatentPaint
 from systems.random_streams import stream
 from systems.views import Views
-from tests.geometry.test_textured_mesh import sheet
+from tests.geometry.test_textured_mesh import sheet, two_boxes
 from tests.systems.small_paint import fitting_paint, paint_config, texture_at, views_of, write_ball
 from tests.systems.small_systems import BALL_RADIUS, ball_pictures, quiet_trainer
 from tests.tiny_pipelines import make_tiny_model
@@ -201,6 +201,32 @@ def test_a_second_coat_keeps_the_coordinates_of_the_first(tmp_path: Path):
     assert not second.geometry.uses_own_uv
     written = written_mesh(second.geometry)
     assert np.array_equal(written.uv[written.faces], first.geometry.corner_uv.numpy())
+
+
+def test_views_that_were_kept_are_not_those_of_the_coordinates_before(tmp_path: Path):
+    """A painting that began lit has kept views of its own atlas; the painting that it goes on from lies otherwise."""
+    path = two_boxes(tmp_path / "boxes.obj")
+    first = fitting_paint(path, 3, geometry={"uv": "atlas", "texture_size": 64})
+    second = fitting_paint(path, 3, geometry={"start": "lit", "texture_size": 64, "piece_learning_rate": 0.1})
+    for system in (first, second):
+        system.prepare()
+    assert isinstance(first.geometry, TexturedMesh)
+    assert isinstance(second.geometry, TexturedMesh)
+    first.geometry.lie_as(first.geometry.corner_uv.flip(-1))
+    first.geometry.restart(torch.randn(64, 64, 3, generator=torch.Generator().manual_seed(0)))
+    second.take_over(first)
+    cameras = second.surrounding_cameras(N_TAKEN_VIEWS, second.guidance.picture_size)
+    assert torch.equal(second.render(cameras).foreground, first.render(cameras).foreground)
+    fresh = fitting_paint(path, 3, geometry={"texture_size": 64, "piece_learning_rate": 0.1})
+    assert isinstance(fresh.geometry, TexturedMesh)
+    fresh.geometry.lie_as(first.geometry.corner_uv)
+    assert torch.equal(second.geometry.texel_piece, fresh.geometry.texel_piece)
+
+
+def test_colours_have_no_encoded_outlines(ball: Path):
+    config = paint_config(ball, Choice.of(TargetImage, size=16), renderer=Choice.of(MeshRenderer, outline="encoded"))
+    with pytest.raises(UserError, match=r"system\.renderer\.outline: 'encoded' is for latents; 'target-image' shows"):
+        LatentPaint(config, "a ball", 0, 3)
 
 
 def test_what_pieces_have_in_common_goes_on_with_their_texels(ball: Path):
