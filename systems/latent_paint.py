@@ -70,9 +70,6 @@ class LatentPaint(LightningSystem, name="latent-paint"):
 
     def __init__(self, config: Any, prompt: str, seed: int, total_steps: int) -> None:
         super().__init__(config, prompt, seed, total_steps)
-        if isinstance(self.renderer, MeshRenderer) and self.renderer.outline is not None and self.decodes_points:
-            shows = f"'{self.guidance.part_name}' shows colours"
-            raise UserError(f"system.renderer.outline: 'encoded' is for latents; {shows}, say 'mixed'")
         self._pool_cameras: Cameras | None = None
 
     def prepare(self) -> None:
@@ -147,9 +144,14 @@ class LatentPaint(LightningSystem, name="latent-paint"):
         self._fit(mine, cameras, pictures)
 
     def _fit_outline(self) -> None:
-        """Learn how outlines are encoded, where the renderer asks for it and no checkpoint has brought it."""
+        """Learn how outlines are encoded, where the renderer asks for it and no checkpoint has brought it.
+
+        Colours are not encoded and mix as light does: there is nothing to learn.
+        """
         renderer = self.renderer
         if not isinstance(renderer, MeshRenderer) or renderer.outline is None or bool(renderer.outline.is_fitted):
+            return
+        if self.decodes_points:
             return
         cameras = self.surrounding_cameras(N_OUTLINES, self._latent_size)
         explained = fit_outline(renderer.outline, renderer.pool.rasterize, self.guidance, cameras, self.seed)

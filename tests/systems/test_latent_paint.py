@@ -223,10 +223,14 @@ def test_views_that_were_kept_are_not_those_of_the_coordinates_before(tmp_path: 
     assert torch.equal(second.geometry.texel_piece, fresh.geometry.texel_piece)
 
 
-def test_colours_have_no_encoded_outlines(ball: Path):
-    config = paint_config(ball, Choice.of(TargetImage, size=16), renderer=Choice.of(MeshRenderer, outline="encoded"))
-    with pytest.raises(UserError, match=r"system\.renderer\.outline: 'encoded' is for latents; 'target-image' shows"):
-        LatentPaint(config, "a ball", 0, 3)
+def test_colours_mix_as_light_does(ball: Path):
+    """Nothing is learnt of their outlines, and they are shown as a recipe that mixes them shows them."""
+    views = []
+    for outline in ("mixed", "encoded"):
+        system = fitting_paint(ball, 3, renderer=Choice.of(MeshRenderer, outline=outline))
+        system.prepare()
+        views.append(system.render(views_of(system)).latents)
+    assert torch.equal(*views)
 
 
 def test_what_pieces_have_in_common_goes_on_with_their_texels(ball: Path):
