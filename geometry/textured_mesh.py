@@ -96,7 +96,7 @@ class TexturedMesh(TexturedSurface, name="textured-mesh"):
         if config.piece_learning_rate:
             self._piece = pieces(len(self.file.vertices), same_positions(self.file))
             self.piece_latents = nn.Parameter(torch.zeros(int(self._piece.max()) + 1, n_channels))
-            self.register_buffer("texel_piece", self._texel_piece())
+            self.register_buffer("texel_piece", self._texel_piece())  # follows corner_uv, so it is kept as that is
 
     @property
     def uses_own_uv(self) -> bool:

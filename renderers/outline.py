@@ -86,7 +86,7 @@ class EncodedOutline(nn.Module):
         if len(pixel) == 0:
             return None
         o, b, z = (latents.cpu().flatten(0, 2)[pixel].double() for latents in (objects, backgrounds, encoded))
-        covered = _shares(hit, self.points_per_side).flatten()[pixel].double()[:, None]
+        covered = F.avg_pool2d(hit[:, None].double(), self.points_per_side).flatten()[pixel, None]
         missing = z - (covered * o + (1 - covered) * b)
         inputs = torch.einsum("ek,et->ekt", points.double(), _terms(o, b)).flatten(1)
         ridge = RIDGE * torch.eye(inputs.shape[1], dtype=inputs.dtype)
@@ -115,10 +115,6 @@ def _terms(
 ) -> Float[Tensor, "outline terms"]:
     """Both latents of each pixel and a 1."""
     return torch.cat([objects, backgrounds, torch.ones_like(objects[:, :1])], dim=-1)
-
-
-def _shares(hit: Bool[Tensor, "views rows columns"], points_per_side: int) -> Float[Tensor, "views height width"]:
-    return F.avg_pool2d(hit[:, None].float(), points_per_side)[:, 0]
 
 
 def _beyond_outline(

@@ -73,7 +73,7 @@ class LatentPaint(LightningSystem, name="latent-paint"):
         self._pool_cameras: Cameras | None = None
 
     def prepare(self) -> None:
-        """Beside what every system does: the texture's first look, unless a checkpoint has brought one."""
+        """Beside what every system does: outlines and the texture's first look, unless a checkpoint has them."""
         super().prepare()
         self._fit_outline()
         surface = self.geometry
