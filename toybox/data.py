@@ -109,15 +109,20 @@ def paint_subjects(
         [batch, 3].
     """
     palette = np.array(list(load_world().backgrounds.values()), dtype=np.float32)
+    backgrounds = torch.from_numpy(palette[rng.integers(len(palette), size=len(subjects))])
+    parts = torch.from_numpy(np.stack([parts for parts, _ in buffers]))
+    normals = torch.from_numpy(np.stack([normals for _, normals in buffers]))
+    pictures, coverage = paint(parts, normals, part_colours(subjects), backgrounds, light)
+    return pictures, coverage, backgrounds
+
+
+def part_colours(subjects: Sequence[Subject]) -> Tensor:
+    """RGB of each subject's parts, [subjects, MOST_PARTS, 3] in 0..1; zeros beyond its last part."""
     colours = np.zeros((len(subjects), MOST_PARTS, 3), dtype=np.float32)
     for row, subject in enumerate(subjects):
         table = build(subject.kind).part_colours(subject.main, subject.second)
         colours[row, : len(table)] = table
-    backgrounds = torch.from_numpy(palette[rng.integers(len(palette), size=len(subjects))])
-    parts = torch.from_numpy(np.stack([parts for parts, _ in buffers]))
-    normals = torch.from_numpy(np.stack([normals for _, normals in buffers]))
-    pictures, coverage = paint(parts, normals, torch.from_numpy(colours), backgrounds, light)
-    return pictures, coverage, backgrounds
+    return torch.from_numpy(colours)
 
 
 def repaint(batch: Batch, backgrounds: Tensor) -> Tensor:

@@ -1,0 +1,89 @@
+"""The shipped denoiser, widened: it is told its cameras, and looks at several views of an object together.
+
+No layer is new but those that the stock UNet2DConditionModel has for it, so that the saved folder loads as it is.
+"""
+
+import copy
+
+import torch
+from diffusers.models.attention_processor import Attention, AttnProcessor
+from torch import Tensor, nn
+
+from toybox.denoiser import Denoiser
+from toybox.latents import StableDiffusionPipeline, diffusers
+from toybox.told_cameras import POSE_NUMBERS, RAY_CHANNELS, ToldCameras
+
+
+class JoinedViews(AttnProcessor):
+    """Self-attention over the tokens of all views of an object: (objects x views) rows become `objects` longer ones.
+
+    Source: MVDream (arXiv:2308.16512), section 3.1. The number of views is an argument of every call
+    (`cross_attention_kwargs={"views": 4}`); rows lie object by object.
+    """
+
+    def __call__(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self,
+        attn: Attention,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        temb: Tensor | None = None,
+        views: int = 1,
+    ) -> Tensor:
+        stock = super().__call__
+        if encoder_hidden_states is not None or views == 1:
+            return stock(attn, hidden_states, encoder_hidden_states, attention_mask, temb)
+        together = hidden_states.unflatten(0, (-1, views)).flatten(1, 2)
+        return stock(attn, together, None, attention_mask, temb).unflatten(1, (views, -1)).flatten(0, 1)
+
+
+class ViewDenoiser(Denoiser):
+    """A denoiser that is told each picture's camera."""
+
+    @classmethod
+    def widened(cls, pipeline: StableDiffusionPipeline) -> "ViewDenoiser":
+        """A pipeline's text encoder and UNet with what it takes to be told cameras, which changes no answer yet."""
+        return cls(pipeline.tokenizer, copy.deepcopy(pipeline.text_encoder), told_unet(pipeline.unet))
+
+    def __init__(self, *parts: object) -> None:
+        super().__init__(*parts)
+        self.unet.set_attn_processor(JoinedViews())
+
+    def forward(
+        self, noisy: Tensor, timestep: Tensor, captions: list[str], told: ToldCameras, views: int = 1
+    ) -> Tensor:
+        """The raw output (v) for noisy latents [objects x views, 4, size, size] at these timesteps [objects x views].
+
+        Args:
+            captions: one a picture.
+            views: how many pictures in a row show one object.
+        """
+        return self.unet(
+            torch.cat([noisy, told.rays], dim=1),
+            timestep,
+            encoder_hidden_states=self.embed(captions),
+            class_labels=told.poses,
+            cross_attention_kwargs={"views": views},
+        ).sample
+
+
+def told_unet(unet: nn.Module) -> nn.Module:
+    """A copy of a stock UNet with six further input channels and a pose embedding; the new weights answer zero."""
+    config = dict(unet.config)
+    n_latent = config["in_channels"]
+    wide = diffusers.UNet2DConditionModel.from_config(
+        config
+        | {
+            "in_channels": n_latent + RAY_CHANNELS,
+            "class_embed_type": "projection",
+            "projection_class_embeddings_input_dim": POSE_NUMBERS,
+        }
+    )
+    nn.init.zeros_(wide.class_embedding.linear_2.weight)
+    nn.init.zeros_(wide.class_embedding.linear_2.bias)
+    weights = dict(unet.state_dict())
+    known = weights.pop("conv_in.weight")
+    weights["conv_in.weight"] = nn.functional.pad(known, (0, 0, 0, 0, 0, RAY_CHANNELS))
+    missing, unexpected = wide.load_state_dict(weights, strict=False)
+    assert not unexpected and all(name.startswith("class_embedding.") for name in missing)
+    return wide
