@@ -3,9 +3,13 @@
 import torch
 
 
-def quick_autocast(device: str) -> torch.autocast:
-    """bfloat16 where the processor has instructions for it, else float32: emulated, it is 9 to 30 times slower."""
-    return torch.autocast(device, torch.bfloat16, enabled=device != "cpu" or _cpu_has_bfloat16())
+def quick_autocast(device: str, exact: bool = False) -> torch.autocast:
+    """bfloat16 where the processor has instructions for it, else float32: emulated, it is 9 to 30 times slower.
+
+    Args:
+        exact: float32 on every processor.
+    """
+    return torch.autocast(device, torch.bfloat16, enabled=not exact and (device != "cpu" or _cpu_has_bfloat16()))
 
 
 def _cpu_has_bfloat16() -> bool:

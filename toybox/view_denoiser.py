@@ -4,10 +4,12 @@ No layer is new but those that the stock UNet2DConditionModel has for it, so tha
 """
 
 import copy
+from typing import Any
 
 import torch
 from diffusers.models.attention_processor import Attention, AttnProcessor
 from torch import Tensor, nn
+from transformers import CLIPTextModel, CLIPTokenizer
 
 from toybox.denoiser import Denoiser
 from toybox.latents import StableDiffusionPipeline, diffusers
@@ -40,16 +42,16 @@ class JoinedViews(AttnProcessor):
 class ViewDenoiser(Denoiser):
     """A denoiser that is told each picture's camera."""
 
-    @classmethod
-    def widened(cls, pipeline: StableDiffusionPipeline) -> "ViewDenoiser":
-        """A pipeline's text encoder and UNet with what it takes to be told cameras, which changes no answer yet."""
-        return cls(pipeline.tokenizer, copy.deepcopy(pipeline.text_encoder), told_unet(pipeline.unet))
-
-    def __init__(self, *parts: object) -> None:
-        super().__init__(*parts)
+    def __init__(self, tokenizer: CLIPTokenizer, text_encoder: CLIPTextModel, unet: Any) -> None:
+        super().__init__(tokenizer, text_encoder, unet)
         self.unet.set_attn_processor(JoinedViews())
 
-    def forward(
+    @classmethod
+    def widened(cls, pipeline: StableDiffusionPipeline) -> "ViewDenoiser":
+        """A pipeline's text encoder and UNet with what it takes to be told cameras."""
+        return cls(pipeline.tokenizer, copy.deepcopy(pipeline.text_encoder), told_unet(pipeline.unet))
+
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, noisy: Tensor, timestep: Tensor, captions: list[str], told: ToldCameras, views: int = 1
     ) -> Tensor:
         """The raw output (v) for noisy latents [objects x views, 4, size, size] at these timesteps [objects x views].
@@ -67,23 +69,31 @@ class ViewDenoiser(Denoiser):
         ).sample
 
 
-def told_unet(unet: nn.Module) -> nn.Module:
-    """A copy of a stock UNet with six further input channels and a pose embedding; the new weights answer zero."""
+def told_unet(unet: Any) -> Any:
+    """A copy of a stock UNet with six further input channels and a pose embedding; untold, it answers as before.
+
+    The new weights are random, as large as those beside them. Begun at zero, they learned elevations, but no azimuth in
+    400 steps: what an azimuth changes differs from kind to kind and is nothing on average, so that nothing would pull
+    at them before they say something of the azimuth that the later layers can join with the kind.
+    """
     config = dict(unet.config)
-    n_latent = config["in_channels"]
     wide = diffusers.UNet2DConditionModel.from_config(
         config
         | {
-            "in_channels": n_latent + RAY_CHANNELS,
+            "in_channels": config["in_channels"] + RAY_CHANNELS,
             "class_embed_type": "projection",
             "projection_class_embeddings_input_dim": POSE_NUMBERS,
         }
     )
-    nn.init.zeros_(wide.class_embedding.linear_2.weight)
-    nn.init.zeros_(wide.class_embedding.linear_2.bias)
+    pose = wide.class_embedding
+    nn.init.normal_(pose.linear_1.weight)  # strong enough to bend: twofold turns are squares of the pose's numbers
+    nn.init.zeros_(pose.linear_1.bias)
+    nn.init.zeros_(pose.linear_2.bias)
     weights = dict(unet.state_dict())
     known = weights.pop("conv_in.weight")
-    weights["conv_in.weight"] = nn.functional.pad(known, (0, 0, 0, 0, 0, RAY_CHANNELS))
+    rays = known.std() * torch.randn(known.shape[0], RAY_CHANNELS, *known.shape[2:])
+    weights["conv_in.weight"] = torch.cat([known, rays], dim=1)
     missing, unexpected = wide.load_state_dict(weights, strict=False)
-    assert not unexpected and all(name.startswith("class_embedding.") for name in missing)
+    assert not unexpected
+    assert all(name.startswith("class_embedding.") for name in missing)
     return wide

@@ -13,13 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from toybox.buffers import SUPERSAMPLING, Caster, View, random_view
+from toybox.buffers import SUPERSAMPLING, View, random_view
 from toybox.captions import Subject, draw_subject
 from toybox.checkpoint import load_state, save_state
-from toybox.data import part_colours
+from toybox.data import caster_of, part_colours
 from toybox.latents import AutoencoderKL, encode
 from toybox.networks import DOWNSCALE
-from toybox.scenes import build
 from toybox.shading import paint, training_light
 from toybox.world import load_world
 
@@ -60,8 +59,9 @@ class ViewSet:
 
 def joined(sets: list[ViewSet]) -> ViewSet:
     """All objects of these sets in one."""
-    parts = (torch.cat([getattr(s, name) for s in sets]) for name in ("latents", "bare", "background", "cameras"))
-    return ViewSet(*parts, tuple(subject for s in sets for subject in s.subjects))
+    names = ("latents", "bare", "background", "cameras")
+    parts = {name: torch.cat([getattr(part, name) for part in sets]) for name in names}
+    return ViewSet(**parts, subjects=tuple(subject for part in sets for subject in part.subjects))
 
 
 class ViewSets:
@@ -77,18 +77,17 @@ class ViewSets:
         self._vae = vae
         self._size = size
         self._seed = seed
-        self._casters: dict[str, Caster] = {}
 
-    def has(self, number: int) -> bool:
-        """Whether this set has been made."""
-        return self._path(number).exists()
+    def make(self, number: int) -> None:
+        """Makes and keeps this set, where that has not been done."""
+        if not self._path(number).exists():
+            save_state(self._path(number), self._made(number))
 
     def get(self, number: int) -> ViewSet:
-        """This set, from disk, or made and kept."""
+        """This set, made where it has to be."""
+        self.make(number)
         kept = load_state(self._path(number))
-        if kept is None:
-            kept = self._made(number)
-            save_state(self._path(number), kept)
+        assert kept
         subjects = tuple(Subject(kind, main, second or None) for kind, main, second in kept["subjects"])
         latents, bare = (kept[name].float() for name in ("latents", "bare"))
         return ViewSet(latents, bare, kept["background"], kept["cameras"], subjects)
@@ -122,9 +121,7 @@ class ViewSets:
         palette = torch.tensor(list(load_world().backgrounds.values()))
         fine = self._size * DOWNSCALE * SUPERSAMPLING
         for row, (subject, seen) in enumerate(zip(subjects, views, strict=True)):
-            if subject.kind not in self._casters:
-                self._casters[subject.kind] = Caster(build(subject.kind))
-            cast = [self._casters[subject.kind].cast(view, fine) for view in seen]
+            cast = [caster_of(subject.kind).cast(view, fine) for view in seen]
             parts, normals = (torch.from_numpy(np.stack(arrays)) for arrays in zip(*cast, strict=True))
             colours = part_colours([subject]).expand(len(seen), -1, -1)
             flat = palette[background[row]].expand(len(seen), -1)
