@@ -115,7 +115,7 @@ def show_mean_pictures(vae: AutoencoderKL, work: Path) -> Callable[[ViewDenoiser
         captions = [request.subject.caption() for request in asked for _ in request.views]
         verdicts = judge.verdicts(mean(denoiser, captions, [view for request in asked for view in request.views]))
         figures = judge_views(asked, [verdicts[i : i + 4] for i in range(0, len(verdicts), 4)])
-        shares = ", ".join(f"{name} {figures[name]['share']:.3f}" for name in ("object_seen", "colour", "azimuth"))
+        shares = ", ".join(f"{name} {figures[name]['share']:.3f}" for name in ("object", "colour", "azimuth"))
         tqdm.write(f"mean pictures at step {step}: {shares}", file=sys.stdout)
 
     return show

@@ -76,7 +76,9 @@ def told_unet(unet: Any) -> Any:
     400 steps: what an azimuth changes differs from kind to kind and is nothing on average, so that nothing would pull
     at them before they say something of the azimuth that the later layers can join with the kind.
     """
-    config = dict(unet.config)
+    config = {
+        name: value for name, value in unet.config.items() if not name.startswith("_")
+    }  # not `_use_default_values`
     wide = diffusers.UNet2DConditionModel.from_config(
         config
         | {

@@ -73,11 +73,13 @@ def judge_views(asked: Sequence[ViewRequest], verdicts: Sequence[Sequence[Verdic
     kinds = [request.subject.kind for request, _, _ in rows]
     fronts = [row for row in rows if world.kinds[row[0].subject.kind].front]
     placed = [apart_deg(verdict.azimuth_deg, view.azimuth_deg) <= WITHIN_DEG for _, view, verdict in fronts]
+    of_seen, of_unseen = (
+        [right for right, row in zip(named, rows, strict=True) if row[0].seen == seen] for seen in (True, False)
+    )
     return {
-        "object_seen": interval([right for right, (request, _, _) in zip(named, rows, strict=True) if request.seen]),
-        "object_unseen": interval(
-            [right for right, (request, _, _) in zip(named, rows, strict=True) if not request.seen]
-        ),
+        "object": interval(named),
+        **({"object_seen": interval(of_seen)} if of_seen else {}),
+        **({"object_unseen": interval(of_unseen)} if of_unseen else {}),
         "colour": interval([verdict.main == request.subject.main for request, _, verdict in rows]),
         "azimuth": interval(placed),
         "one_colour": interval([len({verdict.main for verdict in given}) == 1 for given in verdicts]),

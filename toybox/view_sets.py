@@ -73,7 +73,7 @@ class ViewSets:
     """
 
     def __init__(self, folder: Path, vae: AutoencoderKL, size: int, seed: int) -> None:
-        self._folder = folder / f"views-{size}"
+        self._folder = folder / f"views-{size}-{seed}"
         self._vae = vae
         self._size = size
         self._seed = seed
