@@ -1,5 +1,6 @@
 """Judges the bundled model and writes its card: python -m toybox.evaluate [--quick] [--only PART] [--model FOLDER]
 
+`--multiview` judges the multi-view model instead (`toybox/view_evaluate.py`).
 Pictures are made once, from fixed captions and seeds; none is chosen or drawn again.
 """
 
@@ -23,6 +24,7 @@ from toybox.latent_figures import distil_pictures, judge_autoencoder
 from toybox.latents import StableDiffusionPipeline
 from toybox.picture_figures import Request, judge_pictures, requests
 from toybox.pipeline import generate, load_pipeline, sheet
+from toybox.view_evaluate import evaluate_multiview
 from toybox.world import MODEL_FOLDER
 
 SEED = 2024
@@ -32,6 +34,9 @@ PARTS = ("pictures", "autoencoder", "distilled")
 
 def main(arguments: list[str] | None = None) -> int:
     """Measures, writes `evaluation.json`, the contact sheet and the model card; returns the exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if "--multiview" in arguments:
+        return evaluate_multiview([argument for argument in arguments if argument != "--multiview"])
     options = _options(arguments)
     parts = (options.only,) if options.only else PARTS
     shrink = 10 if options.quick else 1
@@ -57,7 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _options(arguments: list[str] | None) -> argparse.Namespace:
+def _options(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m toybox.evaluate", description="Judges the bundled model and writes its card."
     )
