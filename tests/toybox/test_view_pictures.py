@@ -9,6 +9,7 @@ from toybox.networks import new_scheduler, new_vae
 from toybox.view_pictures import drawn_views, mean_pictures
 
 SIZE = 8
+SHORT = 6e-2  # what the schedule leaves of the noise, seen through the decoder
 VIEWS = [View(0.0, azimuth, 1.6, 47.0) for azimuth in (0.0, 90.0, 180.0)]
 
 
