@@ -10,7 +10,7 @@ from toybox.checkpoint import load_state, save_json
 from toybox.denoiser import DenoiserSettings
 from toybox.latents import StableDiffusionPipeline
 from toybox.pipeline import load_pipeline
-from toybox.view_training import ViewSettings
+from toybox.view_plan import ViewSettings
 
 Settings = TypeVar("Settings", AutoencoderSettings, DenoiserSettings, ViewSettings)
 

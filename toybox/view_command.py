@@ -29,8 +29,9 @@ from toybox.told_cameras import CONVENTION
 from toybox.view_denoiser import ViewDenoiser
 from toybox.view_figures import judge_views, view_requests
 from toybox.view_pictures import mean_pictures
+from toybox.view_plan import COARSE, FINE, ViewSettings
 from toybox.view_sets import ViewSets
-from toybox.view_training import CHECKPOINT, COARSE, FINE, ViewSettings, train_views
+from toybox.view_training import CHECKPOINT, train_views
 from toybox.world import MODEL_FOLDER, MULTIVIEW_FOLDER, load_world
 
 STAGES = ("data", "denoiser", "export")

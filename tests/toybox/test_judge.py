@@ -142,7 +142,7 @@ def test_marks_by_word_add_up_to_those_of_the_heads(store):
     assert list(marks["by_kind"].values()) == sorted(marks["by_kind"].values())
     exam = set_exam(store, np.random.default_rng((56, 0)), 100, spoiled_share=0.0)
     exams = [exam, set_exam(store, np.random.default_rng((56, 1)), 100, spoiled_share=0.0)]
-    counts = sum(torch.bincount(part.kind, minlength=len(load_world().kinds)) for part in exams)
+    counts = torch.bincount(torch.cat([part.kind for part in exams]), minlength=len(load_world().kinds))
     named = sum(marks["by_kind"][kind] * count for kind, count in zip(load_world().kinds, counts.tolist(), strict=True))
     assert named / 200 == pytest.approx(marks["object"], abs=1e-3)
 

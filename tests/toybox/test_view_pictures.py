@@ -6,6 +6,7 @@ import torch
 from toybox.buffers import View
 from toybox.latents import decode
 from toybox.networks import new_scheduler, new_vae
+from toybox.view_denoiser import ViewDenoiser
 from toybox.view_pictures import drawn_views, mean_pictures
 
 SIZE = 8
@@ -19,13 +20,14 @@ def vae():
     return new_vae().eval().requires_grad_(False)
 
 
-class Certain:
+class Certain(ViewDenoiser):
     """Knows one latent map per view, z = azimuth's sine everywhere, and none without a caption (z = 0)."""
 
     def __init__(self) -> None:
+        torch.nn.Module.__init__(self)
         self.views = []
 
-    def __call__(self, noisy, timestep, captions, told, views=1):
+    def forward(self, noisy, timestep, captions, told, views=1):
         self.views.append(views)
         signal = new_scheduler().alphas_cumprod[timestep][:, None, None, None]
         given = torch.tensor([bool(caption) for caption in captions])[:, None, None, None]
@@ -58,10 +60,11 @@ def test_drawing_arrives_at_what_is_certain_and_guidance_goes_beyond(vae):
 
 
 def test_an_object_depends_on_its_own_seed_alone(vae):
-    def blurred(noisy, timestep, captions, told, views=1):
-        return 0.5 * noisy
+    class Halving(Certain):
+        def forward(self, noisy, timestep, captions, told, views=1):
+            return 0.5 * noisy
 
-    both = drawn_views(blurred, vae, ["a", "b"], [VIEWS, VIEWS], SIZE, seeds=[1, 2])
-    alone = drawn_views(blurred, vae, ["b"], [VIEWS], SIZE, seeds=[2])
+    both = drawn_views(Halving(), vae, ["a", "b"], [VIEWS, VIEWS], SIZE, seeds=[1, 2])
+    alone = drawn_views(Halving(), vae, ["b"], [VIEWS], SIZE, seeds=[2])
     torch.testing.assert_close(both[1:], alone, atol=1e-5, rtol=1e-5)
     assert not torch.equal(both[0], both[1])
