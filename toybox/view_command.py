@@ -63,6 +63,9 @@ def train_multiview(arguments: list[str]) -> int:
         show = show_mean_pictures(vae, options.work)
         denoiser, facts = train_views(denoiser, vae, options.work, settings, show, options.compile)
     if options.until == "export":
+        denoiser.unet.register_to_config(
+            sample_size=settings.size_at(facts["steps"] - 1)
+        )  # what it was last trained at
         before = json.loads((options.start / "training.json").read_text())
         data = {"views_per_object": 4, "sets": settings.sets_of(COARSE), "seed": settings.seed}
         export_multiview(
@@ -87,7 +90,13 @@ def export_multiview(denoiser: ViewDenoiser, vae: AutoencoderKL, folder: Path, f
 
 
 def load_multiview(folder: Path = MULTIVIEW_FOLDER) -> tuple[ViewDenoiser, AutoencoderKL]:
-    """The denoiser and the autoencoder of an exported folder, in float32."""
+    """The denoiser and the autoencoder of an exported folder, in float32.
+
+    Raises:
+        ValueError: the folder holds no such model.
+    """
+    if not (folder / "cameras.json").exists():
+        raise ValueError(f"{folder}: no cameras.json, so no multi-view model: see python -m toybox.train --multiview")
     pipeline = load_pipeline(folder)
     return ViewDenoiser(pipeline.tokenizer, pipeline.text_encoder, pipeline.unet).eval(), pipeline.vae
 

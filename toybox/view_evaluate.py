@@ -5,6 +5,7 @@ Objects, cameras and seeds are fixed beforehand; none is chosen or drawn again.
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,7 +37,11 @@ def evaluate_multiview(arguments: list[str]) -> int:
     shrink = 10 if options.quick else 1
     asked = view_requests(100 // shrink, True, SEED) + view_requests(50 // shrink, False, SEED)
     hulls = hull_requests(SEED)[:: 1 if shrink == 1 else 6]
-    (denoiser, vae), started, judge = load_multiview(options.model), time.monotonic(), load_judge()
+    try:
+        denoiser, vae = load_multiview(options.model)
+    except ValueError as refusal:
+        sys.exit(f"toybox.evaluate: {refusal}")
+    started, judge = time.monotonic(), load_judge()
     size = options.size or denoiser.unet.config.sample_size
     pictures = _draw(denoiser, vae, asked, size, "views")
     figures = judge_views(asked, [judge.verdicts(views) for views in pictures])

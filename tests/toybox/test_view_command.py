@@ -41,6 +41,7 @@ def test_shipped_weights_become_a_folder_that_stock_classes_load(small, tmp_path
 
     unet = diffusers.UNet2DConditionModel.from_pretrained(out / "unet")
     assert unet.config.in_channels == 4 + RAY_CHANNELS
+    assert unet.config.sample_size == 16
     assert unet.config.projection_class_embeddings_input_dim == POSE_NUMBERS
     assert json.loads((out / "cameras.json").read_text()) == CONVENTION
     denoiser, vae = load_multiview(out)
@@ -111,3 +112,10 @@ def test_the_card_says_what_is_missed(tmp_path):
     assert card.count("| no |") == 3
     assert "0.84 (intersection over union, mean over kinds; floor 0.85; met:\nno)" in card
     assert "bed 25%, car 50%, mug 100%" in card
+
+
+def test_a_folder_without_cameras_is_refused_in_one_line():
+    with pytest.raises(
+        SystemExit, match=r"^toybox.evaluate: .*model: no cameras\.json, so no multi-view model: python"
+    ):
+        evaluate_multiview(["--model", str(MODEL_FOLDER)])
