@@ -48,13 +48,15 @@ class Marks:
         self.right["second"].append(verdict.second == colour_classes()[exam.second[row]])
         self.words["by_kind"][kind].append(named)
         self.words["by_colour"][main].append(coloured)
-        self.words["by_view"][load_world().view_word(exam.elevation_deg[row].item(), azimuth)].append(named)
+        word = load_world().view_word
+        seen_from = word(exam.elevation_deg[row].item(), azimuth)
+        self.words["by_view"][seen_from].append(named)
         if exam.has_front[row]:
             close = apart_deg(verdict.azimuth_deg, azimuth) <= 30
             self.right["azimuth"].append(close)
             self.words["azimuth_by_kind"][kind].append(close)
-            word = load_world().view_word
-            self.right["view"].append(word(0.0, verdict.azimuth_deg) == word(0.0, azimuth))
+        if exam.has_front[row] and seen_from in ("front", "side", "back"):
+            self.right["view"].append(word(0.0, verdict.azimuth_deg) == seen_from)
 
     def shares(self) -> dict[str, Any]:
         """Shares of right answers by head; then by word, worst first."""

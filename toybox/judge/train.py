@@ -181,8 +181,9 @@ def examine(judge: Judge, store: ViewSource, seed: int, count: int = 5000) -> di
     """The judge's marks on unspoiled pictures of `store`, its recall of NOTHING on spoiled ones, and marks per word.
 
     Returns:
-        Shares of right answers; `azimuth` (within 30 degrees) and `view` (front, side or back) over the kinds with a
-        front, `by_kind` of the objects, `by_colour` of the main colours, `by_view` of the objects seen from there.
+        Shares of right answers; `azimuth` (within 30 degrees) over the kinds with a front, `view` over those of their
+        pictures that are a front, side or back view, `by_kind` of the objects, `by_colour` of the main colours,
+        `by_view` of the objects seen from there.
     """
     marks = Marks()
     for chunk in range(count // 100):
