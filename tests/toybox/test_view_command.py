@@ -115,7 +115,5 @@ def test_the_card_says_what_is_missed(tmp_path):
 
 
 def test_a_folder_without_cameras_is_refused_in_one_line():
-    with pytest.raises(
-        SystemExit, match=r"^toybox.evaluate: .*model: no cameras\.json, so no multi-view model: see"
-    ):
+    with pytest.raises(SystemExit, match=r"^toybox.evaluate: .*model: no cameras\.json, so no multi-view model: see"):
         evaluate_multiview(["--model", str(MODEL_FOLDER)])
