@@ -14,6 +14,7 @@ from toybox.checkpoint import Clock, cosine_rate, load_state, save_state, settin
 from toybox.data import Batch, BufferStore, repaint
 from toybox.latents import AutoencoderKL
 from toybox.networks import DOWNSCALE, new_vae
+from toybox.precision import quick_autocast
 from toybox.world import load_world
 
 
@@ -108,7 +109,7 @@ def train_autoencoder(
         for group in optimiser.param_groups:
             group["lr"] = cosine_rate(step, settings.steps, settings.rate, warmup=100)
         rng = torch.Generator().manual_seed(settings.seed * 10**6 + step)
-        with torch.autocast(device, torch.bfloat16, enabled=not exact):
+        with quick_autocast(device, exact):
             loss = autoencoder_loss(vae, batch, settings, rng)
         optimiser.zero_grad()
         loss.backward()

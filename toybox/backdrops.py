@@ -34,7 +34,14 @@ class Backdrops:
         Latents are taken to mix by coverage as pictures do, which is what the autoencoder is trained for.
         """
         own = (batch.backgrounds[:, None] - self._palette).square().sum(dim=-1).argmin(dim=1)
-        bare = 1 - F.avg_pool2d(batch.coverage, DOWNSCALE)
+        return self.shifts_of(1 - F.avg_pool2d(batch.coverage, DOWNSCALE), own)
+
+    def shifts_of(self, bare: Tensor, own: Tensor) -> Tensor:
+        """The same, from the share of each latent cell that is bare [batch, 1, size, size], and the background's index.
+
+        Args:
+            own: the place of each picture's own background in the world's, [batch].
+        """
         return bare[:, None] * (self._flat - self._flat[own][:, None])
 
 

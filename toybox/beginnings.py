@@ -10,8 +10,9 @@ from toybox.checkpoint import load_state, save_json
 from toybox.denoiser import DenoiserSettings
 from toybox.latents import StableDiffusionPipeline
 from toybox.pipeline import load_pipeline
+from toybox.view_plan import ViewSettings
 
-Settings = TypeVar("Settings", AutoencoderSettings, DenoiserSettings)
+Settings = TypeVar("Settings", AutoencoderSettings, DenoiserSettings, ViewSettings)
 
 
 def earlier_model(work: Path, start: Path | None) -> tuple[StableDiffusionPipeline, dict] | None:

@@ -28,10 +28,10 @@ class View:
     fovy_deg: float
 
 
-def random_view(rng: np.random.Generator, elevation_deg: tuple[float, float] | None = None) -> View:
-    """A view drawn evenly over the world's part of the sphere (or the given band of elevations)."""
+def random_view(rng: np.random.Generator) -> View:
+    """A view drawn evenly over the world's part of the sphere."""
     cameras = load_world().cameras
-    low, high = np.sin(np.radians(elevation_deg or cameras["elevation_deg"]))
+    low, high = np.sin(np.radians(cameras["elevation_deg"]))
     return View(
         elevation_deg=float(np.degrees(np.arcsin(rng.uniform(low, high)))),
         azimuth_deg=float(rng.uniform(-180, 180)),

@@ -54,14 +54,20 @@ def _in_order(facts: dict) -> list[dict]:
     return [*(_in_order(facts["before"]) if "before" in facts else []), facts]
 
 
-def _training(facts: dict) -> str:
+def training_part(facts: dict, command: str) -> str:
+    """How a model was made, for its card.
+
+    Args:
+        facts: what its `training.json` holds.
+    """
     named = [("autoencoder", facts["autoencoder"]), *(("denoiser", part) for part in _in_order(facts["denoiser"]))]
     stages = "\n".join(f"| {n} | {s['steps']} | {s['seconds'] / 60:.0f} | {s['loss']:.4f} |" for n, s in named)
     settings = json.dumps([{"stage": name, "settings": stage["history"]} for name, stage in named], indent=2)
     versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
-    return f"""Made on {facts["date"]} by `python -m toybox.train` on: {facts["hardware"]} ({versions}).
-Data: {facts["data"]["views_per_kind"]} views per kind at {facts["data"]["size"]} pixels, seed {facts["data"]["seed"]};
-colours, light and background are put on anew for every batch. Minutes are wall-clock; other work shared the machine.
+    data = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in facts["data"].items())
+    return f"""Made on {facts["date"]} by `{command}` on: {facts["hardware"]} ({versions}).
+Data: {data}; colours, light and background are drawn anew for every picture or batch. Minutes are wall-clock; other
+work shared the machine.
 
 | stage | steps | minutes | last mean loss |
 |---|---|---|---|
@@ -85,11 +91,18 @@ def _held_out(share: float) -> str:
 
 
 def _judge(facts: dict) -> str:
-    marks = ", ".join(f"{name} {100 * share:.1f}%" for name, share in facts["marks"].items())
+    marks = facts["marks"]
+    heads = ", ".join(f"{name} {100 * share:.1f}%" for name, share in marks.items() if not isinstance(share, dict))
+    words = "; ".join(
+        f"{name.replace('_', ' ')}: {', '.join(f'{word} {100 * share:.1f}%' for word, share in shares.items())}"
+        for name, shares in marks.items()
+        if isinstance(shares, dict)
+    )
     n_steps = facts["history"][-1]["settings"]["steps"]
     return (
-        f"The judge ({n_steps} steps, `python -m toybox.judge.train`) on its own test pictures, "
-        f"elevations -20 to 50: {marks}. ('second' tells the second part's named colour, or that none is named.)"
+        f"The judge ({n_steps} steps, `python -m toybox.judge.train`) on renders that nobody has seen, all "
+        f"elevations: {heads}. ('second' tells the second part's named colour, or that none is named.) Of these, "
+        f"worst first: {words}."
     )
 
 
@@ -146,7 +159,7 @@ Kinds named right least often: {", ".join(f"{kind} {100 * share:.0f}%" for kind,
 {_judge(judge)}
 
 ## How it was made
-{_training(facts)}
+{training_part(facts, "python -m toybox.train")}
 
 {GOING_ON}
 

@@ -3,8 +3,10 @@
 Batches are functions of (seed, step) alone, so that a resumed training sees what an uninterrupted one sees.
 """
 
+import functools
 import json
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -51,7 +53,49 @@ class Batch:
         return Batch(*(getattr(self, field.name)[chosen] for field in fields(self)))
 
 
-class BufferStore:
+class ViewSource(ABC):
+    """Where views of every kind come from."""
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Every kind of the world."""
+        return tuple(load_world().kinds)
+
+    @abstractmethod
+    def pick(self, rng: np.random.Generator, kind: str, size: int) -> tuple[np.ndarray, np.ndarray, View]:
+        """Part indices [fine, fine], normals [fine, fine, 3] and the view of this kind, at random.
+
+        Args:
+            size: side in pixels of the picture that is wanted; `fine` is at least SUPERSAMPLING times that.
+        """
+
+    def draw(self, rng: np.random.Generator, count: int, size: int) -> Batch:
+        """`count` training pictures of random kinds, views, backgrounds and seen colours, `size` pixels a side."""
+        kinds = [self.kinds[i] for i in rng.integers(len(self.kinds), size=count)]
+        subjects = tuple(draw_subject(rng, kind) for kind in kinds)
+        picked = [self.pick(rng, kind, size) for kind in kinds]
+        buffers = [(parts, normals) for parts, normals, _ in picked]
+        light = training_light(count, torch.Generator().manual_seed(int(rng.integers(2**62))))
+        pictures, coverage, backgrounds = paint_subjects(buffers, subjects, rng, light)
+        return Batch(pictures, coverage, backgrounds, subjects, tuple(view for _, _, view in picked))
+
+
+class FreshViews(ViewSource):
+    """Views that nobody has seen: every pick is drawn over the world's cameras and cast anew."""
+
+    def pick(self, rng: np.random.Generator, kind: str, size: int) -> tuple[np.ndarray, np.ndarray, View]:
+        """A view drawn by `rng`, cast at SUPERSAMPLING sub-pixels per pixel and axis."""
+        view = random_view(rng)
+        return *caster_of(kind).cast(view, size * SUPERSAMPLING), view
+
+
+@functools.cache
+def caster_of(kind: str) -> Caster:
+    """Rays at the canonical object of this kind."""
+    return Caster(build(kind))
+
+
+class BufferStore(ViewSource):
     """Geometry buffers of every kind, memory-mapped from `folder`.
 
     Args:
@@ -60,7 +104,6 @@ class BufferStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.kinds = tuple(load_world().kinds)
         self._parts, self._normals = (
             {kind: np.load(folder / f"{kind}.{what}.npy", mmap_mode="r") for kind in self.kinds}
             for what in ("parts", "normals")
@@ -72,24 +115,11 @@ class BufferStore:
         return BufferStore, (self.folder,)
 
     def pick(self, rng: np.random.Generator, kind: str, size: int) -> tuple[np.ndarray, np.ndarray, View]:
-        """Part indices, normals and view of a random buffer of this kind, for a picture of `size` pixels a side.
-
-        Sub-pixels that such a picture does not need are skipped, never fewer than SUPERSAMPLING per pixel and axis.
-        """
+        """A buffer that is kept; sub-pixels that the picture does not need are skipped."""
         index = int(rng.integers(len(self._views[kind])))
         parts, normals = self._parts[kind][index], self._normals[kind][index]
         skip = parts.shape[0] // (size * SUPERSAMPLING)
         return parts[::skip, ::skip], normals[::skip, ::skip], View(*self._views[kind][index].tolist())
-
-    def draw(self, rng: np.random.Generator, count: int, size: int) -> Batch:
-        """`count` training pictures of random kinds, views, backgrounds and seen colours, `size` pixels a side."""
-        kinds = [self.kinds[i] for i in rng.integers(len(self.kinds), size=count)]
-        subjects = tuple(draw_subject(rng, kind) for kind in kinds)
-        picked = [self.pick(rng, kind, size) for kind in kinds]
-        buffers = [(parts, normals) for parts, normals, _ in picked]
-        light = training_light(count, torch.Generator().manual_seed(int(rng.integers(2**62))))
-        pictures, coverage, backgrounds = paint_subjects(buffers, subjects, rng, light)
-        return Batch(pictures, coverage, backgrounds, subjects, tuple(view for _, _, view in picked))
 
 
 def paint_subjects(
@@ -109,15 +139,20 @@ def paint_subjects(
         [batch, 3].
     """
     palette = np.array(list(load_world().backgrounds.values()), dtype=np.float32)
+    backgrounds = torch.from_numpy(palette[rng.integers(len(palette), size=len(subjects))])
+    parts = torch.from_numpy(np.stack([parts for parts, _ in buffers]))
+    normals = torch.from_numpy(np.stack([normals for _, normals in buffers]))
+    pictures, coverage = paint(parts, normals, part_colours(subjects), backgrounds, light)
+    return pictures, coverage, backgrounds
+
+
+def part_colours(subjects: Sequence[Subject]) -> Tensor:
+    """RGB of each subject's parts, [subjects, MOST_PARTS, 3] in 0..1; zeros beyond its last part."""
     colours = np.zeros((len(subjects), MOST_PARTS, 3), dtype=np.float32)
     for row, subject in enumerate(subjects):
         table = build(subject.kind).part_colours(subject.main, subject.second)
         colours[row, : len(table)] = table
-    backgrounds = torch.from_numpy(palette[rng.integers(len(palette), size=len(subjects))])
-    parts = torch.from_numpy(np.stack([parts for parts, _ in buffers]))
-    normals = torch.from_numpy(np.stack([normals for _, normals in buffers]))
-    pictures, coverage = paint(parts, normals, torch.from_numpy(colours), backgrounds, light)
-    return pictures, coverage, backgrounds
+    return torch.from_numpy(colours)
 
 
 def repaint(batch: Batch, backgrounds: Tensor) -> Tensor:
@@ -125,29 +160,25 @@ def repaint(batch: Batch, backgrounds: Tensor) -> Tensor:
     return batch.pictures + (1 - batch.coverage) * (backgrounds - batch.backgrounds)[:, :, None, None]
 
 
-def render_buffers(
-    folder: Path, views_per_kind: int, size: int, seed: int, elevation_deg: tuple[float, float] | None = None
-) -> None:
+def render_buffers(folder: Path, views_per_kind: int, size: int, seed: int) -> None:
     """Ray-casts every kind into `folder`; kinds that are already there are kept.
 
     Args:
         size: side of the pictures in pixels; SUPERSAMPLING times as many sub-pixels are stored.
-        elevation_deg: a band of elevations other than the world's.
 
     Raises:
         ValueError: `folder` holds buffers of other settings.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    band = elevation_deg or load_world().cameras["elevation_deg"]
+    band = load_world().cameras["elevation_deg"]
     settings = {"views_per_kind": views_per_kind, "size": size, "seed": seed, "elevation_deg": list(band)}
     note_settings(folder, settings)
     for number, kind in enumerate(tqdm(load_world().kinds, desc="data: ray casting", unit="kind")):
         if (folder / f"{kind}.views.npy").exists():
             continue
         rng = np.random.default_rng((seed, number))
-        caster = Caster(build(kind))
-        views = [random_view(rng, elevation_deg) for _ in range(views_per_kind)]
-        cast = [caster.cast(view, size * SUPERSAMPLING) for view in views]
+        views = [random_view(rng) for _ in range(views_per_kind)]
+        cast = [caster_of(kind).cast(view, size * SUPERSAMPLING) for view in views]
         save_array(folder / f"{kind}.parts.npy", np.stack([parts for parts, _ in cast]))
         save_array(folder / f"{kind}.normals.npy", np.stack([normals for _, normals in cast]))
         numbers = [(v.elevation_deg, v.azimuth_deg, v.radius, v.fovy_deg) for v in views]

@@ -19,6 +19,7 @@ from toybox.data import Batch, BufferStore
 from toybox.latents import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, encode
 from toybox.loss_levels import LossLevels
 from toybox.networks import new_scheduler, new_text_encoder, new_unet
+from toybox.precision import quick_autocast
 from toybox.tokenizer import kept_tokenizer
 from toybox.world import load_world
 
@@ -200,7 +201,7 @@ def train_denoiser(
         rng = torch.Generator().manual_seed(settings.seed * 10**6 + step)
         moved = batch.to(device)
         shifts = backdrops[moved.pictures.shape[-1]].shifts(moved)
-        with torch.autocast(live.unet.device.type, torch.bfloat16):
+        with quick_autocast(live.unet.device.type):
             with torch.no_grad():
                 latents = encode(vae, moved.pictures, rng).float()
             errors, share = denoiser_losses(live, latents, captions, scheduler, rng, settings.noise_power, shifts)

@@ -1,5 +1,6 @@
 """Judges the bundled model and writes its card: python -m toybox.evaluate [--quick] [--only PART] [--model FOLDER]
 
+`--multiview` judges the multi-view model instead (`toybox/view_evaluate.py`).
 Pictures are made once, from fixed captions and seeds; none is chosen or drawn again.
 """
 
@@ -16,12 +17,14 @@ from tqdm import tqdm
 
 from toybox.card import CARD, write_card
 from toybox.checkpoint import save_json
+from toybox.data import FreshViews
+from toybox.denoiser import FINE_PIXELS
 from toybox.judge import load_judge
-from toybox.judge.train import PICTURE_SIZE, exam_store
 from toybox.latent_figures import distil_pictures, judge_autoencoder
 from toybox.latents import StableDiffusionPipeline
 from toybox.picture_figures import Request, judge_pictures, requests
 from toybox.pipeline import generate, load_pipeline, sheet
+from toybox.view_evaluate import evaluate_multiview
 from toybox.world import MODEL_FOLDER
 
 SEED = 2024
@@ -31,24 +34,21 @@ PARTS = ("pictures", "autoencoder", "distilled")
 
 def main(arguments: list[str] | None = None) -> int:
     """Measures, writes `evaluation.json`, the contact sheet and the model card; returns the exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if "--multiview" in arguments:
+        return evaluate_multiview([argument for argument in arguments if argument != "--multiview"])
     options = _options(arguments)
     parts = (options.only,) if options.only else PARTS
     shrink = 10 if options.quick else 1
     asked = requests(400 // shrink, seen=True) + requests(200 // shrink, seen=False)
     figures = _earlier(options) if options.only and not options.quick else {}
-    store = None
-    if "autoencoder" in parts:  # ahead of the pictures, which take far longer: what may be refused is refused now
-        try:
-            store = exam_store(options.work)
-        except ValueError as refusal:
-            sys.exit(f"toybox.evaluate: {refusal}")
     pipeline, started = load_pipeline(options.model), time.monotonic()
     measured, pictures, distilled = {}, None, None
     if "pictures" in parts:
         pictures = _draw(pipeline, asked)
         measured |= judge_pictures(asked, load_judge().verdicts(pictures))
-    if store:
-        batch = store.draw(np.random.default_rng(SEED), 128 // shrink, PICTURE_SIZE)
+    if "autoencoder" in parts:
+        batch = FreshViews().draw(np.random.default_rng(SEED), 128 // shrink, FINE_PIXELS)
         measured["autoencoder"] = judge_autoencoder(pipeline.vae, batch)
     if "distilled" in parts:
         measured["distilled_2d"], distilled = _distil(pipeline, asked, shrink)
@@ -62,11 +62,11 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _options(arguments: list[str] | None) -> argparse.Namespace:
+def _options(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m toybox.evaluate", description="Judges the bundled model and writes its card."
     )
-    parser.add_argument("--work", type=Path, default=Path(__file__).parent / ".work", help="where test buffers are")
+    parser.add_argument("--work", type=Path, default=Path(__file__).parent / ".work", help="where distilled.png goes")
     parser.add_argument(
         "--model", type=Path, default=MODEL_FOLDER, help="another model's figures go into its folder, without a card"
     )

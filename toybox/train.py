@@ -2,21 +2,18 @@
 
 python -m toybox.train [--work FOLDER] [--out FOLDER] [--device auto|cpu|cuda] [--until STAGE] [--snapshot]
 python -m toybox.train --resume [--steps 4000]    # go on in --work, or from the shipped weights where nothing has begun
+python -m toybox.train --multiview    # the model that is told its cameras, from the bundled model's weights
 """
 
 import argparse
-import datetime
-import platform
 import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import diffusers
 import numpy as np
 import torch
-import transformers
 
 from toybox.autoencoder import AutoencoderSettings, train_autoencoder
 from toybox.beginnings import earlier_model, has_begun, kept_settings
@@ -24,8 +21,10 @@ from toybox.checkpoint import load_state, stage_facts
 from toybox.data import BufferStore, render_buffers
 from toybox.denoiser import Denoiser, DenoiserSettings, train_denoiser
 from toybox.latents import AutoencoderKL, StableDiffusionPipeline, decode, encode
+from toybox.origins import origin_facts
 from toybox.pipeline import SHEET_CAPTIONS, assemble, export, generate, sheet
 from toybox.tokenizer import kept_tokenizer
+from toybox.view_command import train_multiview
 from toybox.world import MODEL_FOLDER
 
 STAGES = ("data", "vae", "denoiser", "export")
@@ -36,6 +35,9 @@ DATA_SEED = 1
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the stages that are not done yet; returns the exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if "--multiview" in arguments:
+        return train_multiview([argument for argument in arguments if argument != "--multiview"])
     options = _options(arguments)
     if options.threads:
         torch.set_num_threads(options.threads)
@@ -96,19 +98,14 @@ def _given(**values: float | None) -> dict[str, Any]:
 def _facts(options: argparse.Namespace, autoencoder: dict, denoiser: dict) -> dict:
     """What the model card tells of how the model was made."""
     return {
-        "date": datetime.date.today().isoformat(),
-        "hardware": _hardware(options.device),
-        "versions": {
-            "python": platform.python_version(),
-            **{package.__name__: package.__version__ for package in (torch, diffusers, transformers)},
-        },
+        **origin_facts(options.device),
         "data": {"views_per_kind": options.views, "size": PICTURE_SIZE, "seed": DATA_SEED},
         "autoencoder": autoencoder,
         "denoiser": denoiser,
     }
 
 
-def _options(arguments: list[str] | None) -> argparse.Namespace:
+def _options(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m toybox.train", description="Makes the bundled model; resumes after a kill at any time."
     )
@@ -136,12 +133,6 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     if options.device == "auto":
         options.device = "cuda" if torch.cuda.is_available() else "cpu"
     return options
-
-
-def _hardware(device: str) -> str:
-    if device == "cuda":
-        return torch.cuda.get_device_name()
-    return f"CPU, {torch.get_num_threads()} threads, {platform.machine()}"
 
 
 def _snapshot(work: Path) -> tuple[Denoiser, dict]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MODEL_FOLDER = Path(__file__).parent / "model"
+MULTIVIEW_FOLDER = Path(__file__).parent / "multiview"
 
 
 @dataclass(frozen=True)

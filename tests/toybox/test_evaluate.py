@@ -1,4 +1,4 @@
-"""The command that judges: what it needs is made first, and it overwrites nothing but what it measured."""
+"""The command that judges overwrites nothing but what it measured."""
 
 import json
 from types import SimpleNamespace
@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from toybox import card, evaluate
-from toybox.judge.train import JudgeSettings
-from toybox.world import MODEL_FOLDER, load_world
+from toybox.world import MODEL_FOLDER
 
 AUTOENCODER = {"object_psnr_db": 30.0, "composited_psnr_db": 26.5}
 
@@ -22,20 +21,15 @@ def place(tmp_path, monkeypatch):
         (model / name).write_text((MODEL_FOLDER / name).read_text())
     for module in (card, evaluate):
         monkeypatch.setattr(module, "CARD", tmp_path / "README.md")
-    monkeypatch.setattr(JudgeSettings, "test_views", 1)
     monkeypatch.setattr(evaluate, "load_pipeline", lambda folder: SimpleNamespace(vae=None))
     monkeypatch.setattr(evaluate, "judge_autoencoder", lambda vae, batch: AUTOENCODER)
     return tmp_path
 
 
-def test_quick_run_in_an_empty_folder_renders_what_it_needs_before_any_picture(place, monkeypatch):
+def test_quick_run_leaves_figures_and_card_alone(place, monkeypatch):
     work = place / "work"
-
-    def generate(pipeline, captions, seed):
-        assert all((work / "judge-test" / f"{kind}.views.npy").exists() for kind in load_world().kinds)
-        return torch.full((len(captions), 3, 128, 128), 0.5)
-
-    monkeypatch.setattr(evaluate, "generate", generate)
+    grey = torch.full((1, 3, 128, 128), 0.5)
+    monkeypatch.setattr(evaluate, "generate", lambda pipeline, captions, seed: grey.repeat(len(captions), 1, 1, 1))
     monkeypatch.setattr(evaluate, "distil_pictures", lambda pipeline, captions, *_: torch.zeros(len(captions), 3, 8, 8))
     before = sorted(path for path in place.rglob("*") if path.is_file())
     assert evaluate.main(["--quick", "--work", str(work)]) == 0

@@ -1,0 +1,53 @@
+"""What each step of the multi-view training does and learns from."""
+
+import pytest
+import torch
+
+from toybox import view_plan, view_sets
+from toybox.networks import new_vae
+from toybox.view_plan import COARSE, FINE, ViewSettings, ViewSupply
+from toybox.view_sets import N_VIEWS
+
+SETTINGS = ViewSettings(
+    mean_steps=2, coarse_steps=2, fine_steps=0, coarse_batch=4, first_sets=2, steps_a_set=2, save_every=1
+)
+
+
+@pytest.fixture(scope="module")
+def vae():
+    torch.manual_seed(0)
+    return new_vae().eval().requires_grad_(False)
+
+
+@pytest.fixture
+def small_sets(monkeypatch):
+    for module in (view_sets, view_plan):
+        monkeypatch.setattr(module, "SET_OBJECTS", 2)
+
+
+def test_phases_follow_each_other():
+    settings = ViewSettings(mean_steps=10, coarse_steps=20, fine_steps=10, landing=0.25)
+    rng = torch.Generator().manual_seed(0)
+    assert [settings.size_at(step) for step in (0, 29, 30, 39)] == [COARSE, COARSE, FINE, FINE]
+    assert {settings.views_at(step) for step in range(10)} == {1}
+    assert [settings.views_at(step) for step in range(10, 14)] == [1, N_VIEWS, 1, N_VIEWS]
+    assert settings.shares_at(9, 64, rng).min() >= settings.mean_from
+    shares = settings.shares_at(10, 1000, rng)
+    assert (shares > settings.noisy_from).float().mean().item() == pytest.approx(settings.noisy, abs=0.002)
+    below = shares[shares <= settings.noisy_from] / settings.noisy_from
+    assert below.mean().item() == pytest.approx(0.5, abs=0.01)
+    assert shares.min() >= 0
+    assert shares.max() < 1
+    assert settings.rate_at(30) == settings.rate
+    assert settings.rate_at(35) == pytest.approx(settings.rate / 2)
+    assert settings.rate_at(39) < settings.rate_at(38)
+
+
+def test_supply_is_a_function_of_the_step(tmp_path, vae, small_sets):
+    one, same = (ViewSupply(tmp_path, vae, SETTINGS) for _ in range(2))
+    for step in (0, 3):
+        mine = one.at(step)
+        assert mine.latents.shape[1] == SETTINGS.views_at(step)
+        assert len(mine.views()) == SETTINGS.coarse_batch
+        assert torch.equal(mine.latents, same.at(step).latents)
+    assert not torch.equal(one.at(0).cameras, one.at(1).cameras)

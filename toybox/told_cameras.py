@@ -1,0 +1,80 @@
+"""How a denoiser is told where each picture was taken from: ray maps as further channels, and the camera as numbers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from toybox.buffers import View
+
+RAY_CHANNELS = 6  # direction and moment
+POSE_NUMBERS = 16  # a flattened 4x4 matrix
+
+# What programs must know to tell this model its cameras; written beside model_index.json as `cameras.json`.
+CONVENTION = {
+    "ray_maps": {
+        "channels": ["direction x", "direction y", "direction z", "moment x", "moment y", "moment z"],
+        "place": "after the latent channels",
+        "direction": "unit length, from the camera through the middle of each latent cell, world axes",
+        "moment": "origin x direction, world units",
+    },
+    "pose": {
+        "input": "class_labels",
+        "numbers": "camera-to-world, row by row, the camera moved to unit distance from the origin",
+    },
+    "camera_axes": "OpenGL: x right, y up, looks along -z",
+    "world_axes": "y up, the front looks along +z, x to the right of who looks at the front",
+    "untold": "zeros in ray maps and pose",
+    "views": 4,
+}
+
+
+@dataclass(frozen=True)
+class ToldCameras:
+    """What the denoiser is told of each picture's camera.
+
+    Attributes:
+        rays: unit direction d and moment o x d of the ray through each latent cell, [batch, 6, size, size].
+        poses: flattened camera-to-world matrices at unit distance, [batch, 16].
+    """
+
+    rays: Tensor
+    poses: Tensor
+
+    def kept(self, keep: Tensor) -> "ToldCameras":
+        """The same with the cameras that are not to be kept, bool [batch], untold."""
+        return ToldCameras(self.rays * keep[:, None, None, None], self.poses * keep[:, None])
+
+
+def camera_to_world(views: Sequence[View]) -> Tensor:
+    """Camera-to-world matrices (OpenGL axes) of views on the orbit, [views, 4, 4]."""
+    elevation, azimuth = np.radians([(v.elevation_deg, v.azimuth_deg) for v in views]).T
+    zero = np.zeros_like(azimuth)
+    right = np.stack([np.cos(azimuth), zero, -np.sin(azimuth)], axis=1)
+    backward = np.stack(
+        [np.sin(azimuth) * np.cos(elevation), np.sin(elevation), np.cos(azimuth) * np.cos(elevation)], axis=1
+    )
+    matrices = np.tile(np.eye(4), (len(views), 1, 1))
+    matrices[:, :3, 0], matrices[:, :3, 1], matrices[:, :3, 2] = right, np.cross(backward, right), backward
+    matrices[:, :3, 3] = backward * np.array([[view.radius] for view in views])
+    return torch.from_numpy(matrices).float()
+
+
+def tell(views: Sequence[View], size: int) -> ToldCameras:
+    """What the denoiser is told of these views, for latents of `size` cells a side.
+
+    Source: ray maps as in CAT3D (arXiv:2405.10314), the pose as in MVDream (arXiv:2308.16512).
+    """
+    c2w = camera_to_world(views)
+    half = torch.tensor([view.fovy_deg for view in views]).deg2rad().div(2).tan()[:, None, None]
+    steps = (torch.arange(size) + 0.5) / size * 2 - 1
+    across, down = torch.meshgrid(steps, steps, indexing="xy")
+    inward = torch.stack([across * half, -down * half, -torch.ones(len(views), size, size)], dim=1)
+    directions = torch.einsum("vij,vjhw->vihw", c2w[:, :3, :3], inward)
+    directions = directions / directions.norm(dim=1, keepdim=True)
+    origins = c2w[:, :3, 3, None, None].expand_as(directions)
+    poses = c2w.clone()
+    poses[:, :3, 3] /= poses[:, :3, 3].norm(dim=1, keepdim=True)
+    return ToldCameras(torch.cat([directions, origins.cross(directions, dim=1)], dim=1), poses.flatten(1))
