@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from core.rays import RayTracer
 from core.types import Cameras
 
 #: Power of the cosine between the surface's normal and the direction to the camera.
@@ -51,10 +52,7 @@ def seen_colours(
         vertices, faces: the surface, which hides points from cameras.
         tell: called after each picture.
     """
-    from trimesh import Trimesh
-    from trimesh.ray.ray_pyembree import RayMeshIntersector
-
-    hidden_by = RayMeshIntersector(Trimesh(vertices, faces, process=False), scale_to_box=False)
+    tracer = RayTracer(vertices, faces)
     total = np.zeros((len(points), 3))
     weights = np.zeros(len(points))
     certain = _certainty(photographs.opacity)
@@ -69,7 +67,7 @@ def seen_colours(
         weight *= (_pixels_per_length(camera, distance) / sharpest) ** 2
         looked_at = np.flatnonzero(weight > 0)
         starts = points[looked_at] + CLEARANCE * normals[looked_at]
-        weight[looked_at[hidden_by.intersects_any(starts, toward[looked_at])]] = 0
+        weight[looked_at[tracer.hits_any(starts, toward[looked_at])]] = 0
         total += weight[:, None] * _sampled(photographs.colours[i], where)
         weights += weight
         tell()

@@ -5,6 +5,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from core.cameras import camera_rays
+from core.rays import RayTracer
 from core.types import Cameras
 
 OPAQUE = 0.5
@@ -14,13 +15,11 @@ def silhouettes(
     vertices: Float[np.ndarray, "vertices 3"], faces: Int[np.ndarray, "faces 3"], cameras: Cameras
 ) -> Bool[np.ndarray, "views height width"]:
     """Pixels whose central ray hits the mesh."""
-    from trimesh import Trimesh
-    from trimesh.ray.ray_pyembree import RayMeshIntersector
-
-    caster = RayMeshIntersector(Trimesh(vertices, faces, process=False), scale_to_box=False)
     rays = camera_rays(cameras.to("cpu"))
-    origins, directions = (each.reshape(-1, 3).double().numpy() for each in (rays.origins, rays.directions))
-    return caster.intersects_any(origins, directions).reshape(len(cameras), cameras.height, cameras.width)
+    hit = RayTracer(vertices, faces).hits_any(
+        *(each.reshape(-1, 3).numpy() for each in (rays.origins, rays.directions))
+    )
+    return hit.reshape(len(cameras), cameras.height, cameras.width)
 
 
 def silhouette_iou(mesh: Bool[np.ndarray, "views height width"], opacity: Float[Tensor, "views height width"]) -> float:

@@ -12,8 +12,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from geometry.hash_grid import HashGridShape, level_layout
 from geometry.hash_grid_flat import FlatHashGrid
+from geometry.hash_levels import HashGridShape, level_layout
 
 # Points of one program. On an H100 64 takes a third more for 2^16 points, 512 a fifth.
 BLOCK = 128

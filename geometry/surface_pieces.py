@@ -6,6 +6,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse import csgraph
 
+from core.rays import RayTracer
+
 #: Rays from each looked-at face, and faces looked at in each piece.
 N_DIRECTIONS, N_LOOKS = 96, 64
 #: Rays start this share of the mesh's size off their face.
@@ -56,10 +58,7 @@ def compacted(vertices: Float[np.ndarray, "vertices 3"], faces: Int[np.ndarray, 
 
 
 def _seen_pieces(vertices: NDArray, faces: NDArray, piece: NDArray, n_pieces: int) -> Bool[np.ndarray, "pieces"]:
-    from trimesh import Trimesh
-    from trimesh.ray.ray_pyembree import RayMeshIntersector
-
-    caster = RayMeshIntersector(Trimesh(vertices, faces, process=False), scale_to_box=False)
+    tracer = RayTracer(vertices, faces)
     away = spread_directions(N_DIRECTIONS)
     a, b, c = vertices[faces].astype(np.float64).transpose(1, 0, 2)
     outward = np.cross(b - a, c - a)
@@ -70,7 +69,7 @@ def _seen_pieces(vertices: NDArray, faces: NDArray, piece: NDArray, n_pieces: in
         own = np.flatnonzero(piece == number)
         looks = own[:: max(1, len(own) // N_LOOKS)]
         rays = np.tile(away, (len(looks), 1))
-        seen[number] = not caster.intersects_any(np.repeat(starts[looks], len(away), axis=0), rays).all()
+        seen[number] = not tracer.hits_any(np.repeat(starts[looks], len(away), axis=0), rays).all()
     return seen
 
 

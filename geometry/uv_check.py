@@ -3,6 +3,8 @@
 import numpy as np
 from jaxtyping import Float
 
+from core.rays import RayTracer
+
 #: Share of the painted texture that may be claimed twice, and of the surface that may have no texture, before a mesh's
 #: own coordinates are given up.
 MOST_OVERLAP, MOST_WITHOUT_AREA = 0.02, 0.02
@@ -64,14 +66,10 @@ def _within_one_texture(corner_uv: Float[np.ndarray, "faces 3 2"]) -> Float[np.n
 
 def _covered_area(corner_uv: Float[np.ndarray, "copies 3 2"]) -> float:
     """Share of [0, 1]^2 that lies in some face."""
-    from embreex.mesh_construction import TriangleMesh
-    from embreex.rtcore_scene import EmbreeScene  # pyright: ignore[reportAttributeAccessIssue]
-
     flat = np.concatenate([corner_uv, np.zeros((*corner_uv.shape[:2], 1))], axis=-1).reshape(-1, 3)
-    scene = EmbreeScene()
-    TriangleMesh(scene, flat.astype(np.float32), np.arange(len(flat), dtype=np.int32).reshape(-1, 3))
+    tracer = RayTracer(flat, np.arange(len(flat)).reshape(-1, 3))
     line = (np.arange(N_LOOKS, dtype=np.float32) + 0.5) / N_LOOKS
     across, up = np.meshgrid(line, line)
     starts = np.stack([across, up, np.ones_like(up)], axis=-1).reshape(-1, 3)
     down = np.tile(np.array([[0, 0, -1]], dtype=np.float32), (len(starts), 1))
-    return float((scene.run(starts, down, query="INTERSECT") >= 0).mean())
+    return float(tracer.hits_any(starts, down).mean())
