@@ -10,13 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
 from core.rays import RayTracer
 from core.types import Cameras
+from geometry.mesh import Mesh
 
 #: Power of the cosine between the surface's normal and the direction to the camera.
 SQUARENESS = 4.0
@@ -41,18 +42,17 @@ def seen_colours(
     points: Float[np.ndarray, "points 3"],
     normals: Float[np.ndarray, "points 3"],
     photographs: Photographs,
-    vertices: Float[np.ndarray, "vertices 3"],
-    faces: Int[np.ndarray, "faces 3"],
+    surface: Mesh,
     tell: Callable[[], object] = lambda: None,
 ) -> tuple[Float[np.ndarray, "points 3"], Float[np.ndarray, "points"]]:
     """sRGB of points on a surface, and how well they are seen: 1 is one picture that looks squarely, 0 is not at all.
 
     Args:
         normals: outward, of unit length.
-        vertices, faces: the surface, which hides points from cameras.
+        surface: what hides points from cameras.
         tell: called after each picture.
     """
-    tracer = RayTracer(vertices, faces)
+    tracer = RayTracer(surface.vertices, surface.faces)
     total = np.zeros((len(points), 3))
     weights = np.zeros(len(points))
     certain = _certainty(photographs.opacity)

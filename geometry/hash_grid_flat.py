@@ -4,7 +4,7 @@ The vector holds level after level, entry after entry, an entry's features side 
 table per level when a state is saved, and back when it is loaded, so that checkpoints do not know which backend
 trained them. (Adam's moments are not turned: a training resumes on the backend that it began with.)
 
-tiny-cuda-nn itself is one such encoding, and made here; Triton's is in `hash_grid_triton.py`.
+Source: tiny-cuda-nn's DOCUMENTATION.md, "Grid".
 """
 
 from collections.abc import Sequence
@@ -74,26 +74,3 @@ def _vector_for_tables(grid: FlatHashGrid, state: dict[str, Any], prefix: str, *
     keys = [f"{prefix}tables.{index}" for index in range(len(grid.levels))]
     if all(key in state for key in keys):
         state[f"{prefix}encoding.params"] = flat_from_tables([state.pop(key) for key in keys])
-
-
-def encoding_config(shape: HashGridShape) -> dict[str, Any]:
-    """The same grid in tiny-cuda-nn's words (its DOCUMENTATION.md, "Grid")."""
-    return {
-        "otype": "Grid",
-        "type": "Hash",
-        "n_levels": shape.n_levels,
-        "n_features_per_level": shape.n_features,
-        "log2_hashmap_size": shape.log2_table_size,
-        "base_resolution": shape.base_resolution,
-        "per_level_scale": shape.growth,
-        "interpolation": "Linear",
-    }
-
-
-def tcnn_hash_grid(shape: HashGridShape) -> FlatHashGrid:
-    """The grid on the installed tinycudann, in float32, its first tables drawn as the torch definition's."""
-    import tinycudann  # pyright: ignore[reportMissingImports] - optional: requirements-gpu.txt
-
-    encoding = tinycudann.Encoding(3, encoding_config(shape), dtype=torch.float32)
-    nn.init.uniform_(encoding.params, -1e-4, 1e-4)
-    return FlatHashGrid(shape, encoding, on_gpu_only=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Num, Shaped
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -60,6 +60,16 @@ class Texels:
         nearest = ndimage.distance_transform_edt(~self.covered(), return_distances=False, return_indices=True)
         assert isinstance(nearest, np.ndarray)
         return (nearest[0] * self.width + nearest[1]).ravel()
+
+
+def sampled(
+    texture: Num[np.ndarray, "rows columns channels"], uv: Float[np.ndarray, "*places 2"]
+) -> Float[np.ndarray, "*places channels"]:
+    """A texture, interpolated between its texels; beyond [0, 1] it repeats."""
+    rows, columns, _ = texture.shape
+    where = [(1 - uv[..., 1]) * rows - 0.5, uv[..., 0] * columns - 0.5]
+    channels = np.moveaxis(texture, -1, 0).astype(np.float64)
+    return np.stack([ndimage.map_coordinates(c, where, order=1, mode="grid-wrap") for c in channels], axis=-1)
 
 
 def covered_texels(

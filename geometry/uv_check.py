@@ -3,7 +3,8 @@
 import numpy as np
 from jaxtyping import Float
 
-from core.rays import RayTracer
+from geometry.mesh import area_vectors
+from geometry.texels import covered_texels
 
 #: Share of the painted texture that may be claimed twice, and of the surface that may have no texture, before a mesh's
 #: own coordinates are given up.
@@ -23,7 +24,7 @@ def uv_fault(corners: Float[np.ndarray, "faces 3 3"], corner_uv: Float[np.ndarra
         corners: positions of the faces' corners.
         corner_uv: their texture coordinates; beyond [0, 1] the texture repeats.
     """
-    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1) / 2
+    area = np.linalg.norm(area_vectors(corners), axis=1) / 2
     if not area.sum() > 0:
         return "its faces have zero area"
     n_bad = int((~np.isfinite(corner_uv)).any(axis=(1, 2)).sum())
@@ -41,35 +42,13 @@ def uv_fault(corners: Float[np.ndarray, "faces 3 3"], corner_uv: Float[np.ndarra
 
 
 def overlapping_share(corner_uv: Float[np.ndarray, "faces 3 2"], uv_area: float) -> float:
-    """1 - (covered area of the repeating texture) / (sum of the faces' areas), from looks straight down on a grid.
+    """1 - (covered area of the repeating texture) / (sum of the faces' areas), from looks on a grid.
 
     Args:
         uv_area: the sum of the faces' areas.
     """
     if float(np.ptp(corner_uv, axis=1).max()) > MOST_REPEATS:
         return 1.0
-    return max(0.0, 1 - _covered_area(_within_one_texture(corner_uv)) / uv_area)
-
-
-def _within_one_texture(corner_uv: Float[np.ndarray, "faces 3 2"]) -> Float[np.ndarray, "copies 3 2"]:
-    """Every face once for each repetition of the texture that it touches, moved there."""
-    first = np.floor(corner_uv.min(axis=1)).astype(np.int64)
-    last = np.maximum(np.ceil(corner_uv.max(axis=1)).astype(np.int64) - 1, first)
-    n_across, n_up = (last - first).max(axis=0) + 1
-    copies = []
-    for step in np.ndindex(n_across, n_up):
-        tile = first + np.array(step)
-        touched = (tile <= last).all(axis=1)
-        copies.append(corner_uv[touched] - tile[touched, None])
-    return np.concatenate(copies)
-
-
-def _covered_area(corner_uv: Float[np.ndarray, "copies 3 2"]) -> float:
-    """Share of [0, 1]^2 that lies in some face."""
-    flat = np.concatenate([corner_uv, np.zeros((*corner_uv.shape[:2], 1))], axis=-1).reshape(-1, 3)
-    tracer = RayTracer(flat, np.arange(len(flat)).reshape(-1, 3))
-    line = (np.arange(N_LOOKS, dtype=np.float32) + 0.5) / N_LOOKS
-    across, up = np.meshgrid(line, line)
-    starts = np.stack([across, up, np.ones_like(up)], axis=-1).reshape(-1, 3)
-    down = np.tile(np.array([[0, 0, -1]], dtype=np.float32), (len(starts), 1))
-    return float(tracer.hits_any(starts, down).mean())
+    corners = np.arange(3 * len(corner_uv)).reshape(-1, 3)
+    covered = covered_texels(corner_uv.reshape(-1, 2), corners, N_LOOKS, N_LOOKS).covered().mean()
+    return max(0.0, 1 - float(covered) / uv_area)
