@@ -68,7 +68,7 @@ def glb_bytes(mesh: Mesh, extras: dict[str, Any]) -> bytes:
     matte: dict[str, Any] = {"metallicFactor": 0.0, "roughnessFactor": 1.0}
     pictures: dict[str, Any] = {}
     if mesh.texture is not None:
-        attributes["TEXCOORD_0"] = binary.add(mesh.uv_counted(down=True).astype("<f4"), _FLOAT, "VEC2", _ARRAY)
+        attributes["TEXCOORD_0"] = binary.add(mesh.uv_with(v_down=True).astype("<f4"), _FLOAT, "VEC2", _ARRAY)
         pictures = _pictures(binary.view(png_bytes(mesh.texture)))
         matte["baseColorTexture"] = {"index": 0}
     indices = binary.add(mesh.faces.astype("<u4").reshape(-1), _UINT32, "SCALAR", _INDICES)

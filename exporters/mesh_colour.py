@@ -1,4 +1,4 @@
-"""Where the colours of a mesh come from: decoded views of latents, or an RGB field that is asked at every point."""
+"""Where the colours of a mesh come from: decoded views of latents, or an RGB field evaluated at every point."""
 
 import numpy as np
 import torch
@@ -20,8 +20,8 @@ VIEWS_AT_ONCE = 4
 def colours_at_vertices(
     system: System, mesh: Mesh, n_photographs: int, phases: Phases
 ) -> Float[np.ndarray, "vertices 3"]:
-    """sRGB at the vertices; of those that no view shows, what is said of their neighbours."""
-    if _is_asked_by_points(system):
+    """sRGB at the vertices; those that no view shows take the colours of their neighbours on the surface."""
+    if _has_colours_at_points(system):
         with phases.phase("colours"):
             return field_colours(system, mesh.vertices.astype(np.float64))
     photographs = take_photographs(system, n_photographs, phases)
@@ -35,7 +35,7 @@ def baked_texture(
     system: System, mesh: Mesh, height: int, width: int, n_photographs: int, phases: Phases
 ) -> UInt8[np.ndarray, "height width 3"]:
     """A texture for a mesh with normals and texture coordinates, row 0 on top."""
-    if _is_asked_by_points(system):
+    if _has_colours_at_points(system):
         with phases.phase("bake"):
             return bake_points(mesh, lambda points: field_colours(system, points), height, width)
     photographs = take_photographs(system, n_photographs, phases)
@@ -67,5 +67,5 @@ def field_colours(system: System, points: Float[np.ndarray, "points 3"]) -> Floa
     return np.concatenate(colours)
 
 
-def _is_asked_by_points(system: System) -> bool:
+def _has_colours_at_points(system: System) -> bool:
     return system.decodes_points and isinstance(system.geometry, DensityField)

@@ -64,12 +64,12 @@ def comment_lines(extras: dict[str, Any]) -> list[str]:
 def _obj(mesh: Mesh, notes: list[str], library: str) -> bytes:
     lines = [f"# {note}" for note in notes]
     lines += [f"mtllib {library}"] if mesh.texture is not None else []
-    placed = _as_short_as_exact(mesh.vertices)
+    placed = _shortest_exact(mesh.vertices)
     lines += _rows("v", placed if mesh.colours is None else np.concatenate([placed, mesh.colours], axis=1))
     # A face names a corner as vertex/uv/normal, all by the same number.
     corner = "{0}" if mesh.normals is None else "{0}//{0}"
     if mesh.texture is not None:
-        lines += _rows("vt", mesh.uv_counted(down=False).astype(np.float32))
+        lines += _rows("vt", mesh.uv_with(v_down=False).astype(np.float32))
         corner = "{0}/{0}" if mesh.normals is None else "{0}/{0}/{0}"
     lines += _rows("vn", mesh.normals) if mesh.normals is not None else []
     lines += [f"usemtl {MATERIAL}"] if mesh.texture is not None else []
@@ -83,8 +83,8 @@ def _rows(word: str, values: NDArray[Any]) -> list[str]:
     return [f"{word} " + " ".join(format(value, digits) for value in row) for row in values.tolist()]
 
 
-def _as_short_as_exact(vertices: NDArray[Any]) -> NDArray[Any]:
-    """As float32 where that holds every number."""
+def _shortest_exact(vertices: NDArray[Any]) -> NDArray[Any]:
+    """As float32 where that changes no number."""
     with np.errstate(over="ignore"):
         single = vertices.astype(np.float32)
     return single if np.array_equal(single, vertices, equal_nan=True) else vertices
@@ -93,12 +93,12 @@ def _as_short_as_exact(vertices: NDArray[Any]) -> NDArray[Any]:
 def _ply(mesh: Mesh, notes: list[str], picture: str) -> bytes:
     from plyfile import PlyData, PlyElement
 
-    placed = _as_short_as_exact(mesh.vertices)
+    placed = _shortest_exact(mesh.vertices)
     columns: dict[str, NDArray[Any]] = dict(zip("xyz", placed.T, strict=True))
     if mesh.normals is not None:
         columns |= zip(("nx", "ny", "nz"), mesh.normals.astype("<f4").T, strict=True)
     if mesh.texture is not None:
-        columns |= zip("st", mesh.uv_counted(down=False).astype("<f4").T, strict=True)
+        columns |= zip("st", mesh.uv_with(v_down=False).astype("<f4").T, strict=True)
     if mesh.colours is not None:
         bytes_of = np.rint(mesh.colours.clip(0, 1) * 255).astype(np.uint8)
         columns |= zip(("red", "green", "blue"), bytes_of.T, strict=True)

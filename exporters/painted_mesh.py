@@ -103,13 +103,13 @@ def decoded_atlas(system: System, surface: TexturedMesh, mesh: Mesh) -> UInt8[np
     """
     picture = system.decode(surface.whole_texture()[None])[0].double().cpu().numpy()
     rows, columns, _ = picture.shape
-    texels = covered_texels(mesh.uv_counted(down=False), mesh.faces, rows, columns)
+    texels = covered_texels(mesh.uv_with(v_down=False), mesh.faces, rows, columns)
     padded = texels.texture(picture.reshape(-1, 3)[texels.index])
     return np.rint(padded.clip(0, 1) * 255).astype(np.uint8)
 
 
 def tell_placement(file: SourceFile) -> None:
-    """Say so where a glTF file's nodes move its meshes: then the positions written are not the numbers in the file."""
+    """Log that a glTF file's nodes move its meshes: the positions written then differ from the numbers in the file."""
     if isinstance(file.document, Gltf) and file.document.is_moved():
         log.info("%s: its nodes place the mesh; it is written where they place it, in world coordinates", file.path)
 

@@ -1,8 +1,8 @@
 """Colours of surface points from pictures whose cameras are known.
 
-Every picture says something about the points it sees; a point takes the weighted mean of what it is told. A picture's
-weight is 0 where the surface hides the point, grows with how squarely and how finely it shows the point, and is small
-near the silhouette, where a decoded picture has mixed the object with what is behind it.
+Each picture gives a colour to the points that it shows, and a point takes the weighted mean. A picture's weight is 0
+where the surface hides the point, grows with how squarely and how finely it shows the point, and is small near the
+silhouette, where a decoded picture has mixed the object with what is behind it.
 """
 
 from collections.abc import Callable

@@ -37,7 +37,7 @@ def blend_seams(
         mesh: with texture coordinates.
         reach: world units.
     """
-    edges, faces, uv = shared_edges(mesh), mesh.faces, mesh.uv_counted(down=False).astype(np.float64)
+    edges, faces, uv = shared_edges(mesh), mesh.faces, mesh.uv_with(v_down=False).astype(np.float64)
     edge, share = _points_on(edges, reach / POINTS_PER_REACH)
     if not len(edge):
         return colours

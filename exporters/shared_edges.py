@@ -60,7 +60,7 @@ def shared_edges(mesh: Mesh) -> SharedEdges:
     corners = faces[sides // 3, sides % 3], faces[sides // 3, (sides + 1) % 3]
     ends = np.stack(corners, axis=-1)
     ends[~same_way, 1] = ends[~same_way, 1, ::-1]
-    places = mesh.uv_counted(down=False)[ends].astype(np.float64)
+    places = mesh.uv_with(v_down=False)[ends].astype(np.float64)
     return SharedEdges(sides, same_way, mesh.vertices[ends[:, 0]].astype(np.float64), places)
 
 

@@ -18,7 +18,7 @@ GREY = 0.5
 def fill_over_surface(
     mesh: Mesh, colours: Float[np.ndarray, "vertices 3"], known: Bool[np.ndarray, "vertices"]
 ) -> Float[np.ndarray, "vertices 3"]:
-    """Known colours as they are, and between them as smooth a passage over the surface as there is.
+    """Known colours unchanged, and between them the smoothest interpolation over the surface.
 
     Every other vertex has the mean of its neighbours along edges, the near ones counting more (weight 1 / length): the
     discrete Dirichlet problem. Colours so cannot reach through a thin wall to its other side, as those of the nearest

@@ -47,7 +47,7 @@ def bake_photographs(
     facing = np.concatenate([normals, np.asarray(mesh.normals, np.float64)])
     colours, weights = seen_colours(everywhere, facing, photographs, mesh, tell)
     filled = fill_over_surface(mesh, colours[len(points) :], weights[len(points) :] > HARDLY_SEEN)
-    baked = _leaning(colours[: len(points)], weights[: len(points)], texels.of_corners(filled, mesh.faces))
+    baked = _with_neighbours(colours[: len(points)], weights[: len(points)], texels.of_corners(filled, mesh.faces))
     reach = SHARPEST * pixel_length(photographs)
     return _as_texture(texels, blend_seams(texels, baked, mesh, reach))
 
@@ -67,19 +67,19 @@ def _surface_points(
     mesh: Mesh, height: int, width: int
 ) -> tuple[Texels, Float[np.ndarray, "texels 3"], Float[np.ndarray, "texels 3"]]:
     """The covered texels with those right beside them, and position and unit normal of the surface at their centres."""
-    texels = covered_texels(mesh.uv_counted(down=False), mesh.faces, height, width, REACH)
+    texels = covered_texels(mesh.uv_with(v_down=False), mesh.faces, height, width, REACH)
     points = texels.of_corners(mesh.vertices.astype(np.float64), mesh.faces)
     normals = texels.of_corners(np.asarray(mesh.normals, np.float64), mesh.faces)
     length = np.linalg.norm(normals, axis=-1, keepdims=True)
     return texels, points, normals / np.maximum(length, 1e-12)
 
 
-def _leaning(
+def _with_neighbours(
     colours: Float[np.ndarray, "texels 3"],
     weights: Float[np.ndarray, "texels"],
     around: Float[np.ndarray, "texels 3"],
 ) -> Float[np.ndarray, "texels 3"]:
-    """Each texel between what pictures say of it and what its face's corners have around it."""
+    """Colours of texels mixed with those around them: the less pictures show of a texel, the more."""
     share = (weights / (weights + HARDLY_SEEN))[:, None]
     return share * colours + (1 - share) * around
 

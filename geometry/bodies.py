@@ -55,7 +55,7 @@ def _directed_edges(faces: Int[np.ndarray, "faces 3"]) -> tuple[Int[np.ndarray, 
 
 
 def _same_direction(faces: Int[np.ndarray, "faces 3"], others: Int[np.ndarray, "faces 3"]) -> Bool[np.ndarray, "faces"]:
-    """Whether each face runs around as the other of the same corners does."""
+    """Whether each face lists its corners in the same cyclic order as the other face of the same corners."""
     return np.any([(np.roll(others, turn, axis=1) == faces).all(axis=1) for turn in range(3)], axis=0)
 
 

@@ -21,17 +21,17 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
 from geometry.mesh import Mesh
-from geometry.polygons import in_single
+from geometry.polygons import single_precision
 from geometry.source_file import SourceFile, out_of_range, read_beside, unreadable
 
 GLB_HEADER, GLB_CHUNK = struct.Struct("<4sII"), struct.Struct("<I4s")
-#: What a file may require without a word on where its surface lies.
+#: Required extensions that do not change where the surface lies, or that are read here.
 _HARMLESS = ("KHR_materials_", "KHR_texture_", "EXT_texture_", "KHR_lights_", "KHR_mesh_quantization")
 _TYPES = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
 _WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9, "MAT4": 16}
 _TRIANGLES, _STRIP, _FAN = 4, 5, 6
 _MOST_NUMBERS = 2**28
-#: What a file whose JSON does not fit together runs into, wherever it is read.
+#: What reading a file runs into where its JSON is inconsistent.
 BROKEN = (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, MemoryError)
 
 
@@ -67,7 +67,7 @@ class Gltf:
         """What a URI names: data in itself, or a file in the mesh's own folder.
 
         Raises:
-            UserError: it lies elsewhere, or is not there.
+            UserError: it lies elsewhere, or does not exist.
         """
         if not uri.startswith("data:"):
             return read_beside(self.path, uri)
@@ -98,7 +98,7 @@ class Gltf:
         return np.ndarray((count, width), kind, data, begin, (stride, kind.itemsize))
 
     def is_moved(self) -> bool:
-        """Whether nodes place the meshes, so that world coordinates are not the numbers in the file."""
+        """Whether nodes move the meshes, so that world coordinates differ from the numbers in the file."""
         words = ("matrix", "translation", "rotation", "scale")
         return any(word in node for node in self.tree.get("nodes", []) for word in words)
 
@@ -127,8 +127,8 @@ def parsed(content: bytes, path: Path) -> Gltf:
     if not version.startswith("2."):
         raise unreadable(path, f"it is glTF {version}, and 2.0 is read; save it as glTF 2.0")
     required = tree.get("extensionsRequired")
-    unknown = [str(name) for name in required or () if not str(name).startswith(_HARMLESS)]
-    if unknown:
+    names = [str(name) for name in required] if isinstance(required, list) else []
+    if unknown := [name for name in names if not name.startswith(_HARMLESS)]:
         raise unreadable(path, f"it needs {', '.join(unknown)}, which is not read here; save it without that extension")
     return Gltf(path, tree, binary)
 
@@ -141,12 +141,13 @@ def read_gltf(content: bytes, path: Path) -> list[Mesh]:
     """
     gltf = parsed(content, path)
     try:
-        placements = list(_placements(gltf.tree))
+        matrices: dict[int, list[Float[np.ndarray, "4 4"]]] = {}
+        for index, matrix in _placements(gltf.tree):
+            matrices.setdefault(index, []).append(matrix)
         found: list[Mesh] = []
-        for index, mesh in enumerate(gltf.tree.get("meshes", [])):
-            matrices = [matrix for number, matrix in placements if number == index]
-            for primitive in mesh["primitives"] if matrices else ():
-                found += _placed(gltf, primitive, matrices)
+        for index in sorted(matrices):
+            for primitive in gltf.item("meshes", index)["primitives"]:
+                found += _placed(gltf, primitive, matrices[index])
         return found
     except BROKEN as error:
         said = " ".join(f"{type(error).__name__}: {error}".split())
@@ -205,15 +206,14 @@ def _placed(gltf: Gltf, primitive: dict[str, Any], matrices: list[Float[np.ndarr
     if len(faces) and faces.max() >= len(positions):
         raise out_of_range(gltf.path)
     uv = gltf.array(attributes["TEXCOORD_0"]) if "TEXCOORD_0" in attributes else None
-    uv = None if uv is None or uv.shape != (len(positions), 2) else in_single(uv)
+    uv = None if uv is None or uv.shape != (len(positions), 2) else single_precision(uv)
     number = np.arange(len(faces))
     kind = gltf.path.suffix.lower().removeprefix(".")
     source = SourceFile(gltf.path, kind, number, np.zeros_like(number), (primitive.get("material"),), document=gltf)
     for matrix in matrices:
         vertices = positions
         if not np.array_equal(matrix, np.eye(4)):  # a product with 1 would turn -0.0 into 0.0
-            with np.errstate(invalid="ignore"):  # infinite coordinates are told later
-                vertices = positions @ matrix[:3, :3].T + matrix[:3, 3]
+            vertices = positions @ matrix[:3, :3].T + matrix[:3, 3]
         mirrored = np.linalg.det(matrix[:3, :3]) < 0
         yield Mesh(vertices, faces[:, ::-1] if mirrored else faces, uv=uv, v_down=True, source=source)
 

@@ -91,5 +91,5 @@ class _Encode(torch.autograd.Function):
 
 
 def _programs(positions: Tensor, scales: Tensor) -> tuple[int, int]:
-    """Blocks of points, and levels."""
+    """The kernels' launch grid: blocks of points, and levels."""
     return math.ceil(len(positions) / BLOCK), len(scales)

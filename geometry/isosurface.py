@@ -1,4 +1,4 @@
-"""From a density field to a closed mesh: where the surface is, is learned from what rays see.
+"""From a density field to a closed mesh whose silhouettes match what rays see of the field.
 
 Words used here:
     volume      the density at the vertices of a regular grid over the cube [-bound, bound]^3, axes x, y, z.

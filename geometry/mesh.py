@@ -21,7 +21,7 @@ _THINNEST = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class Mesh:
-    """A triangle mesh with what is known about it. Parts may overlap, and surfaces may be open."""
+    """A triangle mesh. Parts may overlap, and surfaces may be open; what a mesh does not have is None."""
 
     vertices: Float[np.ndarray, "vertices 3"]
     """float64 where they come from a file, in its world coordinates; float32 where they come from a field."""
@@ -30,16 +30,16 @@ class Mesh:
     normals: Float[np.ndarray, "vertices 3"] | None = None
     """Outward, of unit length."""
     uv: Float[np.ndarray, "vertices 2"] | None = None
-    """float32, in the words of the file that they come from (see v_down)."""
+    """float32, as the file has them: see v_down."""
     v_down: bool = False
-    """Whether v counts from the top of the texture, as in glTF, or from its bottom. It is turned over only where it
-    has to be, since 1 - v is rounded."""
+    """Whether v counts from the top of the texture, as in glTF, or from its bottom, as in all other formats. Texture
+    coordinates are kept as they came, since 1 - v is rounded."""
     colours: Float[np.ndarray, "vertices 3"] | None = None
     """sRGB in [0, 1], as pictures have them."""
     texture: UInt8[np.ndarray, "rows columns 3"] | None = None
     """sRGB bytes, row 0 on top."""
     source: SourceFile | None = None
-    """The file that it comes from; its arrays go with the faces in their order."""
+    """The file that it was read from, if any; its arrays have a row for each face."""
 
     @property
     def file(self) -> SourceFile:
@@ -52,20 +52,23 @@ class Mesh:
             raise ValueError("this mesh comes from no file")
         return self.source
 
-    def uv_counted(self, down: bool) -> Float[np.ndarray, "vertices 2"]:
-        """Texture coordinates with v from the top or from the bottom: float32 as they are, else float64.
+    def uv_with(self, v_down: bool) -> Float[np.ndarray, "vertices 2"]:
+        """Texture coordinates with v counted from the top (down) or from the bottom (up).
+
+        Returns:
+            Those that the mesh has, float32, or, where v has to be turned over, u and 1 - v as float64.
 
         Raises:
             ValueError: the mesh has none.
         """
         if self.uv is None:
             raise ValueError("the mesh has no texture coordinates")
-        return self.uv if down == self.v_down else self.uv.astype(np.float64) * [1, -1] + [0, 1]
+        return self.uv if v_down == self.v_down else self.uv.astype(np.float64) * [1, -1] + [0, 1]
 
     @property
     def corner_uv(self) -> Float[np.ndarray, "faces 3 2"] | None:
         """Of each face's corners, float64, v from the bottom."""
-        return None if self.uv is None else self.uv_counted(down=False).astype(np.float64)[self.faces]
+        return None if self.uv is None else self.uv_with(v_down=False).astype(np.float64)[self.faces]
 
     @property
     def corners(self) -> Float[np.ndarray, "faces 3 3"]:
@@ -74,11 +77,11 @@ class Mesh:
 
     @cached_property
     def position(self) -> Int[np.ndarray, "vertices"]:
-        """For each vertex a number that it shares with all vertices in the same place."""
+        """For each vertex a number that is the same for all vertices in the same place."""
         return np.unique(self.vertices, axis=0, return_inverse=True)[1].reshape(-1)
 
     def with_vertices(self, index: Int[np.ndarray, "new"], faces: Int[np.ndarray, "faces 3"]) -> "Mesh":
-        """The same faces over other vertices, each with what the given mesh has at it.
+        """The same faces over other vertices, which keep their normals, texture coordinates and colours.
 
         Args:
             index: for each new vertex the one of this mesh that it is; a vertex may come twice, or be left out.
@@ -89,8 +92,8 @@ class Mesh:
         return dataclasses.replace(self, faces=faces, **picked)
 
     def with_faces(self, faces: Int[np.ndarray, "left 3"]) -> "Mesh":
-        """Other faces over the same vertices; vertices that none of them uses are left out, the others keep their
-        order. What a file said of the old faces is forgotten."""
+        """The mesh with these faces instead. Vertices that no face uses are left out, the others keep their order; the
+        source is dropped, since its arrays belong to the old faces."""
         used, number = np.unique(faces, return_inverse=True)
         fresh = dataclasses.replace(self, source=None)
         return fresh.with_vertices(used, number.reshape(-1, 3).astype(np.int64))
@@ -157,10 +160,10 @@ def signed_volumes(corners: Float[np.ndarray, "faces 3 3"]) -> Float[np.ndarray,
 
 
 def check_surface(mesh: Mesh, path: Path) -> None:
-    """Refuse what has no surface that could be computed with in float32, once it stands around the origin.
+    """Refuse a mesh that has no usable surface in float32, after it has been centred.
 
     Raises:
-        UserError: coordinates that are no numbers or too large, all of them the same, or all faces without area.
+        UserError: coordinates that are not finite or too large, all of them the same, or all faces without area.
     """
     used, number = np.unique(mesh.faces, return_inverse=True)
     points = mesh.vertices[used]

@@ -1,4 +1,6 @@
-"""Mesh files of every format in world coordinates and in their own order, and a clear word on every file that is none.
+"""Reads mesh files of every format, in world coordinates and in the file's own order.
+
+A file that cannot be read is refused with the reason.
 
 Only geometry is read: materials and pictures are not opened. Other files that a glTF file refers to (its buffers) are
 read where they lie in its own folder or below, and never elsewhere.
@@ -39,10 +41,11 @@ def read_mesh(path: Path) -> Mesh:
 
     Raises:
         UserError: naming the file and what is wrong: missing, empty, an archive, of another format, broken, without
-            faces, with coordinates that are no numbers, with faces of vertices that are not there, without extent.
+            faces, with coordinates that are not finite, with faces of vertices that do not exist, without extent.
     """
     kind = checked_format(path)
-    parts = [part for part in _READERS[kind](path.read_bytes(), path) if len(part.faces)]
+    with np.errstate(invalid="ignore", over="ignore"):  # infinite coordinates and NaN are reported below
+        parts = [part for part in _READERS[kind](path.read_bytes(), path) if len(part.faces)]
     if not parts:
         raise UserError(f"{path}: no faces in it; a mesh of triangles is needed, not points or lines alone")
     mesh = joined(parts)
@@ -72,7 +75,7 @@ def checked_format(path: Path) -> str:
         raise UserError(f"{path}: an archive; unpack it and give the mesh file in it ({formats})")
     kind = path.suffix.lower().removeprefix(".")
     if kind not in _READERS:
-        raise UserError(f"{path}: '{path.suffix}' is no mesh format that is read here; save it as {formats}")
+        raise UserError(f"{path}: '{path.suffix}' is not a mesh format that can be read; save it as {formats}")
     return kind
 
 
@@ -93,18 +96,18 @@ def read_ply(content: bytes, path: Path) -> list[Mesh]:
             pair = next((pair for pair in _PLY_UV if {*pair} <= {*_names(vertices)}), ())
             uv, place = np.stack([vertices[name] for name in pair], axis=-1) if pair else None, None
         named = tuple(re.findall(r"^TextureFile\s+(.+?)\s*$", "\n".join(ply.comments), re.MULTILINE))
-    except Exception as error:  # its reader answers broken files with whatever their parsing ran into
+    except Exception as error:  # plyfile raises whatever its parsing ran into
         raise unreadable(path, " ".join(str(error).split()) or type(error).__name__) from error
     return [Polygons(path, "ply", positions, corner, n_corners, uv, place, textures=named).mesh()]
 
 
 def _names(table: Any) -> tuple[str, ...]:
-    """Of a structured array's columns."""
+    """The names of a structured array's columns."""
     return table.dtype.names or () if isinstance(table, np.ndarray) else ()
 
 
 def _strung(polygons: Sequence[Any]) -> tuple[Int[np.ndarray, "corners"], Int[np.ndarray, "polygons"]]:
-    """The corners of all polygons one after the other, and how many each has."""
+    """The corners of all polygons in one list, and how many each polygon has."""
     n_corners = np.array([len(polygon) for polygon in polygons], np.int64)
     return np.concatenate([*polygons, np.zeros(0)]).astype(np.int64), n_corners
 
@@ -153,17 +156,17 @@ def read_stl(content: bytes, path: Path) -> list[Mesh]:
     n_triangles = int.from_bytes(content[80:_STL_HEADER], "little")
     if len(content) != _STL_HEADER + n_triangles * _STL_TRIANGLE:
         if not content.lstrip().lower().startswith(b"solid"):
-            raise unreadable(path, f"{len(content):,} bytes are no {n_triangles:,} triangles, which it says it has")
+            raise unreadable(path, f"its {len(content):,} bytes do not hold the {n_triangles:,} triangles announced")
         if b"endsolid" not in content.lower():
-            raise unreadable(path, "it has no 'endsolid'; it is cut off, or no mesh")
+            raise unreadable(path, "it has no 'endsolid'; it is truncated, or not a mesh")
     talk = logging.getLogger("trimesh")
     level = talk.level
-    talk.setLevel(logging.ERROR)  # it tells of broken normals, which nobody asks for
+    talk.setLevel(logging.ERROR)  # it warns of broken normals, which are not used
     try:
         found = load_stl(io.BytesIO(content))
         solids = found["geometry"].values() if "geometry" in found else [found]
         return [_solid(np.asarray(one["vertices"], np.float64), path) for one in solids if len(one["vertices"])]
-    except Exception as error:  # as above
+    except Exception as error:  # trimesh raises whatever its parsing ran into
         raise unreadable(path, " ".join(str(error).split()) or type(error).__name__) from error
     finally:
         talk.setLevel(level)

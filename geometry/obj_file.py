@@ -22,7 +22,7 @@ def read_obj(content: bytes, path: Path) -> list[Mesh]:
     A position that faces use with several texture coordinates becomes as many vertices, one after the other.
 
     Raises:
-        UserError: it is no OBJ file, a line is broken, or a face names a vertex that is not there.
+        UserError: it is no OBJ file, a line is broken, or a face names a vertex that does not exist.
     """
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         content = content.decode("utf-16", errors="replace").encode()
@@ -43,7 +43,7 @@ def read_obj(content: bytes, path: Path) -> list[Mesh]:
 
 
 class _Lines:
-    """What the lines so far say."""
+    """Collects what each line says."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -80,7 +80,7 @@ class _Lines:
         for corner in corners:
             vertex, _, rest = corner.partition(b"/")
             index = int(vertex)
-            # Below 0 OBJ counts back from the last one so far.
+            # Negative indices count back from the latest vertex.
             index += n_vertices if index < 0 else -1
             if index < 0:
                 raise out_of_range(self.path, f"line {number} names vertex {int(vertex)}, OBJ counts from 1")
@@ -96,7 +96,7 @@ class _Lines:
         self.face_material.append(self.materials.setdefault(self.material, len(self.materials)))
 
     def mesh(self) -> Mesh:
-        """All of it; the faces of one material are a part of the file."""
+        """All faces as one mesh; those of one material are a part of the file."""
         corner, n_corners, place, material = (
             np.array(numbers, np.int64)
             for numbers in (self.corners, self.n_corners, self.corner_places, self.face_material)

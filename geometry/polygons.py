@@ -1,4 +1,4 @@
-"""Polygons of a file as triangles within their outlines, and positions and texture coordinates told apart by corner."""
+"""Turns the polygons of a file into triangles, and pairs of position and texture coordinate into vertices."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +11,13 @@ from geometry.source_file import BROKEN_UV, NO_UV, SOME_UV, SourceFile, out_of_r
 
 #: A polygon is concave where a triangle of its fan turns against it with more than this share of its area.
 SLIGHTEST = 1e-6
-#: Stands for a corner without a texture coordinate, and for one whose texture coordinate is no number that files count.
+#: In place of an index: the corner has no texture coordinate, or names one that cannot exist.
 NONE, NOWHERE = -1, -2
 
 
 @dataclass(frozen=True, eq=False)
 class Polygons:
-    """What a file of polygons says; lists of corners hold those of all polygons, polygon after polygon."""
+    """The polygons of a file; `corner` and `place` list the corners of all polygons, one polygon after another."""
 
     path: Path
     kind: str
@@ -39,7 +39,7 @@ class Polygons:
         """Triangles in the polygons' order; a position with several texture coordinates becomes as many vertices.
 
         Raises:
-            UserError: a face names a vertex that is not there.
+            UserError: a face names a vertex that does not exist.
         """
         if len(self.corner) and (self.corner.min() < 0 or self.corner.max() >= len(self.positions)):
             raise out_of_range(self.path)
@@ -48,14 +48,14 @@ class Polygons:
         fault = NO_UV if self.uv is None or not len(self.corner) else self._uv_fault(self.uv)
         source = SourceFile(self.path, self.kind, polygon, part, self.materials, fault or NO_UV, self.textures)
         if fault or self.uv is None or self.place is None:
-            uv = None if fault or self.uv is None else in_single(self.uv)
+            uv = None if fault or self.uv is None else single_precision(self.uv)
             return Mesh(self.positions, self.corner[triangles], uv=uv, source=source)
         # Vertices are pairs in the order of both; positions that no face uses keep the first texture coordinate.
         unused = np.setdiff1d(np.arange(len(self.positions)), self.corner)
         n_places = int(self.place.max()) + 1
         pairs = np.concatenate([self.corner * n_places + self.place, unused * n_places])
         pair, number = np.unique(pairs, return_inverse=True)
-        faces, uv = number.reshape(-1)[triangles], in_single(self.uv[pair % n_places])
+        faces, uv = number.reshape(-1)[triangles], single_precision(self.uv[pair % n_places])
         return Mesh(self.positions[pair // n_places], faces, uv=uv, source=source)
 
     def _uv_fault(self, uv: Float[np.ndarray, "places 2"]) -> str | None:
@@ -67,8 +67,8 @@ class Polygons:
         return BROKEN_UV if self.place.min() < 0 or self.place.max() >= len(uv) else None
 
 
-def in_single(uv: Num[np.ndarray, "places 2"]) -> Float[np.ndarray, "places 2"]:
-    """Texture coordinates as float32; what is too large for it becomes infinite, and is told where it is to be used."""
+def single_precision(uv: Num[np.ndarray, "places 2"]) -> Float[np.ndarray, "places 2"]:
+    """Texture coordinates as float32; those beyond its range become infinite, which is reported if they are used."""
     with np.errstate(over="ignore"):
         return uv.astype(np.float32)
 
@@ -76,7 +76,7 @@ def in_single(uv: Num[np.ndarray, "places 2"]) -> Float[np.ndarray, "places 2"]:
 def cut(
     points: Float[np.ndarray, "corners 3"], n_corners: Int[np.ndarray, "polygons"]
 ) -> tuple[Int[np.ndarray, "triangles 3"], Int[np.ndarray, "triangles"]]:
-    """Cut polygons into triangles: fans around their first corners, ears where a fan would leave the outline.
+    """Cut polygons into triangles: fans around their first corners, or ears where a fan would leave the outline.
 
     Args:
         points: the corners of all polygons, polygon after polygon.
@@ -91,7 +91,7 @@ def cut(
     step = np.arange(n_triangles.sum()) - np.repeat(np.cumsum(n_triangles) - n_triangles, n_triangles)
     fans = np.stack([first, first + step + 1, first + step + 2], axis=-1)
     several = np.flatnonzero((n_triangles > 1)[polygon])
-    with np.errstate(invalid="ignore", over="ignore"):  # coordinates that are no numbers are told later
+    with np.errstate(invalid="ignore", over="ignore"):  # infinite coordinates and NaN are reported later
         facing = area_vectors(points[fans[several]])
         normal = np.zeros((len(n_corners), 3))
         np.add.at(normal, polygon[several], facing)
@@ -109,7 +109,7 @@ def cut(
 
 
 def _ears(outline: Float[np.ndarray, "corners 3"], normal: Float[np.ndarray, "3"]) -> Int[np.ndarray, "triangles 3"]:
-    """One polygon cut within its outline, as seen along its normal; triangles turn as it does."""
+    """One polygon cut into triangles by ear clipping, in the plane of its normal; they keep its orientation."""
     import mapbox_earcut
 
     axis = int(np.abs(normal).argmax())

@@ -49,7 +49,7 @@ def exact_distance(mesh: Mesh, points: Float[np.ndarray, "points 3"]) -> Float[n
 
 
 def load_table(mesh: Mesh, half: float, resolution: int = RESOLUTION) -> Float[np.ndarray, "n n n 2"]:
-    """The table of a mesh from the disk, or made and put there.
+    """The table of a mesh, read from the cache, or computed and put there.
 
     Args:
         half: half of the cube's side, in world units.

@@ -1,4 +1,4 @@
-"""Mesh files as users bring them: what they say beside their triangles, files beside them, errors on broken ones."""
+"""Where a mesh was read from: what its file holds besides triangles, files next to it, errors on broken ones."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +12,12 @@ from core.errors import UserError
 
 NO_UV = "it has no texture coordinates"
 SOME_UV = "some faces have no texture coordinates"
-BROKEN_UV = "a face names a texture coordinate that is not there"
+BROKEN_UV = "a face names a texture coordinate that does not exist"
 
 
 @dataclass(frozen=True, eq=False)
 class SourceFile:
-    """Where a mesh comes from, and what its file says beside positions, faces and texture coordinates.
+    """The file that a mesh was read from, and what it holds besides positions, faces and texture coordinates.
 
     A part of a file is what has a material of its own or is placed on its own: in OBJ the faces of one material, in
     glTF a primitive as a node places it, in STL a solid.
@@ -35,13 +35,13 @@ class SourceFile:
     without_uv: str = NO_UV
     """Why the mesh has no texture coordinates, where it has none."""
     textures: tuple[str, ...] = ()
-    """Files that are named beside the mesh: the material libraries of OBJ, the pictures of PLY."""
+    """Files that it refers to: the material libraries of OBJ, the pictures of PLY."""
     document: Any = None
-    """The whole file as it was parsed: a `Gltf` (gltf_file.py) of a glTF file, None of the others."""
+    """The parsed file where it is glTF (`Gltf` of gltf_file.py), else None."""
 
     @property
     def n_split(self) -> int:
-        """Polygons of more than three corners."""
+        """How many polygons had more than three corners."""
         return int((np.bincount(self.polygon) > 1).sum())
 
 
@@ -53,26 +53,26 @@ def read_beside(path: Path, name: str) -> bytes:
         name: as the mesh file has it: in glTF a URI, where %20 is a space (glTF 2.0, section 2.8), else a path.
 
     Raises:
-        UserError: it lies elsewhere, is not there, or cannot be read.
+        UserError: it lies elsewhere, does not exist, or cannot be read.
     """
     plain = unquote(name) if path.suffix.lower() in (".gltf", ".glb") else name
     folder = path.parent.resolve()
     try:
         wanted = (folder / plain.strip()).resolve()  # follows links, so that none leads out of the folder
         if not wanted.is_relative_to(folder):
-            raise UserError(f"{path}: refers to '{name}' outside of its folder, which is not opened")
+            raise UserError(f"{path}: refers to '{name}' outside of its folder; such files are not opened")
         if wanted.is_file():
             return wanted.read_bytes()
     except (OSError, ValueError, RuntimeError) as error:  # no permission; no name of a file; links in a circle
         raise UserError(f"{path}: refers to '{name}', which cannot be read: {error}") from error
-    raise UserError(f"{path}: refers to '{name}', which is not there")
+    raise UserError(f"{path}: refers to '{name}', which does not exist")
 
 
 def unreadable(path: Path, why: str) -> UserError:
-    """The error on a file that is not what its ending says, or is broken."""
+    """The error for a file that is broken, or not of the format that its suffix names."""
     return UserError(f"{path}: not a readable {path.suffix.removeprefix('.').upper()} file: {why}")
 
 
 def out_of_range(path: Path, detail: str = "a face names a vertex that the file does not have") -> UserError:
-    """The error on a face of vertices that are not there."""
+    """The error for a face that names vertices which do not exist."""
     return UserError(f"{path}: face indices out of range: {detail}")

@@ -36,7 +36,7 @@ class Texels:
     def of_corners(
         self, values: Float[np.ndarray, "vertices channels"], faces: Int[np.ndarray, "faces 3"]
     ) -> Float[np.ndarray, "texels channels"]:
-        """What is given at the vertices, interpolated to the texels."""
+        """Values given at the vertices, interpolated at the texels."""
         return np.einsum("tc,tck->tk", self.barycentric, values[faces[self.face]])
 
     def covered(self) -> Bool[np.ndarray, "height width"]:
@@ -46,7 +46,7 @@ class Texels:
         return mask.reshape(self.height, self.width)
 
     def texture(self, values: Shaped[np.ndarray, "texels channels"]) -> Shaped[np.ndarray, "height width channels"]:
-        """Colours, or whatever texels have, put in their places; all other texels take the nearest one's.
+        """Values of the covered texels as a texture; every other texel takes the value of the nearest covered one.
 
         What lies between charts is never seen itself, but filters and mip levels mix it in.
         """
@@ -56,7 +56,7 @@ class Texels:
 
     @cached_property
     def _nearest(self) -> Int[np.ndarray, "all"]:
-        """For every texel of the texture the nearest covered one; the same for all colours."""
+        """For every texel of the texture, the nearest covered one."""
         nearest = ndimage.distance_transform_edt(~self.covered(), return_distances=False, return_indices=True)
         assert isinstance(nearest, np.ndarray)
         return (nearest[0] * self.width + nearest[1]).ravel()

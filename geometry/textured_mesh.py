@@ -77,7 +77,7 @@ class TexturedMesh(TexturedSurface, name="textured-mesh"):
     """Row and column to the number of the piece that the texel shows."""
 
     def __init__(self, config: Config, n_channels: int) -> None:
-        """Read the mesh, and unwrap it where its own texture coordinates are of no use.
+        """Read the mesh, and unwrap it where its own texture coordinates cannot be used.
 
         Raises:
             UserError: naming the file and what is wrong with it.
@@ -116,7 +116,7 @@ class TexturedMesh(TexturedSurface, name="textured-mesh"):
         return sample_mip(self.whole_texture(), uv, footprint)
 
     def whole_texture(self) -> Float[Tensor, "size size channels"]:
-        """What all texels show: their own latents and those of their pieces."""
+        """The texture that is seen: each texel's own latents plus those of its piece."""
         if self.piece_latents is None:
             return self.texture
         return self.texture + self.piece_latents[self.texel_piece]
@@ -146,7 +146,7 @@ class TexturedMesh(TexturedSurface, name="textured-mesh"):
         self.is_started.fill_(True)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """The texture, and what its pieces have in common."""
+        """The texture, and the latents of the pieces where there are any."""
         groups: list[dict[str, Any]] = [{"params": [self.texture], "lr": self.config.learning_rate}]
         if self.piece_latents is not None:
             groups.append({"params": [self.piece_latents], "lr": self.config.piece_learning_rate})
@@ -161,10 +161,10 @@ class TexturedMesh(TexturedSurface, name="textured-mesh"):
 
 
 def load_surface(path: Path) -> Mesh:
-    """A mesh file as it is to be painted; told are parts that become one, and polygons that become triangles.
+    """A mesh file to be painted. It is logged if several parts are painted as one, or polygons become triangles.
 
     Raises:
-        UserError: the file is no readable mesh, or has too many faces: with fewer it would not be the user's mesh.
+        UserError: the file is no readable mesh, or has too many faces (simplified, it would not be the user's mesh).
     """
     mesh = read_mesh(path)
     if len(mesh.faces) > MOST_FACES:
@@ -195,7 +195,7 @@ def _chosen_uv(mesh: Mesh, config: TexturedMesh.Config) -> Float[np.ndarray, "fa
 
 
 def _atlas_uv(mesh: Mesh, config: TexturedMesh.Config) -> Float[np.ndarray, "faces 3 2"]:
-    # One vertex for each position, of those that faces use: the others may hold anything, even no numbers.
+    # One vertex for each position, of those that faces use: the others may hold anything, even NaN.
     number, path = mesh.position[mesh.faces], mesh.file.path
     bare = Mesh(np.unique(mesh.vertices, axis=0), number).with_faces(number)
     try:

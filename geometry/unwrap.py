@@ -64,7 +64,7 @@ def unwrap(
         time_limit_s: the child is stopped after so many seconds.
 
     Raises:
-        UserError: too many faces, vertices that are no numbers, faces without area, or the child ran out of time.
+        UserError: too many faces, vertices that are not finite, faces without area, or the child ran out of time.
     """
     require(resolution >= 16, f"unwrap: a texture of at least 16 texels, got {resolution}")
     faces = mesh.faces
@@ -105,7 +105,7 @@ def _check(vertices: Float[np.ndarray, "vertices 3"], faces: Int[np.ndarray, "fa
     if len(faces) == 0:
         raise UserError("unwrap: the mesh has no faces")
     if not np.isfinite(vertices).all():
-        raise UserError("unwrap: the mesh has vertices that are no numbers (NaN or infinite)")
+        raise UserError("unwrap: the mesh has vertices that are not finite (NaN or infinity)")
     if not area_vectors(vertices[faces]).any():
         raise UserError("unwrap: none of the mesh's faces has an area")
 

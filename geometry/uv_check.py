@@ -6,7 +6,7 @@ from jaxtyping import Float
 from geometry.mesh import area_vectors
 from geometry.texels import covered_texels
 
-#: Share of the painted texture that may be claimed twice, and of the surface that may have no texture, before a mesh's
+#: Share of the painted texture that may be covered twice, and of the surface that may have no texture, before a mesh's
 #: own coordinates are given up.
 MOST_OVERLAP, MOST_WITHOUT_AREA = 0.02, 0.02
 #: A face that is smaller in the texture has no room for any colour of its own (a millionth of a texel of 4096).
@@ -29,7 +29,7 @@ def uv_fault(corners: Float[np.ndarray, "faces 3 3"], corner_uv: Float[np.ndarra
         return "its faces have zero area"
     n_bad = int((~np.isfinite(corner_uv)).any(axis=(1, 2)).sum())
     if n_bad:
-        return f"{n_bad} faces have texture coordinates that are no numbers"
+        return f"{n_bad} faces have texture coordinates that are not finite (NaN or infinity)"
     edge, other = corner_uv[:, 1] - corner_uv[:, 0], corner_uv[:, 2] - corner_uv[:, 0]
     uv_area = np.abs(edge[:, 0] * other[:, 1] - edge[:, 1] * other[:, 0]) / 2
     flat = float(area[uv_area < SMALLEST_AREA].sum() / area.sum())
@@ -37,7 +37,7 @@ def uv_fault(corners: Float[np.ndarray, "faces 3 3"], corner_uv: Float[np.ndarra
         return f"its texture coordinates are degenerate: {flat:.0%} of the surface has no area in the texture"
     overlap = overlapping_share(corner_uv[uv_area >= SMALLEST_AREA], float(uv_area.sum()))
     if overlap > MOST_OVERLAP:
-        return f"its texture coordinates overlap: {overlap:.0%} of what they cover is claimed twice"
+        return f"its texture coordinates overlap: {overlap:.0%} of what they cover is covered twice"
     return None
 
 

@@ -61,7 +61,7 @@ def test_an_atlas_must_not_overlap_and_corners_must_stay(tmp_path: Path):
     assert geometry_fault(plain, _sheet(tmp_path / "doubled.ply", **doubled, uv=apart)) is None
     onto_each_other = np.concatenate([apart[:3], apart[:3]])
     fault = geometry_fault(plain, _sheet(tmp_path / "overlaps.ply", **doubled, uv=onto_each_other))
-    assert fault == "its texture coordinates overlap: 50% of what they cover is claimed twice"
+    assert fault == "its texture coordinates overlap: 50% of what they cover is covered twice"
     moved = _sheet(tmp_path / "moved.ply", faces=np.roll(HALVES, 1, axis=1))
     assert geometry_fault(plain, moved) == "positions of its faces' corners differ"
 

@@ -17,7 +17,7 @@ REACH = 0.06
 
 def _unwrapped(body: trimesh.Trimesh) -> tuple[Mesh, Texels]:
     mesh, _ = unwrap(Mesh(np.asarray(body.vertices, np.float32), np.asarray(body.faces)), SIZE)
-    return mesh, covered_texels(mesh.uv_counted(down=False), mesh.faces, SIZE, SIZE, reach=1.0)
+    return mesh, covered_texels(mesh.uv_with(v_down=False), mesh.faces, SIZE, SIZE, reach=1.0)
 
 
 def _sides(texels: Texels, mesh: Mesh) -> np.ndarray:

@@ -16,7 +16,7 @@ def test_a_smooth_bake_hides_its_seams_and_one_colour_per_chart_shows_them() -> 
     ball = trimesh.creation.icosphere(subdivisions=3, radius=0.5)
     mesh, atlas = unwrap(Mesh(np.asarray(ball.vertices, np.float32), np.asarray(ball.faces)), 256)
     vertices, faces = mesh.vertices, mesh.faces
-    texels = covered_texels(mesh.uv_counted(down=False), faces, atlas.height, atlas.width)
+    texels = covered_texels(mesh.uv_with(v_down=False), faces, atlas.height, atlas.width)
     smooth = texels.texture(texels.of_corners(vertices.astype(np.float64) + 0.5, faces))
     good = seam_gaps(replace(mesh, texture=np.rint(smooth * 255).astype(np.uint8)))
     assert good.n_seams > 20

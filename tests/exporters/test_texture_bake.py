@@ -49,7 +49,7 @@ def _around(n_views: int, lowest_deg: float) -> Cameras:
 
 def _errors(mesh: Mesh, texture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The covered texels' places, and how far their colours are from the truth."""
-    texels = covered_texels(mesh.uv_counted(down=False), mesh.faces, *texture.shape[:2])
+    texels = covered_texels(mesh.uv_with(v_down=False), mesh.faces, *texture.shape[:2])
     points = texels.of_corners(mesh.vertices.astype(np.float64), mesh.faces)
     baked = texture.reshape(-1, 3)[texels.index] / 255
     return points, np.abs(baked - colours_at(points)).max(axis=1)
@@ -70,7 +70,7 @@ def test_what_no_picture_shows_continues_its_neighbours() -> None:
     below = points[:, 1] < -0.97 * RADIUS
     assert error[points[:, 1] > 0].mean() < 0.02
     rim = colours_at(points[np.abs(points[:, 1] + 0.6 * RADIUS) < 0.05])
-    baked = texture.reshape(-1, 3)[covered_texels(mesh.uv_counted(down=False), mesh.faces, 128, 128).index][below] / 255
+    baked = texture.reshape(-1, 3)[covered_texels(mesh.uv_with(v_down=False), mesh.faces, 128, 128).index][below] / 255
     assert (baked > rim.min(axis=0) - 0.1).all()
     assert (baked < rim.max(axis=0) + 0.1).all()
     assert baked.std(axis=0).max() < 0.1  # smooth: the middle of what is around

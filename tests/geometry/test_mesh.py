@@ -84,10 +84,10 @@ def test_vertices_without_a_face_are_left_out():
 def test_turning_v_over_twice_brings_it_back():
     uv = np.random.default_rng(0).random((100, 2)).astype(np.float32)
     points, faces = np.zeros((100, 3)), np.zeros((1, 3), np.int64)
-    once = Mesh(points, faces, uv=uv, v_down=True).uv_counted(down=False)
-    again = Mesh(points, faces, uv=once).uv_counted(down=True)
+    once = Mesh(points, faces, uv=uv, v_down=True).uv_with(v_down=False)
+    again = Mesh(points, faces, uv=once).uv_with(v_down=True)
     np.testing.assert_array_equal(again.astype(np.float32), uv)
-    assert Mesh(points, faces, uv=uv).uv_counted(down=False) is uv
+    assert Mesh(points, faces, uv=uv).uv_with(v_down=False) is uv
 
 
 SOUND = "0 0 0\n1 0 0\n0 1 0\n0 0 1"

@@ -94,7 +94,7 @@ def test_a_picture_outside_of_a_glbs_folder_is_never_opened(tmp_path: Path, uri:
     (tmp_path / "mesh").mkdir()
     (tmp_path / "a.png").write_bytes(png())
     file = read_mesh(textured_glb(tmp_path / "mesh", {"uri": uri}))
-    with pytest.raises(UserError, match=r"a\.glb: refers to '.*' outside of its folder, which is not opened"):
+    with pytest.raises(UserError, match=r"a\.glb: refers to '.*' outside of its folder; such files are not opened"):
         read_own_texture(file, 8)
 
 
@@ -134,8 +134,8 @@ def test_a_ply_files_picture_is_read(tmp_path: Path):
 @pytest.mark.parametrize(
     ("picture", "content", "complaint"),
     [
-        ("none.png", b"", "refers to 'none.png', which is not there"),
-        ("../a.png", png(), r"refers to '\.\./a\.png' outside of its folder, which is not opened"),
+        ("none.png", b"", "refers to 'none.png', which does not exist"),
+        ("../a.png", png(), r"refers to '\.\./a\.png' outside of its folder; such files are not opened"),
         ("a.png", b"no picture at all", "its texture 'a.png': cannot be read as a picture"),
         ("a.png", png()[:60], "its texture 'a.png': cannot be read as a picture"),
         ("a.png", huge_png(60_000), "its texture 'a.png': .*at most 16384.* along a side; scale it down"),

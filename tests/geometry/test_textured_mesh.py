@@ -90,7 +90,7 @@ def test_coordinates_that_are_no_numbers_are_replaced_and_the_reason_told(
         surface = made(path)
     assert not surface.uses_own_uv
     assert bool(surface.corner_uv.isfinite().all())
-    fault = "a.obj: 1 faces have texture coordinates that are no numbers"
+    fault = "a.obj: 1 faces have texture coordinates that are not finite (NaN or infinity)"
     assert f"{fault}; it is unwrapped" in caplog.text
     with pytest.raises(UserError, match=f"{fault}; give system.geometry.uv=auto"):
         made(path, uv="own")

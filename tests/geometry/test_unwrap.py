@@ -103,7 +103,7 @@ def test_faces_without_area_are_kept() -> None:
     [
         (np.zeros((3, 3), np.float32), np.zeros((0, 3), np.int64), "the mesh has no faces"),
         (np.zeros((3, 3), np.float32), np.array([[0, 1, 2]]), "none of the mesh's faces has an area"),
-        (np.full((3, 3), np.nan, np.float32), np.array([[0, 1, 2]]), "vertices that are no numbers"),
+        (np.full((3, 3), np.nan, np.float32), np.array([[0, 1, 2]]), "vertices that are not finite"),
     ],
 )
 def test_meshes_that_cannot_be_unwrapped(vertices: np.ndarray, faces: np.ndarray, message: str) -> None:
