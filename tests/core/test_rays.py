@@ -9,7 +9,7 @@ def test_the_nearest_face_is_found_from_both_sides_and_where_it_is_met():
     rng = np.random.default_rng(0)
     vertices, faces = rng.uniform(-1, 1, (60, 3)), np.arange(60).reshape(-1, 3)
     origins = rng.uniform(-2, 2, (500, 3))
-    directions = rng.uniform(-0.5, 0.5, (500, 3)) - origins
+    directions = rng.uniform(-1.5, 1.5, (500, 3)) - origins
     a, b, c = vertices[faces].transpose(1, 0, 2)
     nearest, face, shares = np.full(500, np.inf), np.full(500, -1), np.zeros((500, 3))
     for ray in range(500):
