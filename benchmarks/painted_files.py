@@ -13,6 +13,7 @@ from benchmarks.mesh_pictures import MeshFile
 from benchmarks.part_colours import PartColours, part_colours
 from core.types import Cameras
 from exporters.seams import SeamGaps, seam_gaps
+from geometry.mesh import Mesh
 from geometry.uv_check import uv_fault
 from toybox.captions import Subject
 
@@ -42,9 +43,8 @@ class PaintedFile:
     def seams(self) -> SeamGaps:
         """Gaps of its texture."""
         mesh = self.file.mesh
-        uv = _uv_of(mesh)
-        assert uv is not None
-        return seam_gaps(np.asarray(mesh.vertices, np.float32), np.asarray(mesh.faces), uv, self.texture)
+        vertices, faces = np.asarray(mesh.vertices, np.float32), np.asarray(mesh.faces, np.int64)
+        return seam_gaps(Mesh(vertices, faces, uv=_uv_of(mesh), texture=self.texture))
 
     def figures(self, subject: Subject, cameras: Cameras) -> TextureFigures:
         """Its seams, and its parts against the canonical object from the same views."""

@@ -76,7 +76,7 @@ def measure(run: BenchmarkRun, seconds: float, device: str) -> Painting:
         baked=baked.figures(subject, cameras),
         atlas=atlas.figures(subject, cameras),
         atlas_shift=baked.distance(atlas, cameras),
-        geometry_fault=geometry_fault(surface.file.path, painted) or _second_fault(run, painted, device),
+        geometry_fault=geometry_fault(surface.mesh.file.path, painted) or _second_fault(run, painted, device),
     )
 
 

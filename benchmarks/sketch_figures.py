@@ -19,8 +19,9 @@ from benchmarks.solids import inside_closed_mesh, solid_of
 from benchmarks.toy_prompts import ToyPrompt
 from benchmarks.verdicts import Votes, judge_object, judged_pictures
 from core.files import whole_file
-from geometry.mesh import TriangleMesh, load_mesh
+from geometry.mesh import Mesh
 from geometry.placement import Placement, placed
+from geometry.sketch import load_sketch_mesh
 from systems.contact_sheet import save_png, tiled
 from systems.sketch_shape import SketchShape
 from toybox.scenes import build
@@ -97,7 +98,7 @@ def measure(case: SketchCase, system: SketchShape, prompt: ToyPrompt, seconds: f
     )
 
 
-def mesh_solid(mesh: TriangleMesh, half: float) -> Bool[Tensor, "n n n"]:
+def mesh_solid(mesh: Mesh, half: float) -> Bool[Tensor, "n n n"]:
     """The solid of a closed mesh on the grid of `trained_solid`, by the parity of crossings: not the sketch's own
     tables."""
     return solid_of(inside_closed_mesh(mesh.vertices[mesh.faces], half, RESOLUTION), half).occupied
@@ -118,7 +119,7 @@ def box_points(box: tuple[tuple[float, ...], tuple[float, ...]], half: float) ->
     return ((points >= torch.tensor(box[0])) & (points <= torch.tensor(box[1]))).all(dim=-1)
 
 
-def other_sketches(case: SketchCase) -> dict[str, TriangleMesh]:
+def other_sketches(case: SketchCase) -> dict[str, Mesh]:
     """The meshes of the same question that this case was not given, each placed as its own case places it."""
     if case.question == "completion":
         return {}
@@ -128,8 +129,8 @@ def other_sketches(case: SketchCase) -> dict[str, TriangleMesh]:
             continue
         if name.startswith("canonical-"):
             whole = canonical_mesh(subject.kind)
-            meshes[name] = TriangleMesh(np.asarray(whole.vertices), np.asarray(whole.faces, dtype=np.int64))
+            meshes[name] = Mesh(np.asarray(whole.vertices), np.asarray(whole.faces, dtype=np.int64))
         else:
-            mesh = load_mesh(ROOT / "sketches" / f"{name}.obj")
+            mesh = load_sketch_mesh(ROOT / "sketches" / f"{name}.obj")
             meshes[name] = placed(mesh, Placement(scale=0.5).matrix(mesh))
     return meshes

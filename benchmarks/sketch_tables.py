@@ -17,9 +17,9 @@ import trimesh
 from benchmarks.machine import ROOT
 from benchmarks.speed import OCCUPANCY_STEP, Stopwatch, Training, take_step
 from core.types import RenderOutput
-from geometry.mesh import TriangleMesh, load_mesh
+from geometry.mesh import Mesh
 from geometry.placement import Placement, placed
-from geometry.sketch import Sketch, read_sketch
+from geometry.sketch import Sketch, load_sketch_mesh, read_sketch
 from geometry.sketch_tables import exact_distance, exact_occupancy
 from sketches.build import SKETCHES
 from systems.random_streams import stream
@@ -51,16 +51,16 @@ def table_agreement(quick: bool) -> list[TableAgreement]:
     meshes = {name: _sketch_mesh(name) for name in (list(SKETCHES)[:2] if quick else SKETCHES)}
     figure = meshes["figure"]
     kept = np.random.default_rng(0).permutation(len(figure.faces))[round(REMOVED * len(figure.faces)) :]
-    meshes["figure, a tenth of its faces removed"] = TriangleMesh(figure.vertices, figure.faces[kept])
+    meshes["figure, a tenth of its faces removed"] = Mesh(figure.vertices, figure.faces[kept])
     return [_agreement(name, mesh, N_POINTS // 10 if quick else N_POINTS) for name, mesh in meshes.items()]
 
 
-def _sketch_mesh(name: str) -> TriangleMesh:
-    mesh = load_mesh(ROOT / "sketches" / f"{name}.obj")
+def _sketch_mesh(name: str) -> Mesh:
+    mesh = load_sketch_mesh(ROOT / "sketches" / f"{name}.obj")
     return placed(mesh, Placement(scale=0.5).matrix(mesh))
 
 
-def _agreement(name: str, mesh: TriangleMesh, n_points: int) -> TableAgreement:
+def _agreement(name: str, mesh: Mesh, n_points: int) -> TableAgreement:
     sketch = Sketch(mesh, np.eye(4), HALF)
     # float32, as the field has its samples: both sides are asked at the same places.
     points = np.random.default_rng(1).uniform(-HALF, HALF, (n_points, 3)).astype(np.float32).astype(np.float64)

@@ -26,8 +26,8 @@ from benchmarks.command import Report, benchmark_parser, run_benchmark, settle_t
 from benchmarks.export_figures import psnr_db
 from benchmarks.floors import Floor
 from benchmarks.verdicts import judged_cameras, judged_pictures
-from exporters.coloured_mesh import ColouredMesh
 from exporters.mesh_files import write_mesh
+from geometry.mesh import Mesh
 from geometry.textured_mesh import TexturedMesh
 from systems.first_pictures import own_pictures
 from systems.latent_paint import LatentPaint
@@ -67,9 +67,8 @@ def coloured_mesh(subject: Subject, path: Path) -> Path:
     corner = np.array([[0.4, 0.4], [0.6, 0.4], [0.5, 0.6]])  # a small triangle in the middle of the cell
     origin = np.stack([part % n, n - 1 - part // n], axis=-1)[:, None]
     uv = (origin + corner) / n
-    flat = ColouredMesh(
+    flat = Mesh(
         np.asarray(mesh.triangles, np.float32).reshape(-1, 3),
-        None,
         np.arange(3 * len(part)).reshape(-1, 3),
         uv=uv.reshape(-1, 2).astype(np.float32),
         texture=np.rint(cells * 255).astype(np.uint8),

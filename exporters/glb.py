@@ -8,8 +8,6 @@ Source: Khronos, glTF 2.0 specification, sections 3.6 (binary data), 3.7 (meshes
 
 import io
 import json
-import struct
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,8 +15,8 @@ from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
 from PIL import Image
 
-from core.files import whole_file
-from exporters.coloured_mesh import ColouredMesh
+from geometry.gltf_file import GLB_CHUNK, GLB_HEADER
+from geometry.mesh import Mesh
 
 GENERATOR = "Latent-NeRF"
 _FLOAT, _UINT16, _UINT32 = 5126, 5123, 5125
@@ -49,22 +47,16 @@ class _Binary:
         return len(self.views) - 1
 
 
-def write_glb(path: Path, mesh: ColouredMesh, extras: dict[str, Any]) -> Path:
-    """Write a mesh, whole or not at all.
+def glb_bytes(mesh: Mesh, extras: dict[str, Any]) -> bytes:
+    """A mesh as the content of a GLB file.
 
     Args:
+        mesh: with a colour at each vertex, or with a texture and texture coordinates.
         extras: what travels along in `asset.extras`: anything that JSON can hold.
     """
-    content = glb_bytes(mesh, extras)
-    with whole_file(path) as unfinished:
-        unfinished.write_bytes(content)
-    return path
-
-
-def glb_bytes(mesh: ColouredMesh, extras: dict[str, Any]) -> bytes:
-    """The file's content."""
     binary = _Binary()
-    vertices = mesh.vertices.astype("<f4")
+    with np.errstate(over="ignore"):  # vertices that no face uses may be anything
+        vertices = mesh.vertices.astype("<f4")
     # A vertex that no face uses may be no number, and stays so; a bound that is none would be no JSON.
     numbers = np.where(np.isfinite(vertices), vertices, np.nan)
     bounds = {"min": np.nanmin(numbers, axis=0).tolist(), "max": np.nanmax(numbers, axis=0).tolist()}
@@ -75,11 +67,8 @@ def glb_bytes(mesh: ColouredMesh, extras: dict[str, Any]) -> bytes:
         attributes["COLOR_0"] = binary.add(_vertex_colours(mesh.colours), _UINT16, "VEC4", _ARRAY, normalized=True)
     matte: dict[str, Any] = {"metallicFactor": 0.0, "roughnessFactor": 1.0}
     pictures: dict[str, Any] = {}
-    if mesh.uv is not None and mesh.texture is not None:
-        downward = mesh.uv_downward  # glTF counts v from the top
-        if downward is None:
-            downward = mesh.uv.astype(np.float64) * [1, -1] + [0, 1]
-        attributes["TEXCOORD_0"] = binary.add(downward.astype("<f4"), _FLOAT, "VEC2", _ARRAY)
+    if mesh.texture is not None:
+        attributes["TEXCOORD_0"] = binary.add(mesh.uv_with(v_down=True).astype("<f4"), _FLOAT, "VEC2", _ARRAY)
         pictures = _pictures(binary.view(png_bytes(mesh.texture)))
         matte["baseColorTexture"] = {"index": 0}
     indices = binary.add(mesh.faces.astype("<u4").reshape(-1), _UINT32, "SCALAR", _INDICES)
@@ -129,5 +118,5 @@ def _vertex_colours(colours: NDArray[Any]) -> NDArray[np.uint16]:
 def _container(tree: dict[str, Any], binary: bytes) -> bytes:
     text = json.dumps(tree, separators=(",", ":"), ensure_ascii=True).encode()
     text += b" " * (-len(text) % 4)
-    chunks = struct.pack("<I4s", len(text), b"JSON") + text + struct.pack("<I4s", len(binary), b"BIN\0") + binary
-    return struct.pack("<4sII", b"glTF", 2, 12 + len(chunks)) + chunks
+    chunks = GLB_CHUNK.pack(len(text), b"JSON") + text + GLB_CHUNK.pack(len(binary), b"BIN\0") + binary
+    return GLB_HEADER.pack(b"glTF", 2, GLB_HEADER.size + len(chunks)) + chunks

@@ -1,33 +1,34 @@
 """`mesh`: mesh.glb, mesh.obj or mesh.ply: a closed surface with the colours that the model decodes."""
 
-import dataclasses
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float
+from torch import Tensor
 
+from core.cameras import camera_rays
 from core.errors import UserError, require
 from core.kinds import DensityField, Exporter, System, device_of
-from exporters.coloured_mesh import ColouredMesh
-from exporters.mesh_colour import ColourSource, colour_source
+from core.rays import RayTracer
+from core.types import Cameras
+from exporters.mesh_colour import baked_texture, colours_at_vertices
 from exporters.mesh_files import MeshFormat, write_mesh
+from exporters.normals import smooth_normals
 from exporters.phases import Phases, keep_record
 from exporters.provenance import provenance
 from exporters.seams import seam_gaps
-from exporters.silhouettes import silhouette_iou, silhouettes
-from exporters.texture_bake import UnwrappedMesh
-from geometry.isosurface import Surface, extract_surface
+from exporters.texture_bake import texture_size
+from geometry.isosurface import OPAQUE, density_volume, find_threshold, marching_cubes
+from geometry.mesh import Mesh
 from geometry.simplify import simplified
 from geometry.surface_pieces import is_closed, pieces, without_hidden_pieces
 from geometry.unwrap import unwrap
 
 log = logging.getLogger(__name__)
 
-#: Texels per side of the texture for each pixel of a decoded picture, and the least and most texels.
-TEXELS_PER_PIXEL, SMALLEST_TEXTURE, LARGEST_TEXTURE = 4, 256, 2048
 #: A mesh whose silhouettes agree less with what rays see is told.
 POOR_OUTLINE = 0.8
 
@@ -87,24 +88,34 @@ class MeshExporter(Exporter, name="mesh"):
         return files
 
 
-def coloured_mesh(system: System, config: MeshExporter.Config, phases: Phases) -> tuple[ColouredMesh, dict[str, Any]]:
+def coloured_mesh(system: System, config: MeshExporter.Config, phases: Phases) -> tuple[Mesh, dict[str, Any]]:
     """The surface of a trained density field with its colours, and figures about it by name.
 
     Raises:
         UserError: the geometry is no density field, it is empty, or it cannot be unwrapped in time.
     """
-    surface, figures = closed_surface(system, config, phases)
-    normals = vertex_normals(surface.vertices, surface.faces)
-    colours = colour_source(system, config.n_photographs, phases)
+    mesh, figures = closed_surface(system, config, phases)
+    mesh = replace(mesh, normals=smooth_normals(mesh))
     if config.colours == "vertices" or config.format == "ply":
-        at_vertices = colours.of_vertices(surface.vertices, normals, surface.faces, phases)
-        return ColouredMesh(surface.vertices, normals, surface.faces, at_vertices.astype(np.float32)), figures
-    mesh, more = _textured(surface, normals, colours, _texture_size(system, config), config.unwrap_limit_s, phases)
-    return mesh, {**figures, **more}
+        colours = colours_at_vertices(system, mesh, config.n_photographs, phases)
+        return replace(mesh, colours=colours.astype(np.float32)), figures
+    size = config.texture_size or texture_size(system.guidance.picture_size)
+    with phases.phase("unwrap"):
+        mesh, atlas = unwrap(mesh, size, time_limit_s=config.unwrap_limit_s)
+    texture = baked_texture(system, mesh, atlas.height, atlas.width, config.n_photographs, phases)
+    mesh = replace(mesh, texture=texture)
+    gaps = seam_gaps(mesh)
+    figures |= {
+        "charts": atlas.n_charts,
+        "texture": [atlas.width, atlas.height],
+        "seam_gap": round(gaps.seams, 5),
+        "seam_ratio": round(gaps.ratio, 3),
+    }
+    return mesh, figures
 
 
-def closed_surface(system: System, config: MeshExporter.Config, phases: Phases) -> tuple[Surface, dict[str, Any]]:
-    """The closed surface within the budget of faces, and figures about it by name.
+def closed_surface(system: System, config: MeshExporter.Config, phases: Phases) -> tuple[Mesh, dict[str, Any]]:
+    """The closed surface within the budget of faces, its threshold found from silhouettes, and figures by name.
 
     Raises:
         UserError: the geometry is no density field, or it is empty.
@@ -116,62 +127,40 @@ def closed_surface(system: System, config: MeshExporter.Config, phases: Phases) 
     with phases.phase("surface"):
         outlines = system.surrounding_cameras(config.n_silhouettes, 2 * system.guidance.latent_size)
         opacity = system.render(outlines).opacity
-        raw = extract_surface(field, outlines, opacity, resolution)
-        (vertices, faces), n_hidden = without_hidden_pieces(raw.vertices, raw.faces)
+        volume = density_volume(field, resolution)
+        threshold = find_threshold(volume, field.bound, outlines, opacity)
+        raw, n_floaters = marching_cubes(volume, field.bound, threshold)
+        seen, n_hidden = without_hidden_pieces(raw)
     with phases.phase("simplify"):
-        vertices, faces = simplified(vertices, faces, config.n_faces)
-    agreement = silhouette_iou(silhouettes(vertices, faces, outlines), opacity)
+        mesh = simplified(seen, config.n_faces)
+    agreement = silhouette_iou(silhouettes(mesh, outlines), opacity)
     if agreement < POOR_OUTLINE:
         log.warning(
             "mesh: its silhouettes agree with the rendered ones by %.2f only (intersection over union): the object is "
             "more of a fog than a body; train longer, or raise the weight of sparsity",
             agreement,
         )
-    figures = {
-        "faces": len(faces),
+    return mesh, {
+        "faces": len(mesh.faces),
         "faces_before_simplification": len(raw.faces),
-        "components": int(pieces(len(vertices), faces).max()) + 1,
-        "watertight": is_closed(faces),
-        "floaters_removed": raw.n_floaters,
+        "components": int(pieces(mesh.faces).max()) + 1,
+        "watertight": is_closed(mesh.faces),
+        "floaters_removed": n_floaters,
         "inner_shells_removed": n_hidden,
         "silhouette_iou": round(agreement, 4),
-        "threshold": round(raw.threshold, 4),
+        "threshold": round(threshold, 4),
     }
-    return dataclasses.replace(raw, vertices=vertices, faces=faces), figures
 
 
-def vertex_normals(
-    vertices: Float[np.ndarray, "vertices 3"], faces: Int[np.ndarray, "faces 3"]
-) -> Float[np.ndarray, "vertices 3"]:
-    """Unit normals, means of the faces around each vertex weighted by area; +y where a vertex has no area around it."""
-    a, b, c = vertices[faces].astype(np.float64).transpose(1, 0, 2)
-    twice_area = np.cross(b - a, c - a)
-    sums = np.zeros((len(vertices), 3))
-    for corner in range(3):
-        np.add.at(sums, faces[:, corner], twice_area)
-    length = np.linalg.norm(sums, axis=-1, keepdims=True)
-    unit = np.where(length > 0, sums / np.maximum(length, 1e-300), [0.0, 1.0, 0.0])
-    return unit.astype(np.float32)
+def silhouettes(mesh: Mesh, cameras: Cameras) -> Bool[np.ndarray, "views height width"]:
+    """Pixels whose central ray hits the mesh."""
+    rays = camera_rays(cameras.to("cpu"))
+    origins, directions = (each.reshape(-1, 3).numpy() for each in (rays.origins, rays.directions))
+    hit = RayTracer(mesh.vertices, mesh.faces).hits_any(origins, directions)
+    return hit.reshape(len(cameras), cameras.height, cameras.width)
 
 
-def _textured(
-    surface: Surface, normals: np.ndarray, colours: ColourSource, size: int, limit_s: float, phases: Phases
-) -> tuple[ColouredMesh, dict[str, Any]]:
-    with phases.phase("unwrap") as bar:
-        atlas = unwrap(surface.vertices, surface.faces, size, time_limit_s=limit_s, tell=lambda _: bar.refresh())
-    doubled = atlas.vertex_map
-    mesh = UnwrappedMesh(surface.vertices[doubled], normals[doubled], atlas.faces, atlas.uv)
-    texture = colours.texture(mesh, atlas.height, atlas.width, phases)
-    gaps = seam_gaps(mesh.vertices, mesh.faces, mesh.uv, texture)
-    figures = {
-        "charts": atlas.n_charts,
-        "texture": [atlas.width, atlas.height],
-        "seam_gap": round(gaps.seams, 5),
-        "seam_ratio": round(gaps.ratio, 3),
-    }
-    return ColouredMesh(mesh.vertices, mesh.normals, mesh.faces, uv=mesh.uv, texture=texture), figures
-
-
-def _texture_size(system: System, config: MeshExporter.Config) -> int:
-    wanted = TEXELS_PER_PIXEL * system.guidance.picture_size
-    return config.texture_size or min(max(wanted, SMALLEST_TEXTURE), LARGEST_TEXTURE)
+def silhouette_iou(mesh: Bool[np.ndarray, "views height width"], opacity: Float[Tensor, "views height width"]) -> float:
+    """Pixels that both call object over those that either does, all views together."""
+    opaque = (opacity > OPAQUE).cpu().numpy()
+    return float((mesh & opaque).sum() / max(1, (mesh | opaque).sum()))

@@ -1,15 +1,15 @@
-"""Where the colours of a mesh come from: decoded views of latents, or an RGB field that is asked at every point."""
-
-from abc import ABC, abstractmethod
+"""Where the colours of a mesh come from: decoded views of latents, or an RGB field evaluated at every point."""
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, UInt8
 
 from core.kinds import DensityField, System, device_of
 from exporters.phases import Phases
 from exporters.projection import Photographs, seen_colours
-from exporters.texture_bake import UnwrappedMesh, bake_photographs, bake_points, filled_vertices
+from exporters.surface_fill import fill_over_surface
+from exporters.texture_bake import HARDLY_SEEN, bake_photographs, bake_points
+from geometry.mesh import Mesh
 
 #: Points that a field is asked for together.
 POINTS_AT_ONCE = 2**17
@@ -17,31 +17,30 @@ POINTS_AT_ONCE = 2**17
 VIEWS_AT_ONCE = 4
 
 
-class ColourSource(ABC):
-    """Gives a surface its colours."""
-
-    @abstractmethod
-    def of_vertices(
-        self,
-        vertices: Float[np.ndarray, "vertices 3"],
-        normals: Float[np.ndarray, "vertices 3"],
-        faces: Int[np.ndarray, "faces 3"],
-        phases: Phases,
-    ) -> Float[np.ndarray, "vertices 3"]:
-        """sRGB at the vertices."""
-
-    @abstractmethod
-    def texture(
-        self, mesh: UnwrappedMesh, height: int, width: int, phases: Phases
-    ) -> UInt8[np.ndarray, "height width 3"]:
-        """A texture for an unwrapped mesh, row 0 on top."""
+def colours_at_vertices(
+    system: System, mesh: Mesh, n_photographs: int, phases: Phases
+) -> Float[np.ndarray, "vertices 3"]:
+    """sRGB at the vertices; those that no view shows take the colours of their neighbours on the surface."""
+    if _has_colours_at_points(system):
+        with phases.phase("colours"):
+            return field_colours(system, mesh.vertices.astype(np.float64))
+    photographs = take_photographs(system, n_photographs, phases)
+    with phases.phase("colours", n_photographs) as bar:
+        assert mesh.normals is not None
+        colours, weights = seen_colours(mesh.vertices, mesh.normals, photographs, mesh, bar.update)
+        return fill_over_surface(mesh, colours, weights > HARDLY_SEEN)
 
 
-def colour_source(system: System, n_photographs: int, phases: Phases) -> ColourSource:
-    """What fits the system: points where colours can be asked for point by point, else views from all sides."""
-    if system.decodes_points and isinstance(system.geometry, DensityField):
-        return FieldColours(system, system.geometry)
-    return PictureColours(take_photographs(system, n_photographs, phases))
+def baked_texture(
+    system: System, mesh: Mesh, height: int, width: int, n_photographs: int, phases: Phases
+) -> UInt8[np.ndarray, "height width 3"]:
+    """A texture for a mesh with normals and texture coordinates, row 0 on top."""
+    if _has_colours_at_points(system):
+        with phases.phase("bake"):
+            return bake_points(mesh, lambda points: field_colours(system, points), height, width)
+    photographs = take_photographs(system, n_photographs, phases)
+    with phases.phase("bake", n_photographs) as bar:
+        return bake_photographs(mesh, photographs, height, width, bar.update)
 
 
 def take_photographs(system: System, n_views: int, phases: Phases) -> Photographs:
@@ -57,62 +56,16 @@ def take_photographs(system: System, n_views: int, phases: Phases) -> Photograph
     return Photographs(cameras.to("cpu"), torch.cat(colours), torch.cat(opacity))
 
 
-class PictureColours(ColourSource):
-    """Pictures whose cameras are known."""
-
-    def __init__(self, photographs: Photographs) -> None:
-        self.photographs = photographs
-
-    def of_vertices(
-        self,
-        vertices: Float[np.ndarray, "vertices 3"],
-        normals: Float[np.ndarray, "vertices 3"],
-        faces: Int[np.ndarray, "faces 3"],
-        phases: Phases,
-    ) -> Float[np.ndarray, "vertices 3"]:
-        """What the pictures say of the vertices; of those that none shows, what is said of their neighbours."""
-        with phases.phase("colours", len(self.photographs.cameras)) as bar:
-            colours, weights = seen_colours(vertices, normals, self.photographs, vertices, faces, bar.update)
-            return filled_vertices(vertices, faces, colours, weights)
-
-    def texture(
-        self, mesh: UnwrappedMesh, height: int, width: int, phases: Phases
-    ) -> UInt8[np.ndarray, "height width 3"]:
-        """The pictures baked."""
-        with phases.phase("bake", len(self.photographs.cameras)) as bar:
-            return bake_photographs(mesh, self.photographs, height, width, bar.update)
+@torch.no_grad()
+def field_colours(system: System, points: Float[np.ndarray, "points 3"]) -> Float[np.ndarray, "points 3"]:
+    """sRGB of points of a field whose features are colours."""
+    device = device_of(system.geometry)
+    colours = []
+    for chunk in torch.from_numpy(points).float().split(POINTS_AT_ONCE):
+        features = system.geometry(chunk.to(device)).features
+        colours.append(system.decode(features[None, None])[0, 0].double().cpu().numpy())
+    return np.concatenate(colours)
 
 
-class FieldColours(ColourSource):
-    """A density field whose features are colours."""
-
-    def __init__(self, system: System, field: DensityField) -> None:
-        self.system, self.field = system, field
-
-    def of_vertices(
-        self,
-        vertices: Float[np.ndarray, "vertices 3"],
-        normals: Float[np.ndarray, "vertices 3"],
-        faces: Int[np.ndarray, "faces 3"],
-        phases: Phases,
-    ) -> Float[np.ndarray, "vertices 3"]:
-        """The field at the vertices."""
-        with phases.phase("colours"):
-            return self.at(vertices.astype(np.float64))
-
-    def texture(
-        self, mesh: UnwrappedMesh, height: int, width: int, phases: Phases
-    ) -> UInt8[np.ndarray, "height width 3"]:
-        """The field at the texels' places."""
-        with phases.phase("bake"):
-            return bake_points(mesh, self.at, height, width)
-
-    @torch.no_grad()
-    def at(self, points: Float[np.ndarray, "points 3"]) -> Float[np.ndarray, "points 3"]:
-        """sRGB of points of the field."""
-        device = device_of(self.field)
-        colours = []
-        for chunk in torch.from_numpy(points).float().split(POINTS_AT_ONCE):
-            features = self.field(chunk.to(device)).features
-            colours.append(self.system.decode(features[None, None])[0, 0].double().cpu().numpy())
-        return np.concatenate(colours)
+def _has_colours_at_points(system: System) -> bool:
+    return system.decodes_points and isinstance(system.geometry, DensityField)

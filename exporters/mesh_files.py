@@ -1,33 +1,114 @@
-"""A finished mesh as files of a chosen format."""
+"""A finished mesh as files: GLB, Wavefront OBJ or binary PLY.
+
+Why OBJ and PLY are not written by trimesh: every number comes back as it was, which trimesh's fixed count of digits
+does not promise, and the notes and the texture's name travel along, which it leaves out of PLY. OBJ has no normative
+text, and a texture has no settled place in PLY (Turk, 1994): v upward, sRGB pictures, colours of vertices behind their
+positions; s and t at the vertices and a comment `TextureFile` are what Blender, MeshLab and trimesh read.
+"""
 
 import json
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
 
-from exporters.coloured_mesh import ColouredMesh
-from exporters.glb import write_glb
-from exporters.obj import write_obj
-from exporters.ply import write_ply
+import numpy as np
+from numpy.typing import NDArray
+
+from core.files import whole_file
+from exporters.glb import glb_bytes, png_bytes
+from geometry.mesh import Mesh
 
 MeshFormat = Literal["glb", "obj", "ply"]
 COMMENT_LENGTH = 200
+MATERIAL = "matte"
 
 
-def write_mesh(path: Path, mesh: ColouredMesh, extras: dict[str, Any]) -> list[Path]:
-    """Write a mesh in the format that the path's suffix says, and give the file with all that it names.
+def write_mesh(path: Path, mesh: Mesh, extras: dict[str, Any]) -> list[Path]:
+    """Write a mesh in the format that the path's suffix says, each file whole or not at all; the mesh comes last.
 
     Args:
         path: ends in .glb, .obj or .ply.
+        mesh: with a colour at each vertex, or with a texture and texture coordinates.
         extras: what travels along: `asset.extras` of a GLB, elsewhere comments that are JSON when they are joined.
+
+    Returns:
+        The mesh's file, and those that it names.
     """
+    if (mesh.colours is None) == (mesh.texture is None) or (mesh.uv is None and mesh.texture is not None):
+        raise ValueError("a mesh is written with a colour at each vertex, or with a texture and places in it")
+    picture, material = path.with_suffix(".png"), path.with_suffix(".mtl")
+    beside: dict[Path, bytes] = {}
+    if path.suffix != ".glb" and mesh.texture is not None:
+        beside[picture] = png_bytes(mesh.texture)
     if path.suffix == ".obj":
-        return write_obj(path, mesh, comment_lines(extras))
-    if path.suffix == ".ply":
-        return write_ply(path, mesh, comment_lines(extras))
-    return [write_glb(path, mesh, extras)]
+        if beside:
+            text = f"newmtl {MATERIAL}\nKd 1 1 1\nKs 0 0 0\nillum 1\nmap_Kd {picture.name}\n"
+            beside = {material: text.encode("ascii"), **beside}
+        content = _obj(mesh, comment_lines(extras), material.name)
+    elif path.suffix == ".ply":
+        content = _ply(mesh, comment_lines(extras), picture.name)
+    else:
+        content = glb_bytes(mesh, extras)
+    for file, written in [*reversed(beside.items()), (path, content)]:
+        with whole_file(file) as unfinished:
+            unfinished.write_bytes(written)
+    return [path, *beside]
 
 
 def comment_lines(extras: dict[str, Any]) -> list[str]:
     """JSON in pieces: readers of these formats take lines of some hundred letters only, and ASCII."""
     text = json.dumps(extras, ensure_ascii=True, separators=(",", ":"))
     return [text[first : first + COMMENT_LENGTH] for first in range(0, len(text), COMMENT_LENGTH)]
+
+
+def _obj(mesh: Mesh, notes: list[str], library: str) -> bytes:
+    lines = [f"# {note}" for note in notes]
+    lines += [f"mtllib {library}"] if mesh.texture is not None else []
+    placed = _shortest_exact(mesh.vertices)
+    lines += _rows("v", placed if mesh.colours is None else np.concatenate([placed, mesh.colours], axis=1))
+    # A face names a corner as vertex/uv/normal, all by the same number.
+    corner = "{0}" if mesh.normals is None else "{0}//{0}"
+    if mesh.texture is not None:
+        lines += _rows("vt", mesh.uv_with(v_down=False).astype(np.float32))
+        corner = "{0}/{0}" if mesh.normals is None else "{0}/{0}/{0}"
+    lines += _rows("vn", mesh.normals) if mesh.normals is not None else []
+    lines += [f"usemtl {MATERIAL}"] if mesh.texture is not None else []
+    lines += ["f " + " ".join(corner.format(int(vertex) + 1) for vertex in face) for face in mesh.faces]
+    return ("\n".join(lines) + "\n").encode("ascii")
+
+
+def _rows(word: str, values: NDArray[Any]) -> list[str]:
+    # Nine digits bring every float32 back as it was, Python's own shortest ones every float64.
+    digits = ".9g" if values.dtype == np.float32 else ""
+    return [f"{word} " + " ".join(format(value, digits) for value in row) for row in values.tolist()]
+
+
+def _shortest_exact(vertices: NDArray[Any]) -> NDArray[Any]:
+    """As float32 where that changes no number."""
+    with np.errstate(over="ignore"):
+        single = vertices.astype(np.float32)
+    return single if np.array_equal(single, vertices, equal_nan=True) else vertices
+
+
+def _ply(mesh: Mesh, notes: list[str], picture: str) -> bytes:
+    from plyfile import PlyData, PlyElement
+
+    placed = _shortest_exact(mesh.vertices)
+    columns: dict[str, NDArray[Any]] = dict(zip("xyz", placed.T, strict=True))
+    if mesh.normals is not None:
+        columns |= zip(("nx", "ny", "nz"), mesh.normals.astype("<f4").T, strict=True)
+    if mesh.texture is not None:
+        columns |= zip("st", mesh.uv_with(v_down=False).astype("<f4").T, strict=True)
+    if mesh.colours is not None:
+        bytes_of = np.rint(mesh.colours.clip(0, 1) * 255).astype(np.uint8)
+        columns |= zip(("red", "green", "blue"), bytes_of.T, strict=True)
+    vertices = np.empty(len(placed), [(name, column.dtype) for name, column in columns.items()])
+    for name, column in columns.items():
+        vertices[name] = column
+    faces = np.empty(len(mesh.faces), [("vertex_indices", "<i4", (3,))])
+    faces["vertex_indices"] = mesh.faces
+    comments = [*([f"TextureFile {picture}"] if mesh.texture is not None else []), *notes]
+    elements = [PlyElement.describe(vertices, "vertex"), PlyElement.describe(faces, "face")]
+    file = BytesIO()
+    PlyData(elements, byte_order="<", comments=comments).write(file)
+    return file.getvalue()

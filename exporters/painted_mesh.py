@@ -1,9 +1,10 @@
 """`painted-mesh`: the user's mesh with its new texture, in the format that it came in."""
 
+import dataclasses
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast, get_args
 
 import numpy as np
 import torch
@@ -11,23 +12,20 @@ from jaxtyping import UInt8
 
 from core.errors import UserError, require
 from core.kinds import Exporter, System
-from exporters.coloured_mesh import ColouredMesh
-from exporters.mesh_colour import take_photographs
-from exporters.mesh_files import write_mesh
+from exporters.mesh_colour import baked_texture
+from exporters.mesh_files import MeshFormat, write_mesh
 from exporters.painted_surface import seen_mesh, written_mesh
 from exporters.phases import Phases, keep_record
 from exporters.provenance import provenance
 from exporters.seams import seam_gaps
-from exporters.texture_bake import UnwrappedMesh, bake_photographs
-from geometry.gltf_file import gltf_tree
-from geometry.surface_file import SurfaceFile
+from exporters.texture_bake import texture_size
+from geometry.gltf_file import Gltf
+from geometry.mesh import Mesh
+from geometry.source_file import SourceFile
 from geometry.texels import covered_texels
 from geometry.textured_mesh import TexturedMesh
 
 log = logging.getLogger(__name__)
-
-#: Texels per side of the colour texture for each pixel of a decoded picture, and the least and most texels.
-TEXELS_PER_PIXEL, SMALLEST_TEXTURE, LARGEST_TEXTURE = 4, 256, 2048
 
 
 class PaintedMesh(Exporter, name="painted-mesh"):
@@ -66,18 +64,15 @@ class PaintedMesh(Exporter, name="painted-mesh"):
             raise UserError(f"exporter 'painted-mesh' writes textured meshes; '{surface.part_name}' is none")
         phases = Phases("painted-mesh")
         texture = colour_texture(system, surface, self.config, phases)
-        own = written_mesh(surface)
-        mesh = ColouredMesh(
-            own.vertices, own.normals, own.faces, uv=own.uv, texture=texture, uv_downward=own.uv_downward
-        )
-        kind = settled_format(self.config.format, surface)
-        tell_placement(surface.file)
+        mesh = dataclasses.replace(written_mesh(surface), texture=texture)
+        kind = written_format(self.config.format, surface.mesh.file)
+        tell_placement(surface.mesh.file)
         with phases.phase("write"):
             files = write_mesh(run_folder / f"mesh.{kind}", mesh, provenance(system))
-        gaps = seam_gaps(own.vertices, own.faces, own.uv, texture)
+        gaps = seam_gaps(mesh)
         figures = {
             "file": files[0].name,
-            "faces": len(own.faces),
+            "faces": len(mesh.faces),
             "own_uv": surface.uses_own_uv,
             "texture": [texture.shape[1], texture.shape[0]],
             "seam_gap": round(gaps.seams, 5),
@@ -93,43 +88,36 @@ def colour_texture(
     system: System, surface: TexturedMesh, config: PaintedMesh.Config, phases: Phases
 ) -> UInt8[np.ndarray, "rows columns 3"]:
     """The painting as sRGB, row 0 on top."""
-    wanted = min(max(TEXELS_PER_PIXEL * system.guidance.picture_size, SMALLEST_TEXTURE), LARGEST_TEXTURE)
-    size = config.texture_size or wanted
+    size = config.texture_size or texture_size(system.guidance.picture_size)
     mesh = seen_mesh(surface, system.surrounding_cameras(config.n_photographs, 2 * system.guidance.latent_size))
     if system.decodes_points or config.colours == "atlas":
         return decoded_atlas(system, surface, mesh)
-    photographs = take_photographs(system, config.n_photographs, phases)
-    with phases.phase("bake", config.n_photographs) as bar:
-        return bake_photographs(mesh, photographs, size, size, bar.update)
+    return baked_texture(system, mesh, size, size, config.n_photographs, phases)
 
 
 @torch.no_grad()
-def decoded_atlas(system: System, surface: TexturedMesh, mesh: UnwrappedMesh) -> UInt8[np.ndarray, "rows columns 3"]:
+def decoded_atlas(system: System, surface: TexturedMesh, mesh: Mesh) -> UInt8[np.ndarray, "rows columns 3"]:
     """The texture decoded as one picture; between the charts, the nearest chart's colours.
 
     Source: Latent-NeRF (arXiv:2211.07600), section 3.4. Of an RGB texture this is the texture itself.
     """
     picture = system.decode(surface.whole_texture()[None])[0].double().cpu().numpy()
     rows, columns, _ = picture.shape
-    texels = covered_texels(mesh.uv, mesh.faces, rows, columns)
+    texels = covered_texels(mesh.uv_with(v_down=False), mesh.faces, rows, columns)
     padded = texels.texture(picture.reshape(-1, 3)[texels.index])
     return np.rint(padded.clip(0, 1) * 255).astype(np.uint8)
 
 
-def tell_placement(file: SurfaceFile) -> None:
-    """Say so where a glTF file's nodes move its meshes: then the positions written are not the numbers in the file."""
-    if file.kind not in ("glb", "gltf"):
-        return
-    nodes = gltf_tree(file.path, file.path.read_bytes())[0].get("nodes", [])
-    if any(word in node for node in nodes for word in ("matrix", "translation", "rotation", "scale")):
+def tell_placement(file: SourceFile) -> None:
+    """Log that a glTF file's nodes move its meshes: the positions written then differ from the numbers in the file."""
+    if isinstance(file.document, Gltf) and file.document.is_moved():
         log.info("%s: its nodes place the mesh; it is written where they place it, in world coordinates", file.path)
 
 
-def settled_format(wanted: str, surface: TexturedMesh) -> Literal["glb", "obj", "ply"]:
+def written_format(wanted: str, file: SourceFile) -> MeshFormat:
     """The format to write; told where it is not the mesh's own."""
-    kind = surface.file.kind if wanted == "same" else wanted
-    for writable in ("glb", "obj", "ply"):
-        if kind == writable:
-            return writable
-    log.info("%s: written as glb, the kind that holds everything in one file, not as %s", surface.file.path, kind)
+    kind = file.kind if wanted == "same" else wanted
+    if kind in get_args(MeshFormat):
+        return cast(MeshFormat, kind)
+    log.info("%s: written as glb, the kind that holds everything in one file, not as %s", file.path, kind)
     return "glb"

@@ -1,8 +1,8 @@
 """Colours of surface points from pictures whose cameras are known.
 
-Every picture says something about the points it sees; a point takes the weighted mean of what it is told. A picture's
-weight is 0 where the surface hides the point, grows with how squarely and how finely it shows the point, and is small
-near the silhouette, where a decoded picture has mixed the object with what is behind it.
+Each picture gives a colour to the points that it shows, and a point takes the weighted mean. A picture's weight is 0
+where the surface hides the point, grows with how squarely and how finely it shows the point, and is small near the
+silhouette, where a decoded picture has mixed the object with what is behind it.
 """
 
 from collections.abc import Callable
@@ -10,12 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from core.rays import RayTracer
 from core.types import Cameras
+from geometry.mesh import Mesh
 
 #: Power of the cosine between the surface's normal and the direction to the camera.
 SQUARENESS = 4.0
@@ -40,21 +42,17 @@ def seen_colours(
     points: Float[np.ndarray, "points 3"],
     normals: Float[np.ndarray, "points 3"],
     photographs: Photographs,
-    vertices: Float[np.ndarray, "vertices 3"],
-    faces: Int[np.ndarray, "faces 3"],
+    surface: Mesh,
     tell: Callable[[], object] = lambda: None,
 ) -> tuple[Float[np.ndarray, "points 3"], Float[np.ndarray, "points"]]:
     """sRGB of points on a surface, and how well they are seen: 1 is one picture that looks squarely, 0 is not at all.
 
     Args:
         normals: outward, of unit length.
-        vertices, faces: the surface, which hides points from cameras.
+        surface: what hides points from cameras.
         tell: called after each picture.
     """
-    from trimesh import Trimesh
-    from trimesh.ray.ray_pyembree import RayMeshIntersector
-
-    hidden_by = RayMeshIntersector(Trimesh(vertices, faces, process=False), scale_to_box=False)
+    tracer = RayTracer(surface.vertices, surface.faces)
     total = np.zeros((len(points), 3))
     weights = np.zeros(len(points))
     certain = _certainty(photographs.opacity)
@@ -69,7 +67,7 @@ def seen_colours(
         weight *= (_pixels_per_length(camera, distance) / sharpest) ** 2
         looked_at = np.flatnonzero(weight > 0)
         starts = points[looked_at] + CLEARANCE * normals[looked_at]
-        weight[looked_at[hidden_by.intersects_any(starts, toward[looked_at])]] = 0
+        weight[looked_at[tracer.hits_any(starts, toward[looked_at])]] = 0
         total += weight[:, None] * _sampled(photographs.colours[i], where)
         weights += weight
         tell()

@@ -9,13 +9,13 @@ with a fall-off by distance in the place of a Poisson equation.
 """
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from numpy.typing import NDArray
-from scipy import ndimage
 from scipy.spatial import KDTree
 
 from exporters.shared_edges import SharedEdges, charts, shared_edges
-from geometry.texels import Texels
+from geometry.mesh import Mesh
+from geometry.texels import Texels, sampled
 
 #: Points on a seam per length over which its sides are blended.
 POINTS_PER_REACH = 3
@@ -28,39 +28,36 @@ FAR = 1e7
 def blend_seams(
     texels: Texels,
     colours: Float[np.ndarray, "texels channels"],
-    vertices: Float[np.ndarray, "vertices 3"],
-    faces: Int[np.ndarray, "faces 3"],
-    uv: Float[np.ndarray, "vertices 2"],
+    mesh: Mesh,
     reach: float,
 ) -> Float[np.ndarray, "texels channels"]:
     """Colours that are the same on both sides of a seam; farther from seams than `reach`, they are what they were.
 
     Args:
-        vertices: doubled along seams; equal positions are one place.
-        uv: beyond [0, 1] the texture repeats.
+        mesh: with texture coordinates.
         reach: world units.
     """
-    edges = shared_edges(vertices, faces, uv)
+    edges, faces, uv = shared_edges(mesh), mesh.faces, mesh.uv_with(v_down=False).astype(np.float64)
     edge, share = _points_on(edges, reach / POINTS_PER_REACH)
     if not len(edge):
         return colours
     size = np.array([texels.width, texels.height])
     places = _along(edges.places[edge], share) * size  # (points, sides, 2)
     on_surface = _along(edges.ends[edge], share)
-    inward = _inward(edges, uv.astype(np.float64)[faces].mean(axis=1), size)[edge]
-    seen = _looked_up(texels.texture(colours), places + inward)
+    inward = _inward(edges, uv[faces].mean(axis=1), size)[edge]
+    seen = sampled(texels.texture(colours), (places + inward) / size)
     missing = (seen[:, ::-1] - seen) / 2
 
     chart = charts(edges, len(faces))
     tree = KDTree(_in_chart(places.reshape(-1, 2), chart[edges.faces[edge]].ravel()))
     scale = _texels_per_length(edges, size)
-    asked = _in_chart(texels.of_corners(uv.astype(np.float64), faces) * size, chart[texels.face])
+    asked = _in_chart(texels.of_corners(uv, faces) * size, chart[texels.face])
     nearest = np.asarray(tree.query(asked, k=N_NEAREST, distance_upper_bound=max(reach * scale, 1.0), workers=-1)[1])
     near = np.flatnonzero((nearest < tree.n).any(axis=1))
     found = nearest[near]
     there = found < tree.n
     point = np.where(there, found, 0)
-    here = texels.of_corners(vertices.astype(np.float64), faces)[near]
+    here = texels.of_corners(mesh.vertices.astype(np.float64), faces)[near]
     distance = np.where(there, np.linalg.norm(here[:, None] - on_surface[point // 2], axis=-1), np.inf)
     weight = 1 / (distance**2 + (reach / POINTS_PER_REACH / 2) ** 2)
     weight /= weight.sum(axis=1, keepdims=True)
@@ -94,13 +91,6 @@ def _inward(edges: SharedEdges, centres: NDArray, size: NDArray) -> NDArray:
     inward = (centres[edges.faces] - edges.places.mean(axis=2)) * size
     length = np.linalg.norm(inward, axis=-1, keepdims=True)
     return inward * np.minimum(0.25, 1 / np.maximum(length, 1e-12))
-
-
-def _looked_up(texture: NDArray, places: NDArray) -> NDArray:
-    """A texture (row 0 on top), interpolated at places in texels from its lower left corner."""
-    where = [texture.shape[0] - places[..., 1] - 0.5, places[..., 0] - 0.5]
-    channels = np.moveaxis(texture, -1, 0)
-    return np.stack([ndimage.map_coordinates(c, where, order=1, mode="grid-wrap") for c in channels], axis=-1)
 
 
 def _in_chart(places: NDArray, chart: NDArray) -> NDArray:

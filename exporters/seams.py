@@ -11,12 +11,13 @@ inner edges hardly ever.
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float
 from numpy.typing import NDArray
-from scipy import ndimage
 
-from exporters.painted_surface import CREASE_DEG
+from exporters.normals import CREASE_DEG
 from exporters.shared_edges import SharedEdges, shared_edges
+from geometry.mesh import Mesh, face_normals
+from geometry.texels import sampled
 
 #: How far from the edge colours are compared: this share of the way to the face's centre, and so many texels at most.
 OFFSET, FARTHEST_TEXELS = 0.25, 1.0
@@ -50,22 +51,12 @@ class SeamGaps:
         return max(self.seams, least) / max(self.inner, least)
 
 
-def seam_gaps(
-    vertices: Float[np.ndarray, "vertices 3"],
-    faces: Int[np.ndarray, "faces 3"],
-    uv: Float[np.ndarray, "vertices 2"],
-    texture: UInt8[np.ndarray, "rows columns 3"],
-) -> SeamGaps:
-    """Compare the two sides of every edge between two faces.
-
-    Args:
-        vertices: doubled along seams; equal positions are one place.
-        texture: sRGB, row 0 on top.
-    """
-    edges = shared_edges(vertices, faces, uv)
-    seam = edges.seam
-    smooth = _meets_smoothly(vertices[faces].astype(np.float64), edges)
-    places = uv[faces].astype(np.float64)
+def seam_gaps(mesh: Mesh) -> SeamGaps:
+    """Compare the two sides of every edge between two faces of a textured mesh."""
+    edges, places, texture = shared_edges(mesh), mesh.corner_uv, mesh.texture
+    if places is None or texture is None:
+        raise ValueError("seams are counted of a mesh with a texture")
+    seam, smooth = edges.seam, _meets_smoothly(face_normals(mesh.corners), edges)
     gap = np.abs(np.subtract(*[_colours(places, side, texture) for side in edges.sides.T])).mean(axis=1)
 
     def mean(kept: NDArray) -> float:
@@ -82,14 +73,8 @@ def seam_gaps(
     )
 
 
-def _meets_smoothly(corners: NDArray, edges: SharedEdges) -> Bool[np.ndarray, "edges"]:
-    """Whether the two faces of each edge meet at less than `CREASE_DEG`.
-
-    Args:
-        corners: positions, by face and corner.
-    """
-    area = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    normal = area / np.maximum(np.linalg.norm(area, axis=1, keepdims=True), 1e-300)
+def _meets_smoothly(normal: Float[np.ndarray, "faces 3"], edges: SharedEdges) -> Bool[np.ndarray, "edges"]:
+    """Whether the two faces of each edge, by their normals, meet at less than `CREASE_DEG`."""
     one, other = edges.faces.T
     cosine = (normal[one] * normal[other]).sum(axis=1)
     return np.where(edges.same_way, -cosine, cosine) > np.cos(np.radians(CREASE_DEG))
@@ -104,6 +89,4 @@ def _colours(places: NDArray, half_edges: NDArray, texture: NDArray) -> NDArray:
     texels = np.linalg.norm(inward * [columns, rows], axis=1, keepdims=True)
     # No farther than a texel: on large faces the light changes on the way, and creases would be seen from afar.
     looks = middle + inward * np.minimum(OFFSET, FARTHEST_TEXELS / np.maximum(texels, 1e-12))
-    where = [(1 - looks[:, 1]) * rows - 0.5, looks[:, 0] * columns - 0.5]
-    channels = [ndimage.map_coordinates(texture[..., i] / 255.0, where, order=1, mode="grid-wrap") for i in range(3)]
-    return np.stack(channels, axis=1)
+    return sampled(texture / 255, looks)

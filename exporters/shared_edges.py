@@ -8,6 +8,8 @@ from jaxtyping import Bool, Float, Int
 from scipy import sparse
 from scipy.sparse import csgraph
 
+from geometry.mesh import Mesh
+
 #: Texture coordinates that differ by more are two places.
 APART = 1e-6
 
@@ -45,16 +47,9 @@ class SharedEdges:
         return self.sides // 3
 
 
-def shared_edges(
-    vertices: Float[np.ndarray, "vertices 3"], faces: Int[np.ndarray, "faces 3"], uv: Float[np.ndarray, "vertices 2"]
-) -> SharedEdges:
-    """All edges between two faces.
-
-    Args:
-        vertices: doubled along seams; equal positions are one place.
-    """
-    _, weld = np.unique(vertices, axis=0, return_inverse=True)
-    welded = weld.ravel()[faces]
+def shared_edges(mesh: Mesh) -> SharedEdges:
+    """All edges between two faces of a mesh with texture coordinates, wherever they are on the surface."""
+    faces, welded = mesh.faces, mesh.position[mesh.faces]
     joined = np.sort(np.stack([welded, np.roll(welded, -1, axis=1)], axis=-1).reshape(-1, 2), axis=1)
     _, edge, count = np.unique(joined, axis=0, return_inverse=True, return_counts=True)
     edge = edge.ravel()
@@ -65,7 +60,8 @@ def shared_edges(
     corners = faces[sides // 3, sides % 3], faces[sides // 3, (sides + 1) % 3]
     ends = np.stack(corners, axis=-1)
     ends[~same_way, 1] = ends[~same_way, 1, ::-1]
-    return SharedEdges(sides, same_way, vertices[ends[:, 0]].astype(np.float64), uv[ends].astype(np.float64))
+    places = mesh.uv_with(v_down=False)[ends].astype(np.float64)
+    return SharedEdges(sides, same_way, mesh.vertices[ends[:, 0]].astype(np.float64), places)
 
 
 def charts(edges: SharedEdges, n_faces: int) -> Int[np.ndarray, "faces"]:

@@ -9,17 +9,16 @@ from scipy.sparse import csgraph
 from scipy.sparse.linalg import spsolve
 from scipy.spatial import KDTree
 
+from geometry.mesh import Mesh
+
 #: What nobody sees at all, on any surface.
 GREY = 0.5
 
 
 def fill_over_surface(
-    vertices: Float[np.ndarray, "vertices 3"],
-    faces: Int[np.ndarray, "faces 3"],
-    colours: Float[np.ndarray, "vertices 3"],
-    known: Bool[np.ndarray, "vertices"],
+    mesh: Mesh, colours: Float[np.ndarray, "vertices 3"], known: Bool[np.ndarray, "vertices"]
 ) -> Float[np.ndarray, "vertices 3"]:
-    """Known colours as they are, and between them as smooth a passage over the surface as there is.
+    """Known colours unchanged, and between them the smoothest interpolation over the surface.
 
     Every other vertex has the mean of its neighbours along edges, the near ones counting more (weight 1 / length): the
     discrete Dirichlet problem. Colours so cannot reach through a thin wall to its other side, as those of the nearest
@@ -28,14 +27,13 @@ def fill_over_surface(
     """
     if not known.any():
         return np.full_like(colours, GREY)
-    _, first, weld = np.unique(vertices, axis=0, return_index=True, return_inverse=True)  # seams double vertices
-    weld = weld.ravel()
-    welded_known = np.zeros(len(first), dtype=bool)
+    weld, places = mesh.position, np.unique(mesh.vertices, axis=0)  # seams double vertices
+    welded_known = np.zeros(len(places), dtype=bool)
     welded_known[weld[known]] = True
-    welded = np.zeros((len(first), 3))
+    welded = np.zeros((len(places), 3))
     welded[weld[known]] = colours[known]
 
-    graph = _neighbours(vertices[first], weld[faces])
+    graph = _neighbours(places, weld[mesh.faces])
     _, piece = csgraph.connected_components(graph, directed=False)
     reached = np.isin(piece, np.unique(piece[welded_known]))
     inner = np.flatnonzero(reached & ~welded_known)
@@ -46,7 +44,7 @@ def fill_over_surface(
         solution: Any = spsolve(system, graph[inner][:, edge] @ welded[edge])
         welded[inner] = solution.reshape(-1, 3)
     if not reached.all():
-        _, nearest = KDTree(vertices[first][reached]).query(vertices[first][~reached])
+        _, nearest = KDTree(places[reached]).query(places[~reached])
         welded[~reached] = welded[reached][nearest]
     filled = welded[weld]
     filled[known] = colours[known]

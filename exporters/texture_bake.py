@@ -6,14 +6,14 @@ on the colours of its neighbours on the surface (surface_fill.py); the two sides
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, UInt8
 
 from exporters.projection import Photographs, pixel_length, seen_colours
 from exporters.seam_blend import blend_seams
 from exporters.surface_fill import fill_over_surface
+from geometry.mesh import Mesh
 from geometry.texels import Texels, covered_texels
 
 #: A point that is seen this well is coloured half by pictures and half by its neighbours: one picture at 80 degrees.
@@ -24,38 +24,36 @@ REACH = 1.0
 SHARPEST = 2.0
 
 
-@dataclass(frozen=True)
-class UnwrappedMesh:
-    """A surface and its place in a texture; vertices are doubled along seams."""
+#: Texels per side of a texture for each pixel of a decoded picture, and the least and most texels.
+TEXELS_PER_PIXEL, SMALLEST_TEXTURE, LARGEST_TEXTURE = 4, 256, 2048
 
-    vertices: Float[np.ndarray, "vertices 3"]
-    normals: Float[np.ndarray, "vertices 3"]
-    """Outward, of unit length; the same on both sides of a seam."""
-    faces: Int[np.ndarray, "faces 3"]
-    uv: Float[np.ndarray, "vertices 2"]
-    """To the right and upward from the texture's lower left corner; beyond [0, 1] the texture repeats."""
+
+def texture_size(picture_size: int) -> int:
+    """Texels along each side that hold all that decoded pictures of this size show."""
+    return min(max(TEXELS_PER_PIXEL * picture_size, SMALLEST_TEXTURE), LARGEST_TEXTURE)
 
 
 def bake_photographs(
-    mesh: UnwrappedMesh, photographs: Photographs, height: int, width: int, tell: Callable[[], object] = lambda: None
+    mesh: Mesh, photographs: Photographs, height: int, width: int, tell: Callable[[], object] = lambda: None
 ) -> UInt8[np.ndarray, "height width 3"]:
     """A texture from pictures, row 0 on top.
 
     Args:
+        mesh: with normals and with texture coordinates, v upward.
         tell: called after each picture.
     """
     texels, points, normals = _surface_points(mesh, height, width)
     everywhere = np.concatenate([points, mesh.vertices.astype(np.float64)])
-    facing = np.concatenate([normals, mesh.normals.astype(np.float64)])
-    colours, weights = seen_colours(everywhere, facing, photographs, mesh.vertices, mesh.faces, tell)
-    filled = filled_vertices(mesh.vertices, mesh.faces, colours[len(points) :], weights[len(points) :])
-    baked = _leaning(colours[: len(points)], weights[: len(points)], mesh, texels, filled)
+    facing = np.concatenate([normals, np.asarray(mesh.normals, np.float64)])
+    colours, weights = seen_colours(everywhere, facing, photographs, mesh, tell)
+    filled = fill_over_surface(mesh, colours[len(points) :], weights[len(points) :] > HARDLY_SEEN)
+    baked = _with_neighbours(colours[: len(points)], weights[: len(points)], texels.of_corners(filled, mesh.faces))
     reach = SHARPEST * pixel_length(photographs)
-    return _as_texture(texels, blend_seams(texels, baked, mesh.vertices, mesh.faces, mesh.uv, reach))
+    return _as_texture(texels, blend_seams(texels, baked, mesh, reach))
 
 
 def bake_points(
-    mesh: UnwrappedMesh,
+    mesh: Mesh,
     colours_at: Callable[[Float[np.ndarray, "points 3"]], Float[np.ndarray, "points 3"]],
     height: int,
     width: int,
@@ -65,36 +63,23 @@ def bake_points(
     return _as_texture(texels, colours_at(points))
 
 
-def filled_vertices(
-    vertices: Float[np.ndarray, "vertices 3"],
-    faces: Int[np.ndarray, "faces 3"],
-    colours: Float[np.ndarray, "vertices 3"],
-    weights: Float[np.ndarray, "vertices"],
-) -> Float[np.ndarray, "vertices 3"]:
-    """Colours of vertices that pictures show as well as `weights` say; the others' from their neighbours."""
-    return fill_over_surface(vertices, faces, colours, weights > HARDLY_SEEN)
-
-
 def _surface_points(
-    mesh: UnwrappedMesh, height: int, width: int
+    mesh: Mesh, height: int, width: int
 ) -> tuple[Texels, Float[np.ndarray, "texels 3"], Float[np.ndarray, "texels 3"]]:
     """The covered texels with those right beside them, and position and unit normal of the surface at their centres."""
-    texels = covered_texels(mesh.uv, mesh.faces, height, width, REACH)
+    texels = covered_texels(mesh.uv_with(v_down=False), mesh.faces, height, width, REACH)
     points = texels.of_corners(mesh.vertices.astype(np.float64), mesh.faces)
-    normals = texels.of_corners(mesh.normals.astype(np.float64), mesh.faces)
+    normals = texels.of_corners(np.asarray(mesh.normals, np.float64), mesh.faces)
     length = np.linalg.norm(normals, axis=-1, keepdims=True)
     return texels, points, normals / np.maximum(length, 1e-12)
 
 
-def _leaning(
+def _with_neighbours(
     colours: Float[np.ndarray, "texels 3"],
     weights: Float[np.ndarray, "texels"],
-    mesh: UnwrappedMesh,
-    texels: Texels,
-    filled: Float[np.ndarray, "vertices 3"],
+    around: Float[np.ndarray, "texels 3"],
 ) -> Float[np.ndarray, "texels 3"]:
-    """Each texel between what pictures say of it and what its face's corners have."""
-    around = texels.of_corners(filled, mesh.faces)
+    """Colours of texels mixed with those around them: the less pictures show of a texel, the more."""
     share = (weights / (weights + HARDLY_SEEN))[:, None]
     return share * colours + (1 - share) * around
 

@@ -1,98 +1,17 @@
 """Multi-resolution hash encoding of positions; this torch code is the definition that other backends are held to.
 
-Words used here:
-    level    one grid of the pyramid; each is finer than the one before.
-    table    the trainable entries of a level, one parameter per level.
-    dense    a level whose vertices all fit into its table; coarse levels are.
-    hashed   a level whose vertices share entries, found by a spatial hash.
+`hash_levels.py` says what levels and tables are.
 
-The layout of levels and tables is that of tiny-cuda-nn, number for number, so that a table trained here can be read
-there.
-
-Source: Mueller et al., "Instant Neural Graphics Primitives" (arXiv:2201.05989), section 3, and tiny-cuda-nn's `grid.h`.
+Source: Mueller et al., "Instant Neural Graphics Primitives" (arXiv:2201.05989), section 3.
 """
 
-import importlib.util
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from core.backends import Backend, Backends
-
-# Factors of the spatial hash (arXiv:2201.05989, eq. 4; x has the factor 1). The first is 2654435761 written as the
-# signed 32-bit number with the same bits: products then wrap as they do in uint32, and int32 is the fastest integer
-# on a CPU.
-HASH_Y = 2654435761 - 2**32
-HASH_Z = 805459861
-
-
-@dataclass(frozen=True)
-class Level:
-    """One level of the pyramid.
-
-    Attributes:
-        scale: grid cells per unit of position; a position x in [0, 1] lies at x * scale + 0.5 in the grid.
-        resolution: vertices along each axis.
-        n_entries: rows of the table.
-    """
-
-    scale: float
-    resolution: int
-    n_entries: int
-
-    @property
-    def is_dense(self) -> bool:
-        """Whether each vertex has an entry of its own."""
-        return self.resolution**3 <= self.n_entries
-
-
-@dataclass(frozen=True)
-class HashGridShape:
-    """What a hash grid is made of; equal shapes can exchange their tables, whatever backend trained them.
-
-    Attributes:
-        n_levels: how many grids.
-        base_resolution: vertices along an axis of the coarsest grid.
-        finest_resolution: the same of the finest grid.
-        log2_table_size: no table has more than 2 to this power entries.
-        n_features: columns of each table, an even number.
-    """
-
-    n_levels: int
-    base_resolution: int
-    finest_resolution: int
-    log2_table_size: int
-    n_features: int
-
-    @property
-    def growth(self) -> float:
-        """Ratio b between the resolutions of neighbouring levels (arXiv:2201.05989, eq. 3)."""
-        if self.n_levels == 1:
-            return 1.0
-        return math.exp(math.log(self.finest_resolution / self.base_resolution) / (self.n_levels - 1))
-
-
-def level_layout(shape: HashGridShape) -> tuple[Level, ...]:
-    """The levels from coarse to fine: scale = base * 2^(l log2 b) - 1, resolution = ceil(scale) + 1.
-
-    Every step is rounded to float32 as tiny-cuda-nn's C does: a last bit decides on which side of an integer `ceil`
-    sees the scale. The logarithm and the power themselves are taken in float64, so that the layout is the same on
-    every machine.
-    """
-    log2_growth = np.float32(math.log2(np.float32(shape.growth)))
-    levels = []
-    for index in range(shape.n_levels):
-        exponent = float(np.float32(index) * log2_growth)
-        scale = np.float32(2.0**exponent) * np.float32(shape.base_resolution) - np.float32(1)
-        resolution = math.ceil(scale) + 1
-        n_entries = min(8 * math.ceil(resolution**3 / 8), 2**shape.log2_table_size)
-        levels.append(Level(float(scale), resolution, n_entries))
-    return tuple(levels)
+from geometry.hash_levels import HASH_Y, HASH_Z, HashGridShape, Level, level_layout
 
 
 def corner_entries(
@@ -167,8 +86,7 @@ def interpolate(
 
     Args:
         table: an even number of features.
-        rows: from `corner_entries`.
-        weights: likewise.
+        rows, weights: from `corner_entries`.
     """
     pairs = table.split(2, dim=1)
     return torch.cat([_WeightedRows.apply(pair.contiguous(), rows, weights) for pair in pairs], dim=1)
@@ -198,33 +116,3 @@ class HashGrid(nn.Module):
     def forward(self, positions: Float[Tensor, "points 3"]) -> Float[Tensor, "points channels"]:
         """Features at positions in [0, 1]^3; `channels` = levels x features."""
         return encode(list(self.tables), self.levels, positions)
-
-
-def _missing(package: str, how: str) -> str | None:
-    """Why a backend for NVIDIA cards cannot run here; `how` says where its package comes from."""
-    if importlib.util.find_spec(package) is None:
-        return f"{package} is not installed ({how})"
-    return None if torch.cuda.is_available() else "no CUDA device is visible"
-
-
-def _load_tcnn() -> Callable[[HashGridShape], nn.Module]:
-    from geometry.hash_grid_tcnn import tcnn_hash_grid
-
-    return tcnn_hash_grid
-
-
-def _load_triton() -> Callable[[HashGridShape], nn.Module]:
-    from geometry.hash_grid_triton import triton_hash_grid
-
-    return triton_hash_grid
-
-
-HASH_GRIDS: Backends[Callable[[HashGridShape], nn.Module]] = Backends(
-    "hash grid",
-    (
-        Backend("tcnn", _load_tcnn, lambda: _missing("tinycudann", "requirements-gpu.txt says how")),
-        Backend("triton", _load_triton, lambda: _missing("triton", "it comes with CUDA builds of torch")),
-        Backend("torch", lambda: HashGrid, lambda: None),
-    ),
-)
-"""Makers of hash grids; each grid has the `n_channels` and `forward` of HashGrid, and saves the same tables."""

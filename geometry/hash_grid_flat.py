@@ -3,6 +3,8 @@
 The vector holds level after level, entry after entry, an entry's features side by side. Here that is turned into one
 table per level when a state is saved, and back when it is loaded, so that checkpoints do not know which backend
 trained them. (Adam's moments are not turned: a training resumes on the backend that it began with.)
+
+Source: tiny-cuda-nn's DOCUMENTATION.md, "Grid".
 """
 
 from collections.abc import Sequence
@@ -12,7 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from geometry.hash_grid import HashGridShape, Level, encode, level_layout
+from geometry.hash_grid import encode
+from geometry.hash_levels import HashGridShape, Level, level_layout
 
 
 def tables_from_flat(

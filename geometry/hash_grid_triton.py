@@ -12,8 +12,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from geometry.hash_grid import HashGridShape, level_layout
 from geometry.hash_grid_flat import FlatHashGrid
+from geometry.hash_levels import HashGridShape, level_layout
 
 # Points of one program. On an H100 64 takes a third more for 2^16 points, 512 a fifth.
 BLOCK = 128
@@ -91,5 +91,5 @@ class _Encode(torch.autograd.Function):
 
 
 def _programs(positions: Tensor, scales: Tensor) -> tuple[int, int]:
-    """Blocks of points, and levels."""
+    """The kernels' launch grid: blocks of points, and levels."""
     return math.ceil(len(positions) / BLOCK), len(scales)

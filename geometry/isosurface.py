@@ -1,4 +1,4 @@
-"""From a density field to a closed mesh: where the surface is, is learned from what rays see.
+"""From a density field to a closed mesh whose silhouettes match what rays see of the field.
 
 Words used here:
     volume      the density at the vertices of a regular grid over the cube [-bound, bound]^3, axes x, y, z.
@@ -12,11 +12,10 @@ stairs.
 """
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional as F
@@ -25,6 +24,7 @@ from core.cameras import camera_rays
 from core.errors import UserError
 from core.kinds import DensityField, device_of
 from core.types import Cameras
+from geometry.mesh import Mesh, signed_volumes
 
 # Only densities between these two are told apart: fainter, and the whole scene stays clear; denser, and a cell is
 # opaque.
@@ -32,34 +32,6 @@ FAINTEST, DENSEST = 0.05, 1e3
 OPAQUE = 0.5
 # Thresholds whose silhouettes agree this nearly as well as the best one's count as equally good.
 AS_GOOD = 0.998
-
-
-@dataclass(frozen=True)
-class Surface:
-    """A closed triangle mesh, faces counter-clockwise seen from outside."""
-
-    vertices: Float[np.ndarray, "vertices 3"]
-    """In world space."""
-    faces: Int[np.ndarray, "faces 3"]
-    threshold: float
-    """The density at which it was drawn."""
-    n_floaters: int
-    """Small pieces that were left out."""
-
-
-def extract_surface(
-    field: DensityField, cameras: Cameras, opacity: Float[Tensor, "views height width"], resolution: int
-) -> Surface:
-    """The mesh of a field, its threshold found from the opacity that these cameras rendered.
-
-    Args:
-        resolution: vertices of the volume along each axis.
-
-    Raises:
-        UserError: the field is empty, or holds numbers that are none.
-    """
-    volume = density_volume(field, resolution)
-    return marching_cubes(volume, field.bound, find_threshold(volume, field.bound, cameras, opacity))
 
 
 @torch.no_grad()
@@ -130,8 +102,10 @@ def _largest_along_rays(exponent: Float[Tensor, "n n n"], bound: float, cameras:
 
 def marching_cubes(
     volume: Float[Tensor, "n n n"], bound: float, threshold: float, smallest_share: float = 0.02
-) -> Surface:
-    """The closed surface of all that is denser than a threshold; inner walls and floaters are left out.
+) -> tuple[Mesh, int]:
+    """The closed surface of all that is denser than a threshold, in world space, and how many floaters were left out.
+
+    Rooms that cannot be reached from outside are filled.
 
     Args:
         volume: over [-bound, bound]^3, ends included.
@@ -157,9 +131,9 @@ def marching_cubes(
     vertices, faces = mcubes.marching_cubes(np.pad(exponent, 1), level)
     spacing = 2 * bound / (volume.shape[0] - 1)
     vertices, faces = (vertices - 1) * spacing - bound, faces.astype(np.int64)
-    if signed_volume(vertices, faces) < 0:
+    if signed_volumes(vertices[faces]).sum() < 0:
         faces = faces[:, ::-1]
-    return Surface(vertices.astype(np.float32), np.ascontiguousarray(faces), threshold, n_floaters)
+    return Mesh(vertices.astype(np.float32), np.ascontiguousarray(faces)), n_floaters
 
 
 def _without_floaters(dense: Bool[np.ndarray, "n n n"], smallest_share: float) -> tuple[Bool[np.ndarray, "n n n"], int]:
@@ -177,12 +151,3 @@ def solid_occupancy(occupied: Bool[np.ndarray, "n n n"]) -> Bool[np.ndarray, "n 
     regions = np.empty(empty.shape, dtype=np.int32)
     ndimage.label(empty, output=regions)
     return (regions != regions[0, 0, 0])[1:-1, 1:-1, 1:-1]
-
-
-def signed_volume(vertices: Float[np.ndarray, "vertices 3"], faces: Int[np.ndarray, "faces 3"]) -> float:
-    """Volume that a closed mesh encloses, negative where its faces look inward.
-
-    Sum of a . (b x c) / 6 over the faces (a, b, c), by the divergence theorem.
-    """
-    a, b, c = vertices[faces].transpose(1, 0, 2)
-    return float(np.einsum("ij,ij->", a, np.cross(b, c)) / 6)

@@ -18,7 +18,8 @@ from core.errors import require
 from core.kinds import DensityField
 from core.schedule import Schedule
 from core.types import FieldOutput
-from geometry.hash_grid import HASH_GRIDS, HashGridShape
+from geometry.hash_grid_backends import HASH_GRIDS
+from geometry.hash_levels import HashGridShape
 
 # exp(15) is opaque over a millionth of the scene: beyond it a density means nothing more, and its gradient would
 # overflow.

@@ -24,7 +24,7 @@ def mip_levels(texture: Float[Tensor, "size size channels"]) -> list[Float[Tenso
     return levels
 
 
-def look_up(
+def sample_mip(
     texture: Float[Tensor, "size size channels"], uv: Float[Tensor, "points 2"], footprint: Float[Tensor, "points"]
 ) -> Float[Tensor, "points channels"]:
     """Values at UV coordinates, averaged over squares of about the footprint's side.

@@ -1,52 +1,56 @@
 """Wavefront OBJ: positions, faces and texture coordinates in the file's order.
 
-Why not trimesh's reader: it takes the faces apart by material, the last material first, and lists triangles before
-quadrilaterals. Material libraries are never opened.
+Why not trimesh's reader: the order of faces and corners is kept, and trimesh takes the faces apart by material, the
+last material first, lists triangles before quadrilaterals and cuts concave polygons outside of their outlines. Material
+libraries are not opened here.
 """
 
+import codecs
 from array import array
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int
 
-from geometry.file_body import BROKEN_UV, NO_UV, SOME_UV, FileBody, fans, out_of_range, unreadable
-
-#: Stands for a corner without a texture coordinate, and for one whose texture coordinate is no number that OBJ counts.
-_NONE, _NOWHERE = -1, -2
+from geometry.mesh import Mesh
+from geometry.polygons import NONE, NOWHERE, Polygons
+from geometry.source_file import out_of_range, unreadable
 
 
-def read_obj(content: bytes, path: Path) -> FileBody:
-    """All faces of an OBJ file as one body; groups, objects and materials do not part it.
+def read_obj(content: bytes, path: Path) -> list[Mesh]:
+    """All faces of an OBJ file as one mesh; groups, objects and materials do not divide it.
 
     A position that faces use with several texture coordinates becomes as many vertices, one after the other.
 
     Raises:
-        UserError: it is no OBJ file, a line is broken, or a face names a vertex that is not there.
+        UserError: it is no OBJ file, a line is broken, or a face names a vertex that does not exist.
     """
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        content = content.decode("utf-16", errors="replace").encode()
+    content = content.removeprefix(codecs.BOM_UTF8)
     if b"\0" in content:
         raise unreadable(path, "it holds binary data")
-    words = _Words(path)
+    lines = _Lines(path)
     # A line goes on after a backslash.
     for number, line in enumerate(content.replace(b"\\\r\n", b" ").replace(b"\\\n", b" ").splitlines(), start=1):
         try:
-            words.take(line.partition(b"#")[0].split(), number)
+            lines.take(line.partition(b"#")[0].split(), number)
         except (ValueError, OverflowError) as error:
             said = line[:60].decode(errors="replace").strip()
             raise unreadable(path, f"line {number}: '{said}': {error}") from error
-    if not words.positions:
+    if not lines.positions:
         raise unreadable(path, "it has no vertices (lines 'v x y z')")
-    return words.body()
+    return [lines.mesh()]
 
 
-class _Words:
-    """What the lines so far say."""
+class _Lines:
+    """Collects what each line says."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.positions, self.places = array("d"), array("d")
         self.corners, self.corner_places, self.n_corners = array("q"), array("q"), array("q")
-        self.material, self.materials = b"", set[bytes]()
+        self.material, self.materials = b"", dict[bytes, int]()
+        self.face_material, self.libraries = array("q"), list[str]()
 
     def take(self, line: list[bytes], number: int) -> None:
         """One line, word by word.
@@ -66,6 +70,8 @@ class _Words:
                 self._take_face(line[1:], number)
             case [b"usemtl", *name]:
                 self.material = b" ".join(name)
+            case [b"mtllib", *name]:
+                self.libraries.append(b" ".join(name).decode(errors="replace"))
             case _:
                 pass
 
@@ -74,60 +80,30 @@ class _Words:
         for corner in corners:
             vertex, _, rest = corner.partition(b"/")
             index = int(vertex)
-            # Below 0 OBJ counts back from the last one so far.
+            # Negative indices count back from the latest vertex.
             index += n_vertices if index < 0 else -1
             if index < 0:
-                named = f"line {number} names vertex {int(vertex)}, OBJ counts from 1"
-                raise out_of_range(self.path, named)
+                raise out_of_range(self.path, f"line {number} names vertex {int(vertex)}, OBJ counts from 1")
             self.corners.append(index)
             place = rest.partition(b"/")[0]
             if place:
                 index = int(place)
                 index += n_places if index < 0 else -1
-                self.corner_places.append(index if index >= 0 else _NOWHERE)
+                self.corner_places.append(index if index >= 0 else NOWHERE)
             else:
-                self.corner_places.append(_NONE)
+                self.corner_places.append(NONE)
         self.n_corners.append(len(corners))
-        self.materials.add(self.material)
+        self.face_material.append(self.materials.setdefault(self.material, len(self.materials)))
 
-    def body(self) -> FileBody:
-        """All of it.
-
-        Raises:
-            UserError: a face names a vertex that is not there.
-        """
-        positions = np.array(self.positions).reshape(-1, 3)
-        corners, n_corners = np.array(self.corners, np.int64), np.array(self.n_corners, np.int64)
-        if corners.max(initial=0) >= len(positions):
-            raise out_of_range(self.path)
-        triangles = fans(n_corners)
-        counts = int((n_corners > 3).sum()), len(self.materials)
-        uv, places = np.array(self.places).reshape(-1, 2), np.array(self.corner_places, np.int64)
-        fault = _uv_fault(places, len(uv))
-        if fault is not None:
-            return FileBody(positions, corners[triangles], None, fault, *counts)
-        vertex_of, place_of, corners = _told_apart(corners, places, len(positions))
-        return FileBody(positions[vertex_of], corners[triangles], uv[place_of], NO_UV, *counts)
-
-
-def _uv_fault(places: Int[np.ndarray, "corners"], n_places: int) -> str | None:
-    """Why the corners' texture coordinates cannot be used."""
-    if (places == _NONE).all():
-        return NO_UV
-    if (places == _NONE).any():
-        return SOME_UV
-    return BROKEN_UV if places.min() < 0 or places.max() >= n_places else None
-
-
-def _told_apart(
-    corners: Int[np.ndarray, "corners"], places: Int[np.ndarray, "corners"], n_positions: int
-) -> tuple[Int[np.ndarray, "vertices"], Int[np.ndarray, "vertices"], Int[np.ndarray, "corners"]]:
-    """Vertices as pairs of position and texture coordinate in the order of both, and the pair of each corner.
-
-    Positions that no face uses are kept, with the first texture coordinate.
-    """
-    unused = np.setdiff1d(np.arange(n_positions), corners)
-    n_places = int(places.max()) + 1
-    pairs = np.concatenate([corners * n_places + places, unused * n_places])
-    pair, number = np.unique(pairs, return_inverse=True)
-    return pair // n_places, pair % n_places, number.reshape(-1)[: len(corners)]
+    def mesh(self) -> Mesh:
+        """All faces as one mesh; those of one material are a part of the file."""
+        corner, n_corners, place, material = (
+            np.array(numbers, np.int64)
+            for numbers in (self.corners, self.n_corners, self.corner_places, self.face_material)
+        )
+        positions, uv = np.array(self.positions).reshape(-1, 3), np.array(self.places).reshape(-1, 2)
+        names = tuple(name.decode(errors="replace") or None for name in self.materials)
+        libraries = tuple(self.libraries)
+        return Polygons(
+            self.path, "obj", positions, corner, n_corners, uv, place, material, names or (None,), libraries
+        ).mesh()

@@ -3,14 +3,15 @@
 The order: the up axis becomes +y; rotation about the x axis, then y, then z; centring; scaling. Nothing else moves it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
+from scipy.spatial.transform import Rotation
 
 from core.errors import require
-from geometry.mesh import TriangleMesh
+from geometry.mesh import Mesh
 
 _UP = {
     "x": np.array([[0, -1, 0], [1, 0, 0], [0, 0, 1]]),
@@ -37,10 +38,10 @@ class Placement:
         turns = self.rotation_deg
         require(bool(np.isfinite(turns).all()), f"rotation_deg: three finite numbers, got {turns}")
 
-    def matrix(self, mesh: TriangleMesh) -> Float[np.ndarray, "4 4"]:
+    def matrix(self, mesh: Mesh) -> Float[np.ndarray, "4 4"]:
         """The similarity that takes points in the mesh's own coordinates to the world (p' = M p, homogeneous)."""
         used = mesh.vertices[np.unique(mesh.faces)]
-        turn = _rotation(self.rotation_deg) @ _UP[self.up_axis]
+        turn = Rotation.from_euler("xyz", self.rotation_deg, degrees=True).as_matrix() @ _UP[self.up_axis]
         turned = used @ turn.T
         middle = (turned.min(axis=0) + turned.max(axis=0)) / 2 if self.center == "box" else np.zeros(3)
         reach = float(np.linalg.norm(turned - middle, axis=1).max())
@@ -51,18 +52,6 @@ class Placement:
         return matrix
 
 
-def placed(mesh: TriangleMesh, matrix: Float[np.ndarray, "4 4"]) -> TriangleMesh:
+def placed(mesh: Mesh, matrix: Float[np.ndarray, "4 4"]) -> Mesh:
     """The mesh with its vertices moved by a matrix that does not mirror."""
-    return TriangleMesh(mesh.vertices @ matrix[:3, :3].T + matrix[:3, 3], mesh.faces)
-
-
-def _rotation(degrees: tuple[float, float, float]) -> Float[np.ndarray, "3 3"]:
-    """About x, then y, then z: R = Rz Ry Rx."""
-    turn = np.eye(3)
-    for axis, angle in enumerate(np.radians(degrees)):
-        one, other = (axis + 1) % 3, (axis + 2) % 3
-        step = np.eye(3)
-        step[[one, other], [one, other]] = np.cos(angle)
-        step[one, other], step[other, one] = -np.sin(angle), np.sin(angle)
-        turn = step @ turn
-    return turn
+    return replace(mesh, vertices=mesh.vertices @ matrix[:3, :3].T + matrix[:3, 3])

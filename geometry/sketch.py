@@ -15,13 +15,16 @@ from torch.nn import functional as F
 
 from core.errors import UserError
 from core.types import TensorRecord
-from geometry.bodies import turned_outward
-from geometry.mesh import TriangleMesh, load_mesh
+from geometry.bodies import encloses_volume, turned_outward
+from geometry.mesh import Mesh
+from geometry.mesh_file import read_mesh
 from geometry.placement import Placement, placed
+from geometry.simplify import simplified
 from geometry.sketch_tables import RESOLUTION, load_table
 
 log = logging.getLogger(__name__)
 
+MOST_FACES = 2_000_000
 # A mesh whose thinnest extent is a smaller share of its widest one is a picture, not a body.
 FLATTEST = 1e-4
 
@@ -47,7 +50,7 @@ class Sketch(nn.Module):
 
     def __init__(
         self,
-        mesh: TriangleMesh,
+        mesh: Mesh,
         matrix: Float[np.ndarray, "4 4"],
         half_side: float,
         with_normals: bool = False,
@@ -119,12 +122,12 @@ def read_sketch(
     Raises:
         UserError: the file is no good mesh, is flat, encloses nothing, or reaches out of the field.
     """
-    mesh = load_mesh(path)
+    mesh = load_sketch_mesh(path)
     _check_thickness(mesh, path)
     mesh, n_turned = turned_outward(mesh)
     if n_turned:
         log.warning("%s: %s faces looked inward and were turned over", path, f"{n_turned:,}")
-    if not mesh.bounds_volume():
+    if not encloses_volume(mesh):
         log.warning("%s: not watertight; what its faces surround by more than half counts as inside", path)
     matrix = placement.matrix(mesh)
     reach = float(np.linalg.norm(placed(mesh, matrix).vertices, axis=1).max())
@@ -141,9 +144,24 @@ def read_sketch(
     return sketch
 
 
-def _check_thickness(mesh: TriangleMesh, path: Path) -> None:
-    used = mesh.vertices[np.unique(mesh.faces)]
-    spread = np.linalg.svd(np.cov(used.T), compute_uv=False) ** 0.5
+def load_sketch_mesh(path: Path, most_faces: int = MOST_FACES) -> Mesh:
+    """All parts of a mesh file in its own coordinates; vertices without a face are left out.
+
+    Args:
+        most_faces: a larger mesh is simplified to so many, with a notice.
+
+    Raises:
+        UserError: the file is no readable mesh.
+    """
+    mesh = read_mesh(path)
+    if len(mesh.faces) <= most_faces:
+        return mesh.with_faces(mesh.faces)
+    log.warning("%s: %s faces, simplified to %s", path, f"{len(mesh.faces):,}", f"{most_faces:,}")
+    return simplified(mesh.merged(), most_faces)
+
+
+def _check_thickness(mesh: Mesh, path: Path) -> None:
+    spread = np.linalg.svd(np.cov(mesh.vertices.T), compute_uv=False) ** 0.5
     if spread[-1] < FLATTEST * spread[0]:
         raise UserError(f"{path}: flat: all of its vertices lie in one plane or line; a sketch needs solid parts")
 

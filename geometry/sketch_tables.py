@@ -21,7 +21,7 @@ from jaxtyping import Bool, Float
 from scipy import interpolate, ndimage
 
 from core.files import whole_file
-from geometry.mesh import TriangleMesh
+from geometry.mesh import Mesh
 
 log = logging.getLogger(__name__)
 
@@ -34,22 +34,22 @@ GENERATION = 1
 MOST_KEPT = 32
 
 
-def exact_occupancy(mesh: TriangleMesh, points: Float[np.ndarray, "points 3"]) -> Bool[np.ndarray, "points"]:
+def exact_occupancy(mesh: Mesh, points: Float[np.ndarray, "points 3"]) -> Bool[np.ndarray, "points"]:
     """Whether points lie inside: |generalised winding number| > 1/2."""
     import igl
 
     return np.abs(igl.fast_winding_number(mesh.vertices, mesh.faces, points)) > 0.5
 
 
-def exact_distance(mesh: TriangleMesh, points: Float[np.ndarray, "points 3"]) -> Float[np.ndarray, "points"]:
+def exact_distance(mesh: Mesh, points: Float[np.ndarray, "points 3"]) -> Float[np.ndarray, "points"]:
     """Distance of points to the surface, at least 0."""
     import igl
 
     return np.sqrt(igl.point_mesh_squared_distance(points, mesh.vertices, mesh.faces)[0])
 
 
-def load_table(mesh: TriangleMesh, half: float, resolution: int = RESOLUTION) -> Float[np.ndarray, "n n n 2"]:
-    """The table of a mesh from the disk, or made and put there.
+def load_table(mesh: Mesh, half: float, resolution: int = RESOLUTION) -> Float[np.ndarray, "n n n 2"]:
+    """The table of a mesh, read from the cache, or computed and put there.
 
     Args:
         half: half of the cube's side, in world units.
@@ -68,7 +68,7 @@ def load_table(mesh: TriangleMesh, half: float, resolution: int = RESOLUTION) ->
     return table
 
 
-def make_table(mesh: TriangleMesh, half: float, resolution: int = RESOLUTION) -> Float[np.ndarray, "n n n 2"]:
+def make_table(mesh: Mesh, half: float, resolution: int = RESOLUTION) -> Float[np.ndarray, "n n n 2"]:
     """Distance and level at the grid's vertices, float32; axes x, y, z.
 
     Within BAND cells of the surface the distance is exact. Beyond, it is the distance to that point of the surface
@@ -94,7 +94,7 @@ def make_table(mesh: TriangleMesh, half: float, resolution: int = RESOLUTION) ->
 
 
 def _winding(
-    mesh: TriangleMesh, points: Float[np.ndarray, "n n n 3"], far: Bool[np.ndarray, "n n n"]
+    mesh: Mesh, points: Float[np.ndarray, "n n n 3"], far: Bool[np.ndarray, "n n n"]
 ) -> Float[np.ndarray, "n n n"]:
     """Winding numbers of the grid's vertices: of every one near the surface, of every second along each axis elsewhere.
 

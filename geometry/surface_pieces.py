@@ -2,21 +2,21 @@
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse import csgraph
+
+from core.rays import RayTracer
+from geometry.mesh import Mesh, face_normals
 
 #: Rays from each looked-at face, and faces looked at in each piece.
 N_DIRECTIONS, N_LOOKS = 96, 64
 #: Rays start this share of the mesh's size off their face.
 CLEARANCE = 1e-4
 
-Mesh = tuple[Float[np.ndarray, "left 3"], Int[np.ndarray, "left_faces 3"]]
 
-
-def pieces(n_vertices: int, faces: Int[np.ndarray, "faces 3"]) -> Int[np.ndarray, "faces"]:
+def pieces(faces: Int[np.ndarray, "faces 3"]) -> Int[np.ndarray, "faces"]:
     """The number of each face's piece, from 0; faces that share a vertex are of one piece."""
-    links = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]]])
+    links, n_vertices = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]]]), int(faces.max()) + 1
     graph = sparse.coo_array((np.ones(len(links), bool), (links[:, 0], links[:, 1])), shape=(n_vertices, n_vertices))
     _, label = csgraph.connected_components(graph, directed=False)
     _, number = np.unique(label[faces[:, 0]], return_inverse=True)
@@ -31,46 +31,31 @@ def is_closed(faces: Int[np.ndarray, "faces 3"]) -> bool:
     return n_distinct == len(there) == len(np.unique(both_ways, axis=0))
 
 
-def without_hidden_pieces(
-    vertices: Float[np.ndarray, "vertices 3"], faces: Int[np.ndarray, "faces 3"]
-) -> tuple[Mesh, int]:
+def without_hidden_pieces(mesh: Mesh) -> tuple[Mesh, int]:
     """The mesh without pieces that no ray from outside reaches (inner shells), and how many these were.
 
     A piece stays where any of many rays from its faces, in directions spread evenly, leaves the mesh: light goes both
     ways. Faces look outward; of large pieces, evenly spaced ones are asked.
     """
-    piece = pieces(len(vertices), faces)
+    piece = pieces(mesh.faces)
     n_pieces = int(piece.max()) + 1
     if n_pieces == 1:
-        return (vertices, faces), 0
-    seen = _seen_pieces(vertices, faces, piece, n_pieces)
+        return mesh, 0
+    seen = _seen_pieces(mesh, piece, n_pieces)
     if seen.all() or not seen.any():
-        return (vertices, faces), 0
-    return compacted(vertices, faces[seen[piece]]), int((~seen).sum())
+        return mesh, 0
+    return mesh.with_faces(mesh.faces[seen[piece]]), int((~seen).sum())
 
 
-def compacted(vertices: Float[np.ndarray, "vertices 3"], faces: Int[np.ndarray, "faces 3"]) -> Mesh:
-    """The mesh without vertices that no face uses, the others in their order."""
-    used, inverse = np.unique(faces, return_inverse=True)
-    return vertices[used], inverse.reshape(-1, 3).astype(np.int64)
-
-
-def _seen_pieces(vertices: NDArray, faces: NDArray, piece: NDArray, n_pieces: int) -> Bool[np.ndarray, "pieces"]:
-    from trimesh import Trimesh
-    from trimesh.ray.ray_pyembree import RayMeshIntersector
-
-    caster = RayMeshIntersector(Trimesh(vertices, faces, process=False), scale_to_box=False)
-    away = spread_directions(N_DIRECTIONS)
-    a, b, c = vertices[faces].astype(np.float64).transpose(1, 0, 2)
-    outward = np.cross(b - a, c - a)
-    outward /= np.maximum(np.linalg.norm(outward, axis=1, keepdims=True), 1e-30)
-    starts = (a + b + c) / 3 + CLEARANCE * np.ptp(vertices, axis=0).max() * outward
+def _seen_pieces(mesh: Mesh, piece: Int[np.ndarray, "faces"], n_pieces: int) -> Bool[np.ndarray, "pieces"]:
+    tracer, away, corners = RayTracer(mesh.vertices, mesh.faces), spread_directions(N_DIRECTIONS), mesh.corners
+    starts = corners.mean(axis=1) + CLEARANCE * np.ptp(mesh.vertices, axis=0).max() * face_normals(corners)
     seen = np.zeros(n_pieces, dtype=bool)
     for number in range(n_pieces):
         own = np.flatnonzero(piece == number)
         looks = own[:: max(1, len(own) // N_LOOKS)]
         rays = np.tile(away, (len(looks), 1))
-        seen[number] = not caster.intersects_any(np.repeat(starts[looks], len(away), axis=0), rays).all()
+        seen[number] = not tracer.hits_any(np.repeat(starts[looks], len(away), axis=0), rays).all()
     return seen
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Num, Shaped
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -36,7 +36,7 @@ class Texels:
     def of_corners(
         self, values: Float[np.ndarray, "vertices channels"], faces: Int[np.ndarray, "faces 3"]
     ) -> Float[np.ndarray, "texels channels"]:
-        """What is given at the vertices, interpolated to the texels."""
+        """Values given at the vertices, interpolated at the texels."""
         return np.einsum("tc,tck->tk", self.barycentric, values[faces[self.face]])
 
     def covered(self) -> Bool[np.ndarray, "height width"]:
@@ -46,7 +46,7 @@ class Texels:
         return mask.reshape(self.height, self.width)
 
     def texture(self, values: Shaped[np.ndarray, "texels channels"]) -> Shaped[np.ndarray, "height width channels"]:
-        """Colours, or whatever texels have, put in their places; all other texels take the nearest one's.
+        """Values of the covered texels as a texture; every other texel takes the value of the nearest covered one.
 
         What lies between charts is never seen itself, but filters and mip levels mix it in.
         """
@@ -56,10 +56,20 @@ class Texels:
 
     @cached_property
     def _nearest(self) -> Int[np.ndarray, "all"]:
-        """For every texel of the texture the nearest covered one; the same for all colours."""
+        """For every texel of the texture, the nearest covered one."""
         nearest = ndimage.distance_transform_edt(~self.covered(), return_distances=False, return_indices=True)
         assert isinstance(nearest, np.ndarray)
         return (nearest[0] * self.width + nearest[1]).ravel()
+
+
+def sampled(
+    texture: Num[np.ndarray, "rows columns channels"], uv: Float[np.ndarray, "*places 2"]
+) -> Float[np.ndarray, "*places channels"]:
+    """A texture, interpolated between its texels; beyond [0, 1] it repeats."""
+    rows, columns, _ = texture.shape
+    where = [(1 - uv[..., 1]) * rows - 0.5, uv[..., 0] * columns - 0.5]
+    channels = np.moveaxis(texture, -1, 0).astype(np.float64)
+    return np.stack([ndimage.map_coordinates(c, where, order=1, mode="grid-wrap") for c in channels], axis=-1)
 
 
 def covered_texels(

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from core.errors import UserError, require
 from core.kinds import TexturedSurface
-from geometry.mesh import TriangleMesh
-from geometry.mip_texture import look_up
+from geometry.mesh import Mesh
+from geometry.mesh_file import read_mesh
+from geometry.mip_texture import sample_mip
 from geometry.placement import Placement, placed
-from geometry.surface_file import SurfaceFile, read_surface, same_positions
 from geometry.surface_pieces import pieces
 from geometry.texels import covered_texels
 from geometry.unwrap import unwrap
@@ -27,6 +27,8 @@ from geometry.uv_check import uv_fault
 log = logging.getLogger(__name__)
 
 Color = tuple[float, float, float]
+#: More faces are refused: to simplify them would not leave them as they are.
+MOST_FACES = 500_000
 
 
 class TexturedMesh(TexturedSurface, name="textured-mesh"):
@@ -75,7 +77,7 @@ class TexturedMesh(TexturedSurface, name="textured-mesh"):
     """Row and column to the number of the piece that the texel shows."""
 
     def __init__(self, config: Config, n_channels: int) -> None:
-        """Read the mesh, and unwrap it where its own texture coordinates are of no use.
+        """Read the mesh, and unwrap it where its own texture coordinates cannot be used.
 
         Raises:
             UserError: naming the file and what is wrong with it.
@@ -83,18 +85,18 @@ class TexturedMesh(TexturedSurface, name="textured-mesh"):
         super().__init__()
         self.config = config
         self.n_channels = n_channels
-        self.file = read_surface(config.path)
-        corner_uv = settled_uv(self.file, config)
-        seen = _seen_vertices(self.file, config)
+        self.mesh = load_surface(config.path)
+        corner_uv = _chosen_uv(self.mesh, config)
+        seen = _seen_vertices(self.mesh, config)
         self.register_buffer("vertices", torch.from_numpy(seen).float(), persistent=False)
-        self.register_buffer("faces", torch.from_numpy(self.file.faces), persistent=False)
+        self.register_buffer("faces", torch.from_numpy(self.mesh.faces), persistent=False)
         # Kept with the texture, which means nothing without them.
         self.register_buffer("corner_uv", torch.from_numpy(corner_uv).float())
         self.register_buffer("is_started", torch.tensor(False))
         self.texture = nn.Parameter(torch.zeros(config.texture_size, config.texture_size, n_channels))
         self.piece_latents: nn.Parameter | None = None
         if config.piece_learning_rate:
-            self._piece = pieces(len(self.file.vertices), same_positions(self.file))
+            self._piece = pieces(self.mesh.position[self.mesh.faces])
             self.piece_latents = nn.Parameter(torch.zeros(int(self._piece.max()) + 1, n_channels))
             self.register_buffer("texel_piece", self._texel_piece())  # follows corner_uv, so it is kept as that is
 
@@ -104,23 +106,23 @@ class TexturedMesh(TexturedSurface, name="textured-mesh"):
 
         Asked of the coordinates themselves, since a checkpoint or another painting brings its own along.
         """
-        own = self.file.corner_uv
+        own = self.mesh.corner_uv
         return own is not None and torch.equal(self.corner_uv.cpu(), torch.from_numpy(own).float())
 
     def forward(
         self, uv: Float[Tensor, "points 2"], footprint: Float[Tensor, "points"]
     ) -> Float[Tensor, "points channels"]:
         """The texture between its texels, averaged over the footprint."""
-        return look_up(self.whole_texture(), uv, footprint)
+        return sample_mip(self.whole_texture(), uv, footprint)
 
     def whole_texture(self) -> Float[Tensor, "size size channels"]:
-        """What all texels show: their own latents and those of their pieces."""
+        """The texture that is seen: each texel's own latents plus those of its piece."""
         if self.piece_latents is None:
             return self.texture
         return self.texture + self.piece_latents[self.texel_piece]
 
     @torch.no_grad()
-    def lie_as(self, corner_uv: Float[Tensor, "faces 3 2"]) -> None:
+    def set_uv(self, corner_uv: Float[Tensor, "faces 3 2"]) -> None:
         """Take other texture coordinates."""
         self.corner_uv.copy_(corner_uv)
         if self.piece_latents is not None:
@@ -144,7 +146,7 @@ class TexturedMesh(TexturedSurface, name="textured-mesh"):
         self.is_started.fill_(True)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """The texture, and what its pieces have in common."""
+        """The texture, and the latents of the pieces where there are any."""
         groups: list[dict[str, Any]] = [{"params": [self.texture], "lr": self.config.learning_rate}]
         if self.piece_latents is not None:
             groups.append({"params": [self.piece_latents], "lr": self.config.piece_learning_rate})
@@ -158,58 +160,62 @@ class TexturedMesh(TexturedSurface, name="textured-mesh"):
         return torch.from_numpy(texels.texture(self._piece[texels.face, None].astype(np.int32))[..., 0])
 
 
-def settled_uv(file: SurfaceFile, config: TexturedMesh.Config) -> Float[np.ndarray, "faces 3 2"]:
+def load_surface(path: Path) -> Mesh:
+    """A mesh file to be painted. It is logged if several parts are painted as one, or polygons become triangles.
+
+    Raises:
+        UserError: the file is no readable mesh, or has too many faces (simplified, it would not be the user's mesh).
+    """
+    mesh = read_mesh(path)
+    if len(mesh.faces) > MOST_FACES:
+        raise UserError(
+            f"{path}: {len(mesh.faces):,} faces, at most {MOST_FACES:,} can be painted; simplify the mesh first"
+        )
+    if (n_parts := len(mesh.file.materials)) > 1:
+        log.info("%s: its %d parts and their materials are painted as one", path, n_parts)
+    if n_split := mesh.file.n_split:
+        log.info("%s: %d polygons are split into triangles", path, n_split)
+    return mesh
+
+
+def _chosen_uv(mesh: Mesh, config: TexturedMesh.Config) -> Float[np.ndarray, "faces 3 2"]:
     """Texture coordinates of the faces' corners, v upward: the file's own or a new atlas's.
 
     Raises:
         UserError: the file's own were asked for and cannot be used.
     """
-    own = file.corner_uv
-    corners = file.vertices[file.faces].astype(np.float64)
-    fault = file.without_uv if own is None else uv_fault(corners, own)
+    own, path = mesh.corner_uv, mesh.file.path
+    fault = mesh.file.without_uv if own is None else uv_fault(mesh.corners, own)
     if config.uv == "own" and fault is not None:
-        raise UserError(f"{file.path}: {fault}; give system.geometry.uv=auto to have it unwrapped")
+        raise UserError(f"{path}: {fault}; give system.geometry.uv=auto to have it unwrapped")
     if config.uv != "atlas" and fault is None and own is not None:
         return own
-    log.info("%s: %s; it is unwrapped", file.path, fault or "a new atlas is wanted")
-    return _atlas_uv(file, config)
+    log.info("%s: %s; it is unwrapped", path, fault or "a new atlas is wanted")
+    return _atlas_uv(mesh, config)
 
 
-def _atlas_uv(file: SurfaceFile, config: TexturedMesh.Config) -> Float[np.ndarray, "faces 3 2"]:
-    # One vertex for each position, of those that faces use: the others may hold anything, even no numbers.
-    used, corner = np.unique(file.faces, return_inverse=True)
-    positions, number = np.unique(file.vertices[used], axis=0, return_inverse=True)
+def _atlas_uv(mesh: Mesh, config: TexturedMesh.Config) -> Float[np.ndarray, "faces 3 2"]:
+    # One vertex for each position, of those that faces use: the others may hold anything, even NaN.
+    number, path = mesh.position[mesh.faces], mesh.file.path
+    bare = Mesh(np.unique(mesh.vertices, axis=0), number).with_faces(number)
     try:
-        atlas = unwrap(
-            positions,
-            number.reshape(-1)[corner.reshape(-1, 3)],
+        unwrapped, atlas = unwrap(
+            bare,
             config.texture_size,
             padding=2,
             max_faces=config.max_faces,
             time_limit_s=config.unwrap_limit_s,
-            tell=_Waiting(file.path),
         )
     except UserError as error:
-        raise UserError(f"{file.path}: {error}") from error
-    log.info("%s: %d charts (%.1f s)", file.path, atlas.n_charts, atlas.seconds)
-    return atlas.uv[atlas.faces].astype(np.float64)
+        raise UserError(f"{path}: {error}") from error
+    log.info("%s: %d charts (%.1f s)", path, atlas.n_charts, atlas.seconds)
+    corner_uv = unwrapped.corner_uv
+    assert corner_uv is not None
+    return corner_uv
 
 
-class _Waiting:
-    """Says now and then that one still waits."""
-
-    def __init__(self, path: Path, every_s: float = 10.0) -> None:
-        self.path, self.every_s, self._next = path, every_s, every_s
-
-    def __call__(self, elapsed_s: float) -> None:
-        if elapsed_s >= self._next:
-            self._next += self.every_s
-            log.info("%s: unwrapping, %.0f s so far", self.path, elapsed_s)
-
-
-def _seen_vertices(file: SurfaceFile, config: TexturedMesh.Config) -> Float[np.ndarray, "vertices 3"]:
+def _seen_vertices(mesh: Mesh, config: TexturedMesh.Config) -> Float[np.ndarray, "vertices 3"]:
     """Vertices as cameras see them: placed, then turned so that the front looks along +z."""
-    mesh = TriangleMesh(file.vertices.astype(np.float64), file.faces)
     vertices = placed(mesh, config.placement.matrix(mesh)).vertices
     turn = np.radians(-config.front_azimuth_deg)
     about_y = np.array([[np.cos(turn), 0, np.sin(turn)], [0, 1, 0], [-np.sin(turn), 0, np.cos(turn)]])

@@ -3,7 +3,10 @@
 import numpy as np
 from jaxtyping import Float
 
-#: Share of the painted texture that may be claimed twice, and of the surface that may have no texture, before a mesh's
+from geometry.mesh import area_vectors
+from geometry.texels import covered_texels
+
+#: Share of the painted texture that may be covered twice, and of the surface that may have no texture, before a mesh's
 #: own coordinates are given up.
 MOST_OVERLAP, MOST_WITHOUT_AREA = 0.02, 0.02
 #: A face that is smaller in the texture has no room for any colour of its own (a millionth of a texel of 4096).
@@ -21,12 +24,12 @@ def uv_fault(corners: Float[np.ndarray, "faces 3 3"], corner_uv: Float[np.ndarra
         corners: positions of the faces' corners.
         corner_uv: their texture coordinates; beyond [0, 1] the texture repeats.
     """
-    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1) / 2
+    area = np.linalg.norm(area_vectors(corners), axis=1) / 2
     if not area.sum() > 0:
         return "its faces have zero area"
     n_bad = int((~np.isfinite(corner_uv)).any(axis=(1, 2)).sum())
     if n_bad:
-        return f"{n_bad} faces have texture coordinates that are no numbers"
+        return f"{n_bad} faces have texture coordinates that are not finite (NaN or infinity)"
     edge, other = corner_uv[:, 1] - corner_uv[:, 0], corner_uv[:, 2] - corner_uv[:, 0]
     uv_area = np.abs(edge[:, 0] * other[:, 1] - edge[:, 1] * other[:, 0]) / 2
     flat = float(area[uv_area < SMALLEST_AREA].sum() / area.sum())
@@ -34,44 +37,18 @@ def uv_fault(corners: Float[np.ndarray, "faces 3 3"], corner_uv: Float[np.ndarra
         return f"its texture coordinates are degenerate: {flat:.0%} of the surface has no area in the texture"
     overlap = overlapping_share(corner_uv[uv_area >= SMALLEST_AREA], float(uv_area.sum()))
     if overlap > MOST_OVERLAP:
-        return f"its texture coordinates overlap: {overlap:.0%} of what they cover is claimed twice"
+        return f"its texture coordinates overlap: {overlap:.0%} of what they cover is covered twice"
     return None
 
 
 def overlapping_share(corner_uv: Float[np.ndarray, "faces 3 2"], uv_area: float) -> float:
-    """1 - (covered area of the repeating texture) / (sum of the faces' areas), from looks straight down on a grid.
+    """1 - (covered area of the repeating texture) / (sum of the faces' areas), from looks on a grid.
 
     Args:
         uv_area: the sum of the faces' areas.
     """
     if float(np.ptp(corner_uv, axis=1).max()) > MOST_REPEATS:
         return 1.0
-    return max(0.0, 1 - _covered_area(_within_one_texture(corner_uv)) / uv_area)
-
-
-def _within_one_texture(corner_uv: Float[np.ndarray, "faces 3 2"]) -> Float[np.ndarray, "copies 3 2"]:
-    """Every face once for each repetition of the texture that it touches, moved there."""
-    first = np.floor(corner_uv.min(axis=1)).astype(np.int64)
-    last = np.maximum(np.ceil(corner_uv.max(axis=1)).astype(np.int64) - 1, first)
-    n_across, n_up = (last - first).max(axis=0) + 1
-    copies = []
-    for step in np.ndindex(n_across, n_up):
-        tile = first + np.array(step)
-        touched = (tile <= last).all(axis=1)
-        copies.append(corner_uv[touched] - tile[touched, None])
-    return np.concatenate(copies)
-
-
-def _covered_area(corner_uv: Float[np.ndarray, "copies 3 2"]) -> float:
-    """Share of [0, 1]^2 that lies in some face."""
-    from embreex.mesh_construction import TriangleMesh
-    from embreex.rtcore_scene import EmbreeScene  # pyright: ignore[reportAttributeAccessIssue]
-
-    flat = np.concatenate([corner_uv, np.zeros((*corner_uv.shape[:2], 1))], axis=-1).reshape(-1, 3)
-    scene = EmbreeScene()
-    TriangleMesh(scene, flat.astype(np.float32), np.arange(len(flat), dtype=np.int32).reshape(-1, 3))
-    line = (np.arange(N_LOOKS, dtype=np.float32) + 0.5) / N_LOOKS
-    across, up = np.meshgrid(line, line)
-    starts = np.stack([across, up, np.ones_like(up)], axis=-1).reshape(-1, 3)
-    down = np.tile(np.array([[0, 0, -1]], dtype=np.float32), (len(starts), 1))
-    return float((scene.run(starts, down, query="INTERSECT") >= 0).mean())
+    corners = np.arange(3 * len(corner_uv)).reshape(-1, 3)
+    covered = covered_texels(corner_uv.reshape(-1, 2), corners, N_LOOKS, N_LOOKS).covered().mean()
+    return max(0.0, 1 - float(covered) / uv_area)

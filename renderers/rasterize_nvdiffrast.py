@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from core.types import Cameras
-from renderers.rasterize import Fragments
+from renderers.fragments import Fragments
 
 #: Distances from the camera between which surfaces are seen, in world units.
 NEAR, FAR = 0.01, 100.0

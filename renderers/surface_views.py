@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from core.kinds import TexturedSurface
 from core.types import Cameras, TensorRecord
-from renderers.rasterize import Fragments, Rasterizer, at_points, surface_footprint
+from renderers.fragments import Fragments, Rasterizer, at_points, surface_footprint
 
 
 @dataclass(frozen=True)

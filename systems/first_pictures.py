@@ -34,8 +34,8 @@ def own_pictures(
         UserError: it came with none that can be used.
     """
     device = surface.texture.device
-    picture = read_own_texture(surface.file, OWN_TEXTURE_SIZE).to(device)
-    corner_uv = surface.file.corner_uv
+    picture = read_own_texture(surface.mesh, OWN_TEXTURE_SIZE).to(device)
+    corner_uv = surface.mesh.corner_uv
     assert corner_uv is not None, "a texture without coordinates is refused"
     return _before_grey(Repainted(surface, picture, torch.from_numpy(corner_uv).float().to(device)), renderer, cameras)
 

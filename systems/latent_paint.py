@@ -133,7 +133,7 @@ class LatentPaint(LightningSystem, name="latent-paint"):
             raise UserError(f"--from: that run has painted another mesh ({theirs.config.path}), or placed it otherwise")
         if not (self.decodes_points or other.decodes_points):
             check_same_latents(self.guidance, other.guidance, "system.guidance")
-        mine.lie_as(theirs.corner_uv)  # an atlas may have been packed for another size
+        mine.set_uv(theirs.corner_uv)  # an atlas may have been packed for another size
         if isinstance(self.renderer, MeshRenderer):
             self.renderer.pool.forget()
         if mine.texture.shape == theirs.texture.shape and same_latents(self.guidance, other.guidance):

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from core.kinds import Background, Renderer, TexturedSurface
 from core.types import Cameras
-from geometry.mip_texture import look_up
+from geometry.mip_texture import sample_mip
 from systems.random_streams import stream
 
 #: Pixels of which the object takes less may show the background.
@@ -52,7 +52,7 @@ class Repainted(TexturedSurface):
         self, uv: Float[Tensor, "points 2"], footprint: Float[Tensor, "points"]
     ) -> Float[Tensor, "points channels"]:
         """The texture between its texels."""
-        return look_up(self.texture, uv, footprint)
+        return sample_mip(self.texture, uv, footprint)
 
 
 class Nothing(Background):

@@ -8,7 +8,7 @@ from typing import no_type_check
 import triton  # pyright: ignore[reportMissingImports] - comes with CUDA builds of torch
 import triton.language as tl  # pyright: ignore[reportMissingImports]
 
-from geometry.hash_grid import HASH_Y, HASH_Z
+from geometry.hash_levels import HASH_Y, HASH_Z
 
 FACTOR_Y, FACTOR_Z = tl.constexpr(HASH_Y), tl.constexpr(HASH_Z)
 

@@ -33,8 +33,7 @@ def _painting_of(kind: str, folder: Path) -> LatentPaint:
 
 def _gaps(system: LatentPaint, texture: np.ndarray) -> SeamGaps:
     assert isinstance(system.geometry, TexturedMesh)
-    mesh = written_mesh(system.geometry)
-    return seam_gaps(mesh.vertices, mesh.faces, mesh.uv, texture)
+    return seam_gaps(dataclasses.replace(written_mesh(system.geometry), texture=texture))
 
 
 def _one_colour_per_chart(system: LatentPaint) -> np.ndarray:
@@ -42,7 +41,7 @@ def _one_colour_per_chart(system: LatentPaint) -> np.ndarray:
     mesh = written_mesh(system.geometry)
     edges = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False).edges
     chart = trimesh.graph.connected_component_labels(edges, node_count=len(mesh.vertices))
-    texels = covered_texels(mesh.uv, mesh.faces, SIZE, SIZE)
+    texels = covered_texels(mesh.uv_with(v_down=False), mesh.faces, SIZE, SIZE)
     colours = np.random.default_rng(0).random((chart.max() + 1, 3))
     return np.rint(texels.texture(colours[chart[mesh.faces[texels.face, 0]]]) * 255).astype(np.uint8)
 

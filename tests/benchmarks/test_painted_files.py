@@ -10,8 +10,8 @@ import torch
 from benchmarks.paint import neutral_mesh
 from benchmarks.painted_files import PaintedFile, geometry_fault
 from benchmarks.verdicts import judged_cameras
-from exporters.coloured_mesh import ColouredMesh
 from exporters.mesh_files import write_mesh
+from geometry.mesh import Mesh
 from tests.exporters.test_painted_mesh import exported
 from tests.systems.small_paint import write_ball
 from toybox.captions import Subject
@@ -22,9 +22,9 @@ HALVES = np.array([[0, 1, 2], [0, 2, 3]])
 
 def _sheet(path: Path, **changes: Any) -> Path:
     """A square of two triangles with a texture of one colour, or a variation of it."""
-    mesh = {"vertices": SHEET, "normals": None, "faces": HALVES, "uv": SHEET[:, :2]}
+    mesh = {"vertices": SHEET, "faces": HALVES, "uv": SHEET[:, :2]}
     path.parent.mkdir(exist_ok=True)
-    return write_mesh(path, ColouredMesh(**{**mesh, "texture": np.full((8, 8, 3), 51, np.uint8), **changes}), {})[0]
+    return write_mesh(path, Mesh(**{**mesh, "texture": np.full((8, 8, 3), 51, np.uint8), **changes}), {})[0]
 
 
 def test_an_equal_file_has_kept_its_geometry(tmp_path: Path):
@@ -61,7 +61,7 @@ def test_an_atlas_must_not_overlap_and_corners_must_stay(tmp_path: Path):
     assert geometry_fault(plain, _sheet(tmp_path / "doubled.ply", **doubled, uv=apart)) is None
     onto_each_other = np.concatenate([apart[:3], apart[:3]])
     fault = geometry_fault(plain, _sheet(tmp_path / "overlaps.ply", **doubled, uv=onto_each_other))
-    assert fault == "its texture coordinates overlap: 50% of what they cover is claimed twice"
+    assert fault == "its texture coordinates overlap: 50% of what they cover is covered twice"
     moved = _sheet(tmp_path / "moved.ply", faces=np.roll(HALVES, 1, axis=1))
     assert geometry_fault(plain, moved) == "positions of its faces' corners differ"
 

@@ -11,26 +11,27 @@ import pytest
 import trimesh
 from PIL import Image
 
-from exporters.coloured_mesh import ColouredMesh
-from exporters.glb import glb_bytes, linear_from_srgb, write_glb
+from exporters.glb import glb_bytes, linear_from_srgb
+from exporters.mesh_files import write_mesh
+from geometry.mesh import Mesh
 
 EXTRAS = {"prompt": 'a "red" mushroom \u2603', "seed": 3}
 
 
-def _tetrahedron() -> ColouredMesh:
+def _tetrahedron() -> Mesh:
     vertices = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]], dtype=np.float32)
     faces = np.array([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]])
     normals = np.full((4, 3), 1 / np.sqrt(3), dtype=np.float32)
     colours = np.array([[1, 0, 0], [0, 1, 0], [0.5, 0.5, 0.5], [0.01, 0, 1]], dtype=np.float32)
-    return ColouredMesh(vertices, normals, faces, colours)
+    return Mesh(vertices, faces, normals, colours=colours)
 
 
-def _textured() -> ColouredMesh:
+def _textured() -> Mesh:
     bare = _tetrahedron()
     uv = np.array([[0, 0], [1, 0], [0, 1], [0.25, 0.75]], np.float32)
     texture = np.zeros((8, 16, 3), np.uint8)
     texture[:4] = [250, 10, 20]
-    return ColouredMesh(bare.vertices, bare.normals, bare.faces, uv=uv, texture=texture)
+    return Mesh(bare.vertices, bare.faces, bare.normals, uv=uv, texture=texture)
 
 
 def _parts(content: bytes) -> tuple[dict[str, Any], bytes]:
@@ -55,7 +56,7 @@ def test_an_unused_vertex_that_is_no_number_stays_and_bounds_are_numbers():
     assert mesh.normals is not None
     assert mesh.colours is not None
     normals, colours = (np.vstack([values, values[:1]]) for values in (mesh.normals, mesh.colours))
-    tree, binary = _parts(glb_bytes(ColouredMesh(vertices, normals, mesh.faces, colours), EXTRAS))
+    tree, binary = _parts(glb_bytes(Mesh(vertices, mesh.faces, normals, colours=colours), EXTRAS))
     position = tree["accessors"][tree["meshes"][0]["primitives"][0]["attributes"]["POSITION"]]
     assert (position["min"], position["max"]) == ([0, 0, 0], [1, 1, 1])
     start = tree["bufferViews"][position["bufferView"]]["byteOffset"]
@@ -98,7 +99,7 @@ def test_srgb_ends_and_join():
 
 def test_trimesh_reads_the_same_mesh(tmp_path: Path):
     mesh = _tetrahedron()
-    loaded: Any = trimesh.load(write_glb(tmp_path / "mesh.glb", mesh, EXTRAS), process=False, force="mesh")
+    loaded: Any = trimesh.load(write_mesh(tmp_path / "mesh.glb", mesh, EXTRAS)[0], process=False, force="mesh")
     assert np.array_equal(loaded.vertices, mesh.vertices)
     assert np.array_equal(loaded.faces, mesh.faces)
     assert loaded.volume == pytest.approx(1 / 6)
@@ -126,24 +127,12 @@ def test_a_texture_travels_inside_and_keeps_its_top_on_top(tmp_path: Path):
     assert places.tolist() == [[0, 1], [1, 1], [0, 0], [0.25, 0.25]]  # glTF counts from the top
     matte = tree["materials"][0]["pbrMetallicRoughness"]
     assert (matte["metallicFactor"], matte["roughnessFactor"], matte["baseColorTexture"]) == (0, 1, {"index": 0})
-    loaded: Any = trimesh.load(write_glb(tmp_path / "mesh.glb", mesh, EXTRAS), process=False, force="mesh")
+    loaded: Any = trimesh.load(write_mesh(tmp_path / "mesh.glb", mesh, EXTRAS)[0], process=False, force="mesh")
     assert np.array_equal(loaded.visual.uv, mesh.uv)  # trimesh counts from the bottom
     assert loaded.visual.to_color().vertex_colors[2, :3].tolist() == [250, 10, 20]
 
 
 def test_a_mesh_without_normals_has_none():
     bare = _tetrahedron()
-    tree, _ = _parts(glb_bytes(ColouredMesh(bare.vertices, None, bare.faces, bare.colours), EXTRAS))
+    tree, _ = _parts(glb_bytes(Mesh(bare.vertices, bare.faces, colours=bare.colours), EXTRAS))
     assert set(tree["meshes"][0]["primitives"][0]["attributes"]) == {"POSITION", "COLOR_0"}
-
-
-def test_colours_are_at_the_vertices_or_in_a_texture():
-    bare, textured = _tetrahedron(), _textured()
-    for colours, uv, texture in (
-        (None, None, None),
-        (bare.colours, textured.uv, textured.texture),
-        (None, None, textured.texture),
-        (bare.colours, textured.uv, None),
-    ):
-        with pytest.raises(ValueError, match="either a colour at each vertex, or a texture"):
-            ColouredMesh(bare.vertices, bare.normals, bare.faces, colours, uv, texture)

@@ -11,18 +11,18 @@ import numpy as np
 import pytest
 import trimesh
 
-from exporters.coloured_mesh import ColouredMesh
 from exporters.mesh_files import write_mesh
+from geometry.mesh import Mesh
 
 ROOT = Path(__file__).parents[2]
 KILLS = 12
 
 
-def ball(level: float) -> ColouredMesh:
+def ball(level: float) -> Mesh:
     """Large enough that its writing takes a while."""
     mesh = trimesh.creation.icosphere(subdivisions=5)
     vertices = np.asarray(mesh.vertices, np.float32)
-    return ColouredMesh(vertices, vertices, np.asarray(mesh.faces), np.full_like(vertices, level))
+    return Mesh(vertices, np.asarray(mesh.faces), vertices, colours=np.full_like(vertices, level))
 
 
 def write_for_ever(folder: Path) -> None:

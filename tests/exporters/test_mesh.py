@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import struct
 from importlib.metadata import version
 from pathlib import Path
@@ -12,11 +13,12 @@ import pytest
 import torch
 import trimesh
 
+from core.cameras import orbit_cameras
 from core.errors import UserError
 from core.types import FieldOutput
-from exporters.coloured_mesh import ColouredMesh
-from exporters.mesh import MeshExporter, coloured_mesh, vertex_normals
+from exporters.mesh import MeshExporter, coloured_mesh, silhouette_iou, silhouettes
 from exporters.phases import Phases, read_record
+from geometry.mesh import Mesh
 from tests.artefacts import keep
 from tests.systems.small_systems import fitting_system
 
@@ -38,7 +40,7 @@ def ball_system(radius: float = 0.4) -> Any:
     return system
 
 
-def _colours_of(mesh: ColouredMesh) -> np.ndarray:
+def _colours_of(mesh: Mesh) -> np.ndarray:
     """At the vertices, from the texture's nearest texel where it has one."""
     if mesh.colours is not None:
         return mesh.colours
@@ -120,17 +122,19 @@ def test_an_empty_field_is_an_error_that_gives_its_density(tmp_path: Path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_normals_of_a_cube_by_hand():
-    cube = trimesh.creation.box((1, 1, 1))
-    normals = vertex_normals(np.asarray(cube.vertices, np.float32), np.asarray(cube.faces))
-    # Every corner points along its diagonal where each side has the same share of area; triangulation may tilt it.
-    assert ((normals * np.sign(cube.vertices)) > 0).all()
-    assert np.linalg.norm(normals, axis=-1) == pytest.approx(np.ones(8), abs=1e-6)
+def test_a_ball_covers_its_disc() -> None:
+    ball = trimesh.creation.icosphere(subdivisions=4, radius=0.4)
+    ones = torch.ones(2)
+    cameras = orbit_cameras(20 * ones, torch.tensor([0.0, 70.0]), 1.6 * ones, 47 * ones, 64, 64)
+    seen = silhouettes(Mesh(np.asarray(ball.vertices), np.asarray(ball.faces)), cameras)
+    disc = 0.4 / math.sqrt(1.6**2 - 0.4**2) / math.tan(math.radians(47) / 2)  # pictures go from -1 to 1
+    assert seen.mean(axis=(1, 2)) == pytest.approx([math.pi * disc**2 / 4] * 2, rel=0.02)
 
 
-def test_a_vertex_without_area_gets_a_unit_normal():
-    point = np.zeros((3, 3), np.float32)
-    assert vertex_normals(point, np.array([[0, 1, 2]])).tolist() == [[0, 1, 0]] * 3
+def test_agreement_by_hand() -> None:
+    mesh = np.array([[[True, True, False, False]]])
+    assert silhouette_iou(mesh, torch.tensor([[[0.9, 0.4, 0.6, 0.0]]])) == pytest.approx(1 / 3)
+    assert silhouette_iou(mesh & False, torch.zeros(1, 1, 4)) == 0
 
 
 @pytest.mark.parametrize(

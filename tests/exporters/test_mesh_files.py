@@ -1,6 +1,7 @@
 """Meshes written and read back by trimesh: the same arrays, the same colours, the same way up and front."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from PIL import Image
 
 from core.cameras import camera_rays, orbit_cameras
 from exporters import mesh_files
-from exporters.coloured_mesh import ColouredMesh
 from exporters.mesh_files import comment_lines, write_mesh
+from exporters.texture_bake import bake_points
+from geometry.mesh import Mesh
 from geometry.unwrap import unwrap
 from tests.artefacts import keep
 
@@ -39,25 +41,22 @@ def _colours(vertices: np.ndarray) -> np.ndarray:
     return np.array([RED, GREEN, BLUE])[vertices.argmax(axis=1)] / 255
 
 
-def _coloured(texture: bool) -> ColouredMesh:
+def _coloured(texture: bool) -> Mesh:
     arrow = _arrow()
     vertices, faces = np.asarray(arrow.vertices, np.float32), np.asarray(arrow.faces)
     normals = np.asarray(arrow.vertex_normals, np.float32)
+    bare = Mesh(vertices, faces, normals)
     if not texture:
-        return ColouredMesh(vertices, normals, faces, _colours(vertices).astype(np.float32))
-    from exporters.texture_bake import UnwrappedMesh, bake_points
-
-    atlas = unwrap(vertices, faces, 128)
-    mesh = UnwrappedMesh(vertices[atlas.vertex_map], normals[atlas.vertex_map], atlas.faces, atlas.uv)
-    picture = bake_points(mesh, _colours, 128, 128)
-    return ColouredMesh(mesh.vertices, mesh.normals, mesh.faces, uv=mesh.uv, texture=picture)
+        return replace(bare, colours=_colours(vertices).astype(np.float32))
+    mesh, _ = unwrap(bare, 128)
+    return replace(mesh, texture=bake_points(mesh, _colours, 128, 128))
 
 
 CASES = [("glb", True), ("glb", False), ("obj", True), ("obj", False), ("ply", False), ("ply", True)]
 
 
 @pytest.fixture(params=CASES, ids=lambda case: f"{case[0]}-{'texture' if case[1] else 'vertices'}")
-def written(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[ColouredMesh, Any]:
+def written(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Mesh, Any]:
     suffix, texture = request.param
     mesh = _coloured(texture)
     first, *_ = write_mesh(tmp_path / f"mesh.{suffix}", mesh, EXTRAS)
@@ -84,7 +83,7 @@ def _colour_at(loaded: Any, face: np.ndarray, shares: np.ndarray) -> np.ndarray:
     return texels[row, (uv[:, 0] * columns).astype(int).clip(0, columns - 1)].astype(float)
 
 
-def test_arrays_come_back(written: tuple[ColouredMesh, Any]) -> None:
+def test_arrays_come_back(written: tuple[Mesh, Any]) -> None:
     mesh, loaded = written
     assert mesh.normals is not None
     assert np.array_equal(np.asarray(loaded.vertices, np.float32)[loaded.faces], mesh.vertices[mesh.faces])
@@ -99,7 +98,7 @@ def test_arrays_come_back(written: tuple[ColouredMesh, Any]) -> None:
     [(0.0, 0.0, BLUE, RED, GREEN), (0.0, 90.0, RED, BLUE, GREEN), (88.0, 0.0, GREEN, RED, BLUE)],
 )
 def test_a_picture_of_the_file_shows_front_top_and_right_where_they_are(
-    written: tuple[ColouredMesh, Any], elevation_deg: float, azimuth_deg: float, colour: Any, sideways: Any, upward: Any
+    written: tuple[Mesh, Any], elevation_deg: float, azimuth_deg: float, colour: Any, sideways: Any, upward: Any
 ) -> None:
     """From the front the right is at the right; from the right the front is at the left; from above it is below."""
     _, loaded = written
@@ -157,3 +156,21 @@ def test_ply_names_its_picture(tmp_path: Path) -> None:
     names = [path.name for path in write_mesh(tmp_path / "mesh.ply", _coloured(True), EXTRAS)]
     assert names == ["mesh.ply", "mesh.png"]
     assert b"comment TextureFile mesh.png\n" in (tmp_path / "mesh.ply").read_bytes()
+
+
+def test_a_mesh_has_colours_at_its_vertices_or_in_a_texture(tmp_path: Path) -> None:
+    bare, textured = _coloured(False), _coloured(True)
+    both = replace(textured, colours=np.zeros_like(textured.vertices))
+    for wrong in (replace(bare, colours=None), both, replace(textured, uv=None)):
+        with pytest.raises(ValueError, match="with a colour at each vertex, or with a texture"):
+            write_mesh(tmp_path / "a.obj", wrong, {})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("suffix", ["obj", "ply"])
+def test_coordinates_that_float32_cannot_hold_come_back_to_the_last_bit(suffix: str, tmp_path: Path) -> None:
+    far = 6e6 + np.random.default_rng(0).random((4, 3))
+    mesh = Mesh(far, np.array([[0, 1, 2], [0, 2, 3]]), colours=np.full((4, 3), 0.5, np.float32))
+    first, *_ = write_mesh(tmp_path / f"mesh.{suffix}", mesh, {})
+    loaded: Any = trimesh.load(first, process=False, force="mesh")
+    assert np.array_equal(loaded.vertices, far)

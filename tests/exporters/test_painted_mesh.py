@@ -18,7 +18,7 @@ from exporters.painted_mesh import PaintedMesh
 from geometry.textured_mesh import TexturedMesh
 from geometry.uv_check import uv_fault
 from systems.latent_paint import LatentPaint
-from tests.geometry.test_surface_file import glb
+from tests.geometry.small_meshes import one_glb
 from tests.geometry.test_uv_check import grid
 from tests.systems.small_paint import fitting_paint, write_ball
 from tests.systems.small_systems import fitting_system, quiet_trainer
@@ -40,7 +40,7 @@ def bent_sheet() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def write_sheet(path: Path) -> Path:
     positions, uv, faces = bent_sheet()
     if path.suffix == ".glb":
-        return glb(path, own=(positions, uv, faces))
+        return one_glb(path, own=(positions, uv, faces))
     if path.suffix == ".obj":
         lines = [f"v {x:.9g} {y:.9g} {z:.9g}" for x, y, z in positions.tolist()]
         lines += [f"vt {u:.9g} {v:.9g}" for u, v in uv.tolist()]
@@ -123,7 +123,7 @@ def test_where_a_node_places_the_mesh_it_is_written_so_and_that_is_told(
 ):
     positions, uv, faces = bent_sheet()
     moved = [2.0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 2, 0, 5, 6, 7, 1]  # column after column
-    path = glb(tmp_path / "sheet.glb", matrix=moved, own=(positions, uv, faces))
+    path = one_glb(tmp_path / "sheet.glb", matrix=moved, own=(positions, uv, faces))
     with caplog.at_level(logging.INFO):
         found = raw_glb(exported(path, tmp_path / "run"))
     expected = 2 * positions.astype(np.float64) + [5, 6, 7]

@@ -1,4 +1,4 @@
-"""Normals at creases, doubled vertices, faces that look away; what every corner of a written file keeps."""
+"""Doubled vertices, faces that look away; what every corner of a written file keeps."""
 
 from pathlib import Path
 
@@ -6,8 +6,8 @@ import numpy as np
 import trimesh
 
 from core.part import Choice
-from exporters.painted_surface import corner_normals, creased_normals, looks_away, written_mesh
-from geometry.surface_file import read_surface, same_positions
+from exporters.painted_surface import looks_away, written_mesh
+from geometry.mesh_file import read_mesh
 from geometry.textured_mesh import TexturedMesh
 from systems.views import Views, spread_views
 from tests.exporters.test_painted_mesh import arrays, exported, raw_glb
@@ -18,27 +18,12 @@ def made(path: Path) -> TexturedMesh:
     return Choice.of(TexturedMesh, path=path, texture_size=32).build(3)
 
 
-def test_a_box_has_flat_normals_and_a_ball_smooth_ones():
-    box, ball = trimesh.creation.box(), trimesh.creation.icosphere(subdivisions=3)
-    for mesh, expected in ((box, box.face_normals[:, None].repeat(3, axis=1)), (ball, ball.vertices[ball.faces])):
-        normals = corner_normals(np.asarray(mesh.triangles), mesh.faces, np.zeros(len(mesh.faces), dtype=bool))
-        assert float((normals * expected).sum(axis=-1).min()) > 0.995
-
-
-def test_vertices_that_a_file_doubles_at_a_crease_keep_their_own_normals(tmp_path: Path):
-    box = trimesh.creation.box()
-    box.unmerge_vertices()
-    box.export(tmp_path / "box.ply")
-    surface = made(tmp_path / "box.ply")
-    normals = creased_normals(surface.file.vertices, surface.file.faces, same_positions(surface.file))
-    np.testing.assert_allclose(np.abs(normals).max(axis=1), 1.0, atol=1e-6)
-
-
 def test_an_atlas_doubles_vertices_along_its_seams_alone(tmp_path: Path):
     trimesh.creation.icosphere(subdivisions=2).export(tmp_path / "ball.ply")
     surface = made(tmp_path / "ball.ply")
     written = written_mesh(surface)
-    np.testing.assert_array_equal(written.vertices[written.faces], surface.file.vertices[surface.file.faces])
+    assert written.uv is not None
+    np.testing.assert_array_equal(written.vertices[written.faces], surface.mesh.vertices[surface.mesh.faces])
     np.testing.assert_array_equal(written.uv[written.faces], surface.corner_uv.numpy())
     assert 162 <= len(written.vertices) < 2 * 162
     assert written.faces[0].tolist() == [0, 1, 2], "numbered in the order of the corners"
@@ -49,9 +34,11 @@ def test_coordinates_that_a_checkpoint_brought_are_written_with_its_texture(tmp_
     path = sheet(tmp_path / "a.obj")
     first, second = (Choice.of(TexturedMesh, path=path, texture_size=32, uv=uv).build(3) for uv in ("atlas", "auto"))
     own = written_mesh(second)
-    np.testing.assert_array_equal(own.uv, second.file.uv)
+    assert own.uv is not None
+    np.testing.assert_array_equal(own.uv, second.mesh.uv)
     second.load_state_dict(first.state_dict())
     written = written_mesh(second)
+    assert written.uv is not None
     np.testing.assert_array_equal(written.uv[written.faces], first.corner_uv.numpy())
     assert not np.array_equal(written.uv[written.faces], own.uv[own.faces])
 
@@ -95,8 +82,8 @@ def test_obj_with_seams_comes_back_with_equal_arrays(tmp_path: Path):
     np.testing.assert_array_equal(vertices[faces], positions)
     np.testing.assert_array_equal(uv[faces], places)
     # OBJ numbers positions and places apart; pairs have our reader's order (trimesh's sort is unstable).
-    given = read_surface(tmp_path / "box.obj")
-    for own, read in ((vertices, given.vertices), (uv, given.uv), (faces, given.faces)):
+    given = read_mesh(tmp_path / "box.obj")
+    for own, read in ((vertices, given.vertices.astype(np.float32)), (uv, given.uv), (faces, given.faces)):
         np.testing.assert_array_equal(own, read)
     assert len(vertices) == 24, "three places for each of 8 positions"
 
@@ -113,7 +100,7 @@ def test_obj_with_seams_keeps_every_corner_in_glb(tmp_path: Path):
     assert raw[..., 0].tobytes() == places[..., 0].tobytes()
     np.testing.assert_array_equal(raw[..., 1], (1 - v).astype(np.float32))
     _, read_uv, read_faces = arrays(made)  # trimesh turns v over again
-    ours = read_surface(made).corner_uv
+    ours = read_mesh(made).corner_uv
     assert ours is not None
     for again in (read_uv[read_faces][..., 1], ours[..., 1].astype(np.float32)):
         np.testing.assert_array_equal(again[v >= 0.5], places[..., 1][v >= 0.5])

@@ -10,6 +10,7 @@ import trimesh
 from core.cameras import camera_rays, orbit_cameras
 from core.types import Cameras
 from exporters.projection import Photographs, project, seen_colours
+from geometry.mesh import Mesh
 
 SIZE = 64
 
@@ -55,7 +56,7 @@ def test_a_point_takes_the_colour_of_the_picture_that_faces_it():
     cameras = _level(0.0, 180.0)
     photographs = _flat(cameras, [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
     vertices, normals = np.asarray(ball.vertices, np.float32), np.asarray(ball.vertex_normals, np.float32)
-    colours, _ = seen_colours(vertices, normals, photographs, vertices, np.asarray(ball.faces))
+    colours, _ = seen_colours(vertices, normals, photographs, Mesh(vertices, np.asarray(ball.faces)))
     front, back = vertices[:, 2] > 0.2, vertices[:, 2] < -0.2
     assert colours[front] == pytest.approx(np.tile([1, 0, 0], (front.sum(), 1)), abs=1e-6)
     assert colours[back] == pytest.approx(np.tile([0, 0, 1], (back.sum(), 1)), abs=1e-6)
@@ -71,7 +72,7 @@ def test_what_another_part_hides_is_not_painted_through_it():
     side = 75.0  # looks into the gap, from a direction in which the shield does not hide the plate's middle
     cameras = _level(0.0, side)
     photographs = _flat(cameras, [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
-    colours, _ = seen_colours(points, normals, photographs, np.asarray(both.vertices), np.asarray(both.faces))
+    colours, _ = seen_colours(points, normals, photographs, Mesh(np.asarray(both.vertices), np.asarray(both.faces)))
     assert colours[0] == pytest.approx([0, 1, 0], abs=1e-6)
     assert colours[1, 0] > 0.9
 
@@ -81,7 +82,9 @@ def test_weights_say_how_well_points_are_seen():
     vertices, normals = np.asarray(ball.vertices, np.float32), np.asarray(ball.vertex_normals, np.float32)
     photographs = _flat(_from(0.0, 0.0), [[0.2, 0.4, 0.6]])
     told: list[int] = []
-    _, weights = seen_colours(vertices, normals, photographs, vertices, np.asarray(ball.faces), lambda: told.append(1))
+    _, weights = seen_colours(
+        vertices, normals, photographs, Mesh(vertices, np.asarray(ball.faces)), lambda: told.append(1)
+    )
     toward = np.array([0, 0, 1.6]) - vertices
     distance = np.linalg.norm(toward, axis=1)
     cosine = (normals * toward).sum(axis=1) / distance
@@ -96,13 +99,13 @@ def test_of_two_cameras_the_nearer_one_counts_more():
     ones = torch.ones(2)
     cameras = orbit_cameras(0 * ones, 0 * ones, torch.tensor([1.0, 2.0]), 47 * ones, SIZE, SIZE)
     point, normal = np.zeros((1, 3)), np.array([[0.0, 0.0, 1.0]])
-    colours, weights = seen_colours(point, normal, _flat(cameras, [[1.0, 0, 0], [0, 1.0, 0]]), *_far_triangle())
+    colours, weights = seen_colours(point, normal, _flat(cameras, [[1.0, 0, 0], [0, 1.0, 0]]), _far_triangle())
     assert colours[0] == pytest.approx([0.8, 0.2, 0])  # as 1 to a quarter: pixels count by their area
     assert weights[0] == pytest.approx(1.25)
 
 
-def _far_triangle() -> tuple[np.ndarray, np.ndarray]:
-    return np.array([[5, 5, 5], [6, 5, 5], [5, 6, 5]], np.float32), np.array([[0, 1, 2]])
+def _far_triangle() -> Mesh:
+    return Mesh(np.array([[5, 5, 5], [6, 5, 5], [5, 6, 5]], np.float32), np.array([[0, 1, 2]]))
 
 
 def test_background_at_the_silhouette_hardly_counts():
@@ -116,5 +119,5 @@ def test_background_at_the_silhouette_hardly_counts():
     opacity[0, :, : SIZE // 2 - 1] = 0
     points, normals = np.array([[0.0, 0.0, 0.0]], np.float32), np.array([[0, 0, 1]], np.float32)
     hidden = Photographs(photographs.cameras, photographs.colours, opacity)
-    seen, _ = seen_colours(points, normals, hidden, *_far_triangle())
+    seen, _ = seen_colours(points, normals, hidden, _far_triangle())
     assert seen[0] == pytest.approx([1, 0.02, 0.02], abs=0.01)

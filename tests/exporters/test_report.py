@@ -9,10 +9,10 @@ import pytest
 import trimesh
 from PIL import Image
 
-from exporters.coloured_mesh import ColouredMesh
-from exporters.glb import write_glb
+from exporters.mesh_files import write_mesh
 from exporters.phases import keep_record
 from exporters.report import Report, report_page
+from geometry.mesh import Mesh
 from systems.contact_sheet import save_png
 from tests.artefacts import keep
 from tests.chromium import chromium_page, find_chromium
@@ -33,8 +33,8 @@ def _run_folder(folder: Path, texture: bool = True) -> Path:
     picture[:32], picture[32:] = (20, 200, 40), (220, 30, 30)
     colours = (picture[((1 - height) * 63).astype(int), 0] / 255).astype(np.float32)
     look: dict[str, Any] = {"uv": uv, "texture": picture} if texture else {"colours": colours}
-    mesh = ColouredMesh(vertices, (vertices / 0.4).astype(np.float32), np.asarray(ball.faces), **look)
-    write_glb(folder / "mesh.glb", mesh, {})
+    mesh = Mesh(vertices, np.asarray(ball.faces), (vertices / 0.4).astype(np.float32), **look)
+    write_mesh(folder / "mesh.glb", mesh, {})
     Image.new("RGB", (40, 20), "teal").save(folder / "contact_sheet.png")
     Image.new("RGB", (60, 20), "navy").save(folder / "progress.png")
     rows = [f"{step},{step / 4},4.0,{1 / step},{0.5 / step}" for step in range(1, 301, 10)]

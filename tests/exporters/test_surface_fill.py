@@ -5,6 +5,7 @@ import pytest
 import trimesh
 
 from exporters.surface_fill import fill_over_surface
+from geometry.mesh import Mesh
 
 RED, BLUE = [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]
 
@@ -22,7 +23,7 @@ def test_between_two_ends_colours_pass_evenly() -> None:
     vertices, faces = _strip(10)
     known = np.isin(vertices[:, 0], [0, 10])
     colours = np.where(vertices[:, :1] == 0, RED, BLUE) * known[:, None]
-    filled = fill_over_surface(vertices, faces, colours, known)
+    filled = fill_over_surface(Mesh(vertices, faces), colours, known)
     expected = np.array(RED) + vertices[:, :1] / 10 * (np.array(BLUE) - RED)
     assert filled == pytest.approx(expected, abs=0.03)  # the diagonals lean a little
     assert np.array_equal(filled[known], colours[known])
@@ -36,7 +37,7 @@ def test_a_thin_wall_keeps_its_sides_apart() -> None:
     front, back = (vertices[:, 2] > 0) & inside, (vertices[:, 2] < 0) & inside
     known = ~back
     colours = np.where(front[:, None], RED, BLUE)
-    filled = fill_over_surface(vertices, faces, colours, known)
+    filled = fill_over_surface(Mesh(vertices, faces), colours, known)
     assert filled[back] == pytest.approx(np.tile(BLUE, (back.sum(), 1)), abs=1e-6)
 
 
@@ -44,7 +45,7 @@ def test_seams_do_not_stop_it() -> None:
     vertices, faces = _strip(4)
     apart = vertices[faces.ravel()]  # every face has its own three vertices
     known = apart[:, 0] == 0
-    filled = fill_over_surface(apart, np.arange(len(apart)).reshape(-1, 3), np.tile(RED, (len(apart), 1)), known)
+    filled = fill_over_surface(Mesh(apart, np.arange(len(apart)).reshape(-1, 3)), np.tile(RED, (len(apart), 1)), known)
     assert filled == pytest.approx(np.tile(RED, (len(apart), 1)))
 
 
@@ -54,11 +55,12 @@ def test_a_piece_of_which_nothing_is_known_takes_the_nearest_colour() -> None:
     known = np.zeros(len(both), bool)
     known[[0, 2, 5]] = True  # the first strip's ends at x = 0 and x = 2
     colours = np.where(both[:, :1] == 2, BLUE, RED)
-    filled = fill_over_surface(both, np.concatenate([faces, faces + len(vertices)]), colours, known)
+    mesh = Mesh(both, np.concatenate([faces, faces + len(vertices)]))
+    filled = fill_over_surface(mesh, colours, known)
     assert filled[len(vertices) :] == pytest.approx(np.tile(BLUE, (len(vertices), 1)))
 
 
 def test_where_nothing_is_known_it_is_grey() -> None:
     vertices, faces = _strip(2)
-    filled = fill_over_surface(vertices, faces, np.zeros((6, 3)), np.zeros(6, bool))
+    filled = fill_over_surface(Mesh(vertices, faces), np.zeros((6, 3)), np.zeros(6, bool))
     assert filled.tolist() == [[0.5, 0.5, 0.5]] * 6

@@ -1,5 +1,7 @@
 """From pictures of known colours to a texture, and back to the colours of points."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 import trimesh
@@ -7,19 +9,19 @@ import trimesh
 from core.cameras import camera_rays, orbit_cameras
 from core.types import Cameras
 from exporters.projection import Photographs
-from exporters.texture_bake import UnwrappedMesh, bake_photographs, bake_points
+from exporters.texture_bake import bake_photographs, bake_points
+from geometry.mesh import Mesh
 from geometry.texels import covered_texels
 from geometry.unwrap import unwrap
 
 RADIUS = 0.4
 
 
-def _ball() -> UnwrappedMesh:
+def _ball() -> Mesh:
     ball = trimesh.creation.icosphere(subdivisions=4, radius=RADIUS)
     vertices = np.asarray(ball.vertices, np.float32)
-    atlas = unwrap(vertices, np.asarray(ball.faces), 128)
-    doubled = vertices[atlas.vertex_map]
-    return UnwrappedMesh(doubled, (doubled / RADIUS).astype(np.float32), atlas.faces, atlas.uv)
+    mesh, _ = unwrap(Mesh(vertices, np.asarray(ball.faces)), 128)
+    return replace(mesh, normals=(mesh.vertices / RADIUS).astype(np.float32))
 
 
 def colours_at(points: np.ndarray) -> np.ndarray:
@@ -45,9 +47,9 @@ def _around(n_views: int, lowest_deg: float) -> Cameras:
     return orbit_cameras(elevation, order * 137.5, 1.6 * ones, 40 * ones, 96, 96)
 
 
-def _errors(mesh: UnwrappedMesh, texture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _errors(mesh: Mesh, texture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The covered texels' places, and how far their colours are from the truth."""
-    texels = covered_texels(mesh.uv, mesh.faces, *texture.shape[:2])
+    texels = covered_texels(mesh.uv_with(v_down=False), mesh.faces, *texture.shape[:2])
     points = texels.of_corners(mesh.vertices.astype(np.float64), mesh.faces)
     baked = texture.reshape(-1, 3)[texels.index] / 255
     return points, np.abs(baked - colours_at(points)).max(axis=1)
@@ -68,7 +70,7 @@ def test_what_no_picture_shows_continues_its_neighbours() -> None:
     below = points[:, 1] < -0.97 * RADIUS
     assert error[points[:, 1] > 0].mean() < 0.02
     rim = colours_at(points[np.abs(points[:, 1] + 0.6 * RADIUS) < 0.05])
-    baked = texture.reshape(-1, 3)[covered_texels(mesh.uv, mesh.faces, 128, 128).index][below] / 255
+    baked = texture.reshape(-1, 3)[covered_texels(mesh.uv_with(v_down=False), mesh.faces, 128, 128).index][below] / 255
     assert (baked > rim.min(axis=0) - 0.1).all()
     assert (baked < rim.max(axis=0) + 0.1).all()
     assert baked.std(axis=0).max() < 0.1  # smooth: the middle of what is around

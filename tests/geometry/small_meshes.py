@@ -13,6 +13,12 @@ SQUARE = "v 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\n"
 Part = tuple[np.ndarray, np.ndarray | None, np.ndarray | None]
 
 
+POSITIONS = np.array([[0.1, 0.2, 0.3], [1, 0, 0], [0, 1.5, 0], [0, 0, 2]], dtype="<f4")
+# v values that 1 - v would round.
+RAW_UV = np.array([[0.25, 1e-17], [0.123456789, 0.0999999], [1e-8, 0.7], [2.5, -0.3]], dtype="<f4")
+FACES = np.array([[0, 2, 1], [0, 1, 3], [3, 2, 0]], dtype="<u4")
+
+
 def written(folder: Path, name: str, content: str | bytes) -> Path:
     path = folder / name
     path.write_bytes(content.encode() if isinstance(content, str) else content)
@@ -95,3 +101,40 @@ def triangle(place: float) -> Part:
     """A body of one face, told by where it stands."""
     positions = np.array([[place, 0, 0], [place, 1, 0], [place, 0, 1]])
     return positions, np.array([[0, 1, 2]]), positions[:, 1:] / 2
+
+
+def one_glb(
+    path: Path,
+    uv: bool = True,
+    matrix: list[float] | None = None,
+    own: tuple[np.ndarray, np.ndarray, np.ndarray] = (POSITIONS, RAW_UV, FACES),
+) -> Path:
+    """A GLB written by hand, with no material; `own`: positions, texture coordinates, faces."""
+    arrays = [own[0].astype("<f4"), own[1].astype("<f4"), own[2].astype("<u4").reshape(-1)]
+    offsets = np.cumsum([0, *(array.nbytes for array in arrays)]).tolist()
+    views = [
+        {"buffer": 0, "byteOffset": at, "byteLength": array.nbytes}
+        for at, array in zip(offsets[:3], arrays, strict=True)
+    ]
+    types = [(5126, "VEC3"), (5126, "VEC2"), (5125, "SCALAR")]
+    accessors = [
+        {"bufferView": i, "componentType": component, "type": kind, "count": len(arrays[i])}
+        for i, (component, kind) in enumerate(types)
+    ]
+    attributes = {"POSITION": 0, **({"TEXCOORD_0": 1} if uv else {})}
+    tree = {
+        "asset": {"version": "2.0"},
+        "scene": 0,
+        "scenes": [{"nodes": [0]}],
+        "nodes": [{"mesh": 0, **({"matrix": matrix} if matrix else {})}],
+        "meshes": [{"primitives": [{"attributes": attributes, "indices": 2}]}],
+        "buffers": [{"byteLength": offsets[3]}],
+        "bufferViews": views,
+        "accessors": accessors,
+    }
+    text = json.dumps(tree).encode()
+    text += b" " * (-len(text) % 4)
+    binary = b"".join(array.tobytes() for array in arrays)
+    body = struct.pack("<I4s", len(text), b"JSON") + text + struct.pack("<I4s", len(binary), b"BIN\0") + binary
+    path.write_bytes(struct.pack("<4sII", b"glTF", 2, 12 + len(body)) + body)
+    return path

@@ -3,8 +3,8 @@
 import numpy as np
 import trimesh
 
-from geometry.bodies import turned_outward
-from geometry.mesh import TriangleMesh
+from geometry.bodies import encloses_volume, turned_outward
+from geometry.mesh import Mesh
 
 
 def _box(centre: tuple[float, float, float] = (0, 0, 0), size: float = 1.0, inverted: bool = False) -> trimesh.Trimesh:
@@ -14,13 +14,13 @@ def _box(centre: tuple[float, float, float] = (0, 0, 0), size: float = 1.0, inve
     return box
 
 
-def _together(*bodies: trimesh.Trimesh) -> TriangleMesh:
+def _together(*bodies: trimesh.Trimesh) -> Mesh:
     first = np.cumsum([0, *(len(body.vertices) for body in bodies[:-1])])
     faces = [np.asarray(body.faces, dtype=np.int64) + offset for body, offset in zip(bodies, first, strict=True)]
-    return TriangleMesh(np.concatenate([np.asarray(body.vertices) for body in bodies]), np.concatenate(faces))
+    return Mesh(np.concatenate([np.asarray(body.vertices) for body in bodies]), np.concatenate(faces))
 
 
-def _winding(mesh: TriangleMesh, *point: float) -> float:
+def _winding(mesh: Mesh, *point: float) -> float:
     """The winding number by its definition: solid angles of the faces (van Oosterom and Strackee 1983) over 4 pi."""
     a, b, c = (mesh.vertices[mesh.faces] - point).transpose(1, 0, 2)
     la, lb, lc = (np.linalg.norm(side, axis=1) for side in (a, b, c))
@@ -55,14 +55,14 @@ def test_faces_that_disagree_with_their_neighbours_are_turned():
     box = _together(_box())
     faces = box.faces.copy()
     faces[[2, 7]] = faces[[2, 7], ::-1]
-    mesh, n_turned = turned_outward(TriangleMesh(box.vertices, faces))
+    mesh, n_turned = turned_outward(Mesh(box.vertices, faces))
     assert n_turned == 2
     assert round(_winding(mesh, 0, 0, 0), 9) == 1
 
 
 def test_an_open_surface_keeps_the_direction_of_most_faces():
     box = _together(_box())
-    inward = TriangleMesh(box.vertices, np.concatenate([box.faces[1:2], box.faces[2:, ::-1]]))
+    inward = Mesh(box.vertices, np.concatenate([box.faces[1:2], box.faces[2:, ::-1]]))
     mesh, n_turned = turned_outward(inward)
     assert n_turned == 1
     assert -1 < _winding(mesh, 0, 0, 0) < -0.8, "nothing but its own word says where the inside of an open surface is"
@@ -70,7 +70,18 @@ def test_an_open_surface_keeps_the_direction_of_most_faces():
 
 def test_a_soup_of_faces_hangs_together_by_position():
     box = _together(_box(inverted=True))
-    soup = TriangleMesh(box.vertices[box.faces].reshape(-1, 3), np.arange(36).reshape(-1, 3))
+    soup = Mesh(box.vertices[box.faces].reshape(-1, 3), np.arange(36).reshape(-1, 3))
     mesh, n_turned = turned_outward(soup)
     assert (n_turned, len(mesh.vertices)) == (12, 8)
     assert round(_winding(mesh, 0, 0, 0), 9) == 1
+
+
+def test_closed_means_that_every_edge_has_two_sides():
+    ball = trimesh.creation.icosphere(subdivisions=1)
+    mesh = Mesh(ball.vertices, ball.faces.astype(np.int64))
+    assert encloses_volume(mesh)
+    assert not encloses_volume(Mesh(mesh.vertices, mesh.faces[1:]))
+    soup = Mesh(mesh.vertices[mesh.faces].reshape(-1, 3), np.arange(mesh.faces.size).reshape(-1, 3))
+    assert encloses_volume(soup), "vertices of their own for each face change nothing"
+    turned = Mesh(mesh.vertices, np.concatenate([mesh.faces[:1, ::-1], mesh.faces[1:]]))
+    assert not encloses_volume(turned)

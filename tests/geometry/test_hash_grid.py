@@ -5,7 +5,9 @@ import math
 import pytest
 import torch
 
-from geometry.hash_grid import HASH_GRIDS, HashGrid, HashGridShape, Level, corner_entries, interpolate, level_layout
+from geometry.hash_grid import HashGrid, corner_entries, interpolate
+from geometry.hash_grid_backends import HASH_GRIDS
+from geometry.hash_levels import HashGridShape, Level, level_layout
 
 SMALL = HashGridShape(n_levels=4, base_resolution=4, finest_resolution=29, log2_table_size=9, n_features=2)
 

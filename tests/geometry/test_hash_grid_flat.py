@@ -13,10 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import UserError
-from geometry.hash_grid import HASH_GRIDS, HashGrid, HashGridShape, level_layout
+from geometry.hash_grid import HashGrid
+from geometry.hash_grid_backends import HASH_GRIDS, encoding_config
 from geometry.hash_grid_flat import FlatHashGrid, flat_from_tables, tables_from_flat
-from geometry.hash_grid_tcnn import encoding_config
 from geometry.hash_grid_triton import TritonEncoding, triton_hash_grid
+from geometry.hash_levels import HashGridShape, level_layout
 from tests.geometry.test_hash_grid import feature_by_hand
 
 ROOT = Path(__file__).parents[2]

@@ -12,14 +12,12 @@ from core.cameras import camera_rays, orbit_cameras
 from core.errors import UserError
 from core.types import Cameras
 from geometry.isosurface import (
-    Surface,
     density_volume,
-    extract_surface,
     find_threshold,
     marching_cubes,
-    signed_volume,
     solid_occupancy,
 )
+from geometry.mesh import Mesh
 from tests.fields import Balls
 
 BOUND = 0.7
@@ -36,7 +34,7 @@ def ball(radius: float, *centre: float, sharpness: float = 40.0) -> Tensor:
     return 5 * torch.exp(sharpness * (radius - distances_to(*centre)))
 
 
-def as_trimesh(surface: Surface) -> trimesh.Trimesh:
+def as_trimesh(surface: Mesh) -> trimesh.Trimesh:
     return trimesh.Trimesh(surface.vertices, surface.faces, process=False)
 
 
@@ -55,7 +53,7 @@ def ball_silhouette(cameras: Cameras, radius: float) -> Tensor:
 
 
 def test_a_balls_mesh_has_its_volume_is_closed_and_looks_outward() -> None:
-    mesh = as_trimesh(marching_cubes(ball(0.4, 0.1, -0.05, 0.0), BOUND, 5.0))
+    mesh = as_trimesh(marching_cubes(ball(0.4, 0.1, -0.05, 0.0), BOUND, 5.0)[0])
     assert mesh.is_watertight
     assert mesh.is_winding_consistent
     assert mesh.volume == pytest.approx(4 / 3 * math.pi * 0.4**3, rel=0.01)
@@ -65,13 +63,13 @@ def test_a_balls_mesh_has_its_volume_is_closed_and_looks_outward() -> None:
 
 def test_noise_gives_a_closed_mesh_too() -> None:
     noise = torch.randn(20, 20, 20, generator=torch.Generator().manual_seed(0)).exp()
-    mesh = as_trimesh(marching_cubes(noise, BOUND, 1.0))
+    mesh = as_trimesh(marching_cubes(noise, BOUND, 1.0)[0])
     assert mesh.is_watertight
     assert mesh.volume > 0
 
 
 def test_a_body_that_fills_the_cube_is_closed_at_its_border() -> None:
-    mesh = as_trimesh(marching_cubes(torch.full((12, 12, 12), 100.0), BOUND, 1.0))
+    mesh = as_trimesh(marching_cubes(torch.full((12, 12, 12), 100.0), BOUND, 1.0)[0])
     assert mesh.is_watertight
     cell = 2 * BOUND / 11
     assert np.allclose(mesh.bounds, [[-BOUND - cell / 2] * 3, [BOUND + cell / 2] * 3], atol=cell / 2)
@@ -81,15 +79,15 @@ def test_floaters_are_left_out_and_counted_and_large_pieces_stay() -> None:
     volume = torch.maximum(ball(0.3, -0.2, 0.0, 0.0), ball(0.15, 0.4, 0.0, 0.0))
     for corner in (0.55, -0.55):
         volume = torch.maximum(volume, ball(0.05, corner, 0.55, 0.55))
-    surface = marching_cubes(volume, BOUND, 5.0)
-    assert surface.n_floaters == 2
+    surface, n_floaters = marching_cubes(volume, BOUND, 5.0)
+    assert n_floaters == 2
     assert as_trimesh(surface).body_count == 2
     assert as_trimesh(surface).volume == pytest.approx(4 / 3 * math.pi * (0.3**3 + 0.15**3), rel=0.03)
 
 
 def test_a_hollow_ball_becomes_solid() -> None:
     hollow = torch.where(distances_to(0, 0, 0) < 0.25, torch.tensor(0.0), ball(0.45, 0, 0, 0))
-    mesh = as_trimesh(marching_cubes(hollow, BOUND, 5.0))
+    mesh = as_trimesh(marching_cubes(hollow, BOUND, 5.0)[0])
     assert mesh.body_count == 1
     assert mesh.volume == pytest.approx(4 / 3 * math.pi * 0.45**3, rel=0.01)
 
@@ -103,13 +101,6 @@ def test_solid_occupancy_fills_rooms_but_not_bowls() -> None:
     assert np.array_equal(solid_occupancy(shell), shell)
 
 
-def test_signed_volume_of_a_box_and_of_its_inside_out() -> None:
-    box = trimesh.creation.box(extents=(1, 2, 3))
-    vertices, faces = np.asarray(box.vertices), np.asarray(box.faces)
-    assert signed_volume(vertices, faces) == pytest.approx(6.0)
-    assert signed_volume(vertices, faces[:, ::-1]) == pytest.approx(-6.0)
-
-
 def test_the_threshold_is_found_from_silhouettes_alone() -> None:
     volume = ball(0.4, 0, 0, 0, sharpness=20.0)  # the surface of density d is a ball of radius 0.4 - log(d / 5) / 20
     cameras = views()
@@ -120,7 +111,9 @@ def test_the_threshold_is_found_from_silhouettes_alone() -> None:
 
 def test_a_mesh_from_rendered_opacity_has_the_silhouettes_of_that_opacity() -> None:
     cameras = views()
-    surface = extract_surface(Balls(0.35, 30.0, softness=0.02), cameras, ball_silhouette(cameras, 0.37), 48)
+    volume = density_volume(Balls(0.35, 30.0, softness=0.02), 48)
+    threshold = find_threshold(volume, Balls.bound, cameras, ball_silhouette(cameras, 0.37))
+    surface, _ = marching_cubes(volume, Balls.bound, threshold)
     radii = np.linalg.norm(surface.vertices, axis=1)
     assert radii == pytest.approx(0.37, abs=0.012)
 

@@ -1,6 +1,5 @@
 """Triangle meshes: what is kept of a file, and which surfaces are none."""
 
-import logging
 from pathlib import Path
 
 import numpy as np
@@ -8,13 +7,20 @@ import pytest
 import trimesh
 
 from core.errors import UserError
-from geometry.mesh import TriangleMesh, decimated, load_mesh
+from geometry.bodies import encloses_volume
+from geometry.mesh import Mesh, signed_volumes
+from geometry.mesh_file import read_mesh
 from tests.geometry.small_meshes import glb, ply, written
 
 
-def _volume(mesh: TriangleMesh) -> float:
-    a, b, c = mesh.vertices[mesh.faces].transpose(1, 0, 2)
-    return float((a * np.cross(b, c)).sum() / 6)
+def _volume(mesh: Mesh) -> float:
+    return float(signed_volumes(mesh.corners).sum())
+
+
+def test_signed_volumes_of_a_box_and_of_its_inside_out():
+    box = trimesh.creation.box(extents=(1, 2, 3))
+    assert signed_volumes(np.asarray(box.triangles)).sum() == pytest.approx(6.0)
+    assert signed_volumes(np.asarray(box.triangles)[:, ::-1]).sum() == pytest.approx(-6.0)
 
 
 @pytest.mark.parametrize("kind", ["obj", "ply", "stl", "glb", "off"])
@@ -22,10 +28,10 @@ def test_a_box_of_every_format(kind: str, tmp_path: Path):
     box = trimesh.creation.box(extents=(1.0, 2.0, 3.0))
     path = tmp_path / f"box.{kind.upper()}"
     box.export(path, file_type=kind)
-    mesh = load_mesh(path)
+    mesh = read_mesh(path)
     assert len(mesh.faces) == 12
     assert _volume(mesh) == pytest.approx(6.0, rel=1e-5)
-    assert mesh.bounds_volume()
+    assert encloses_volume(mesh)
     assert (mesh.vertices.dtype, mesh.faces.dtype) == (np.float64, np.int64)
 
 
@@ -35,14 +41,14 @@ def test_bodies_stand_where_the_scene_places_them(tmp_path: Path):
     scene.add_geometry(ball, transform=trimesh.transformations.translation_matrix([2, 0, 0]))
     scene.add_geometry(ball.copy(), transform=np.diag([-1.0, 1.0, 3.0, 1.0]))  # mirrored and stretched
     scene.export(tmp_path / "two.glb")
-    mesh = load_mesh(tmp_path / "two.glb")
+    mesh = read_mesh(tmp_path / "two.glb")
     np.testing.assert_allclose(mesh.vertices.max(axis=0), [2.5, 0.5, 1.5], atol=1e-6)
     np.testing.assert_allclose(mesh.vertices.min(axis=0), [-0.5, -0.5, -1.5], atol=1e-6)
     assert _volume(mesh) == pytest.approx(4 * ball.volume, rel=1e-5), "the mirrored body still looks outward"
 
 
 def test_equal_positions_are_merged_and_lost_faces_left_out():
-    soup = TriangleMesh(
+    soup = Mesh(
         np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0], [0, 0, 0]], dtype=float),
         np.array([[0, 1, 2], [4, 3, 5], [0, 6, 1]]),
     )
@@ -51,40 +57,37 @@ def test_equal_positions_are_merged_and_lost_faces_left_out():
     assert merged.vertices[merged.faces].tolist() == soup.vertices[soup.faces[:2]].tolist()
 
 
-def test_closed_means_that_every_edge_has_two_sides():
-    ball = trimesh.creation.icosphere(subdivisions=1)
-    mesh = TriangleMesh(ball.vertices, ball.faces.astype(np.int64))
-    assert mesh.bounds_volume()
-    assert not TriangleMesh(mesh.vertices, mesh.faces[1:]).bounds_volume()
-    soup = TriangleMesh(mesh.vertices[mesh.faces].reshape(-1, 3), np.arange(mesh.faces.size).reshape(-1, 3))
-    assert soup.bounds_volume(), "vertices of their own for each face change nothing"
-    turned = TriangleMesh(mesh.vertices, np.concatenate([mesh.faces[:1, ::-1], mesh.faces[1:]]))
-    assert not turned.bounds_volume()
+def test_vertices_are_chosen_with_all_that_they_have():
+    box = trimesh.creation.box()
+    points, normals = np.asarray(box.vertices), np.asarray(box.vertex_normals)
+    uv, colours = points[:, :2].astype(np.float32), np.abs(points)
+    mesh = Mesh(points, np.asarray(box.faces), normals, uv, colours=colours)
+    index = np.asarray(box.faces).reshape(-1)
+    soup = mesh.with_vertices(index, np.arange(36).reshape(-1, 3))
+    np.testing.assert_array_equal(soup.corners, mesh.corners)
+    assert soup.normals is not None
+    assert soup.uv is not None
+    assert soup.colours is not None
+    np.testing.assert_array_equal(soup.normals, normals[index])
+    np.testing.assert_array_equal(soup.uv, uv[index])
+    np.testing.assert_array_equal(soup.colours, colours[index])
+    assert soup.position[index[:3]].tolist() != soup.position[index[3:6]].tolist()
+    np.testing.assert_array_equal(soup.position, mesh.position[index])
 
 
-def test_decimation_keeps_the_shape():
-    ball = trimesh.creation.icosphere(subdivisions=5)
-    mesh = TriangleMesh(ball.vertices, ball.faces.astype(np.int64))
-    few = decimated(mesh, 2000)
-    assert len(few.faces) <= 2000
-    assert _volume(few) == pytest.approx(_volume(mesh), rel=0.01)
-    assert np.abs(np.linalg.norm(few.vertices, axis=1) - 1).max() < 0.01
-
-
-def test_a_large_mesh_is_decimated_with_a_notice(tmp_path: Path, caplog: pytest.LogCaptureFixture):
-    path = tmp_path / "ball.stl"
-    trimesh.creation.icosphere(subdivisions=3).export(path)
-    with caplog.at_level(logging.WARNING, "geometry.mesh"):
-        mesh = load_mesh(path, most_faces=500)
-    assert len(mesh.faces) <= 500
-    assert caplog.messages == [f"{path}: 1,280 faces, decimated to 500"]
-
-
-def test_vertices_without_a_face_are_left_out(tmp_path: Path):
-    points = "nan 0 0\n0 0 0\n1 0 0\n1e30 0 0\n0 1 0"
-    mesh = load_mesh(written(tmp_path, "a.ply", ply(points, "3 4 1 2")))
-    assert mesh.vertices.tolist() == [[0, 0, 0], [1, 0, 0], [0, 1, 0]]
+def test_vertices_without_a_face_are_left_out():
+    mesh = Mesh(np.arange(15, dtype=np.float32).reshape(5, 3), np.array([[0, 1, 2]])).with_faces(np.array([[4, 1, 2]]))
+    assert mesh.vertices.tolist() == [[3, 4, 5], [6, 7, 8], [12, 13, 14]]
     assert mesh.faces.tolist() == [[2, 0, 1]]
+
+
+def test_turning_v_over_twice_brings_it_back():
+    uv = np.random.default_rng(0).random((100, 2)).astype(np.float32)
+    points, faces = np.zeros((100, 3)), np.zeros((1, 3), np.int64)
+    once = Mesh(points, faces, uv=uv, v_down=True).uv_with(v_down=False)
+    again = Mesh(points, faces, uv=once).uv_with(v_down=True)
+    np.testing.assert_array_equal(again.astype(np.float32), uv)
+    assert Mesh(points, faces, uv=uv).uv_with(v_down=False) is uv
 
 
 SOUND = "0 0 0\n1 0 0\n0 1 0\n0 0 1"
@@ -107,7 +110,7 @@ SOUND = "0 0 0\n1 0 0\n0 1 0\n0 0 1"
 def test_surfaces_that_are_none_are_told(kind: str, points: str, faces: str, complaint: str, tmp_path: Path):
     path = _made(tmp_path / f"a.{kind}", points, faces)
     with pytest.raises(UserError, match=rf"a\.{kind}: {complaint}") as caught:
-        load_mesh(path)
+        read_mesh(path)
     assert "\n" not in str(caught.value)
 
 
@@ -115,13 +118,13 @@ def test_surfaces_that_are_none_are_told(kind: str, points: str, faces: str, com
 def test_coordinates_beyond_float32_are_told(kind: str, tmp_path: Path):
     path = _made(tmp_path / f"a.{kind}", "0 0 0\n1e300 0 0\n0 1e300 0", "0 1 2")
     with pytest.raises(UserError, match=r"coordinates up to 1e\+300, at most 3\.4e\+38 can be held; scale it down"):
-        load_mesh(path)
+        read_mesh(path)
 
 
 def test_thin_and_small_surfaces_are_none_of_that(tmp_path: Path):
     for size in (1e-30, 1.0, 1e30):
         points = f"0 0 0\n{size} 0 0\n{size} {size * 1e-5} 0"
-        assert len(load_mesh(_made(tmp_path / "a.obj", points, "0 1 2")).faces) == 1
+        assert len(read_mesh(_made(tmp_path / "a.obj", points, "0 1 2")).faces) == 1
 
 
 def _made(path: Path, points: str, faces: str) -> Path:

@@ -7,16 +7,18 @@ import pytest
 import trimesh
 
 from core.errors import UserError
-from geometry.file_body import BROKEN_UV, NO_UV, SOME_UV
+from geometry.mesh import Mesh
 from geometry.obj_file import read_obj
+from geometry.source_file import BROKEN_UV, NO_UV, SOME_UV
 
 SQUARE = "v 0 0 0\nv 1 0 0\nv 1 1 0\nv 0 1 0\n"
 PLACES = "vt 0 0\nvt 1 0\nvt 1 1\nvt 0 1\n"
 PATH = Path("some/a.obj")
 
 
-def _read(text: str):
-    return read_obj(text.encode(), PATH)
+def _read(text: str | bytes) -> Mesh:
+    (mesh,) = read_obj(text.encode() if isinstance(text, str) else text, PATH)
+    return mesh
 
 
 @pytest.mark.parametrize("runs", ["ABC", "ABA", "ABACBA", "BAAB"])
@@ -29,14 +31,17 @@ def test_materials_change_no_order_and_double_no_vertex(runs: str):
     body = _read("mtllib ../elsewhere.mtl\n" + SQUARE + "".join(lines))
     assert body.faces.tolist() == faces
     assert body.vertices.tolist() == [[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]]
-    assert body.n_materials == len(set(runs))
+    assert body.file.materials == tuple(dict.fromkeys(runs))
+    assert [body.file.materials[part] for part in body.file.part] == list(runs)
+    assert body.file.textures == ("../elsewhere.mtl",)
 
 
 def test_polygons_become_fans_where_they_stand():
     body = _read(SQUARE + "v 2 2 2\nf 1 2 3\nf 1 2 3 4\nf 2 3 4\nf 5 4 3 2 1\nf 1 2 4\nf 1 2\nl 1 2 3\np 1\n")
     pentagon = [[4, 3, 2], [4, 2, 1], [4, 1, 0]]
     assert body.faces.tolist() == [[0, 1, 2], [0, 1, 2], [0, 2, 3], [1, 2, 3], *pentagon, [0, 1, 3]]
-    assert body.n_polygons == 2
+    assert body.file.n_split == 2
+    assert body.file.polygon.tolist() == [0, 1, 1, 2, 3, 3, 3, 4], "points and lines are no polygons"
 
 
 def test_a_position_with_two_places_is_two_vertices_beside_each_other():
@@ -50,7 +55,7 @@ def test_a_position_with_two_places_is_two_vertices_beside_each_other():
 def test_normals_double_no_vertex():
     body = _read(SQUARE + PLACES + "vn 0 0 1\nvn 1 0 0\nf 1/1/1 2/2/1 3/3/1\nf 1/1/2 3/3/2 4/4/2\n")
     assert body.faces.tolist() == [[0, 1, 2], [0, 2, 3]]
-    assert _read(SQUARE + "vn 0 0 1\nf 1//1 2//1 3//1\n").without_uv == NO_UV
+    assert _read(SQUARE + "vn 0 0 1\nf 1//1 2//1 3//1\n").file.without_uv == NO_UV
 
 
 def test_numbers_below_zero_count_back_from_their_own_line():
@@ -85,7 +90,7 @@ def test_the_sign_of_zero_stays():
 )
 def test_why_there_are_no_texture_coordinates(faces: str, reason: str):
     body = _read(SQUARE + PLACES + faces)
-    assert (body.uv, body.without_uv) == (None, reason)
+    assert (body.uv, body.file.without_uv) == (None, reason)
     assert body.faces[0].tolist() == [0, 1, 2]
 
 
@@ -118,3 +123,10 @@ def test_a_file_of_trimesh_comes_back(tmp_path: Path):
     body = _read(str(text))
     np.testing.assert_array_equal(body.vertices, ball.vertices)
     np.testing.assert_array_equal(body.faces, ball.faces)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be"])
+def test_a_byte_order_mark_hides_no_line(encoding: str):
+    text = "v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n"
+    marked = "\ufeff" + text if encoding == "utf-16-be" else text  # Python marks the others
+    assert _read(marked.encode(encoding)).vertices.tolist() == [[0, 0, 0], [1, 0, 0], [0, 1, 0]]

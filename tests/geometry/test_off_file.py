@@ -7,21 +7,23 @@ import pytest
 import trimesh
 
 from core.errors import UserError
-from geometry.off_file import read_off
+from geometry.mesh import Mesh
+from geometry.mesh_file import read_off
 
 POINTS = "0 0 0\n1 0 0\n1 1 0\n0 1 0\n-0.0 0 1\n"
 PATH = Path("some/a.off")
 
 
-def _read(text: str):
-    return read_off(text.encode(), PATH)
+def _read(text: str) -> Mesh:
+    (mesh,) = read_off(text.encode(), PATH)
+    return mesh
 
 
 def test_polygons_of_all_sizes_stay_in_order():
     body = _read(f"OFF\n5 5 0\n{POINTS}4 0 1 2 3\n3 0 1 4\n5 0 1 2 3 4\n2 0 1\n3 4 2 1 255 0 0\n")
     fan = [[0, 1, 2], [0, 2, 3]]
     assert body.faces.tolist() == [*fan, [0, 1, 4], *fan, [0, 3, 4], [4, 2, 1]]
-    assert body.n_polygons == 2
+    assert body.file.n_split == 2
     assert body.vertices[4].tolist() == [0, 0, 1]
     assert np.signbit(body.vertices[4, 0]), "the sign of zero stays"
 
@@ -48,7 +50,7 @@ def test_what_follows_a_position_is_left_out():
         ("OFF\n3 1 0\n0 0\n1 0\n0 1\n3 0 1 2\n", "a vertex has fewer than three numbers"),
         (f"OFF\n5 1 0\n{POINTS}5 0 1 2\n", "a face has not as many corners as it says: '5 0 1 2'"),
         (f"OFF\n5 1 0\n{POINTS}3 0 1 b\n", "invalid literal"),
-        ("OFF BINARY\n\0\0\0", "invalid literal|missing"),
+        ("OFF BINARY\n\0\0\0", "it is binary OFF; save it as text"),
     ],
 )
 def test_broken_files_are_told(text: str, complaint: str):

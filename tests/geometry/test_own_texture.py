@@ -4,6 +4,7 @@ import io
 import json
 import struct
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,8 @@ from trimesh.visual import TextureVisuals
 from trimesh.visual.material import PBRMaterial
 
 from core.errors import UserError
+from geometry.mesh_file import read_mesh
 from geometry.own_texture import read_own_texture
-from geometry.surface_file import read_surface
 from tests.geometry.small_meshes import glb, packed_glb, triangle, written
 from tests.geometry.test_textured_mesh import sheet
 
@@ -67,7 +68,7 @@ def test_a_gltf_files_picture_is_read(tmp_path: Path, suffix: str):
         files = export_gltf(trimesh.load_scene(textured(tmp_path, ".glb"), process=False))
         for name, content in files.items():
             (tmp_path / (path.name if name.endswith(".gltf") else name)).write_bytes(content)
-    found = read_own_texture(read_surface(path), 8)
+    found = read_own_texture(read_mesh(path), 8)
     assert torch.equal((found * 255).round().byte(), torch.from_numpy(PICTURE))
 
 
@@ -84,7 +85,7 @@ def textured_glb(folder: Path, image: dict[str, Any], **changes: Any) -> Path:
 
 def test_a_gltf_names_its_picture_by_a_uri(tmp_path: Path):
     (tmp_path / "my tex.png").write_bytes(png())
-    found = read_own_texture(read_surface(textured_glb(tmp_path, {"uri": "my%20tex.png"})), 8)
+    found = read_own_texture(read_mesh(textured_glb(tmp_path, {"uri": "my%20tex.png"})), 8)
     assert torch.equal((found * 255).round().byte(), torch.from_numpy(PICTURE))
 
 
@@ -92,8 +93,8 @@ def test_a_gltf_names_its_picture_by_a_uri(tmp_path: Path):
 def test_a_picture_outside_of_a_glbs_folder_is_never_opened(tmp_path: Path, uri: str):
     (tmp_path / "mesh").mkdir()
     (tmp_path / "a.png").write_bytes(png())
-    file = read_surface(textured_glb(tmp_path / "mesh", {"uri": uri}))
-    with pytest.raises(UserError, match=r"a\.glb: refers to '.*' outside of its folder, which is not opened"):
+    file = read_mesh(textured_glb(tmp_path / "mesh", {"uri": uri}))
+    with pytest.raises(UserError, match=r"a\.glb: refers to '.*' outside of its folder; such files are not opened"):
         read_own_texture(file, 8)
 
 
@@ -110,34 +111,31 @@ def test_a_picture_outside_of_a_glbs_folder_is_never_opened(tmp_path: Path, uri:
     ],
 )
 def test_materials_of_another_shape_are_told(tmp_path: Path, image: dict[str, Any], changes: dict[str, Any]):
-    file = read_surface(textured_glb(tmp_path, image, **changes))
+    file = read_mesh(textured_glb(tmp_path, image, **changes))
     with pytest.raises(UserError, match=r"a\.glb: its materials refer to textures that are not there"):
         read_own_texture(file, 8)
 
 
 def test_an_obj_files_picture_is_read_and_brought_to_size(tmp_path: Path):
     (tmp_path / "a.png").write_bytes(png())
-    found = read_own_texture(read_surface(obj(tmp_path)), 4)
+    found = read_own_texture(read_mesh(obj(tmp_path)), 4)
     means = PICTURE.reshape(4, 2, 4, 2, 3).mean(axis=(1, 3)) / 255
     torch.testing.assert_close(found, torch.from_numpy(means).float(), atol=1 / 255, rtol=0)
 
 
 def test_a_ply_files_picture_is_read(tmp_path: Path):
-    from exporters.coloured_mesh import ColouredMesh
     from exporters.mesh_files import write_mesh
 
-    flat = read_surface(sheet(tmp_path / "plain.obj"))
-    assert flat.uv is not None
-    mesh = ColouredMesh(flat.vertices, None, flat.faces, uv=flat.uv, texture=PICTURE)
-    path, *_ = write_mesh(tmp_path / "sheet.ply", mesh, {})
-    assert torch.equal((read_own_texture(read_surface(path), 8) * 255).round().byte(), torch.from_numpy(PICTURE))
+    flat = read_mesh(sheet(tmp_path / "plain.obj"))
+    path, *_ = write_mesh(tmp_path / "sheet.ply", replace(flat, texture=PICTURE), {})
+    assert torch.equal((read_own_texture(read_mesh(path), 8) * 255).round().byte(), torch.from_numpy(PICTURE))
 
 
 @pytest.mark.parametrize(
     ("picture", "content", "complaint"),
     [
-        ("none.png", b"", "refers to 'none.png', which is not there"),
-        ("../a.png", png(), r"refers to '\.\./a\.png' outside of its folder, which is not opened"),
+        ("none.png", b"", "refers to 'none.png', which does not exist"),
+        ("../a.png", png(), r"refers to '\.\./a\.png' outside of its folder; such files are not opened"),
         ("a.png", b"no picture at all", "its texture 'a.png': cannot be read as a picture"),
         ("a.png", png()[:60], "its texture 'a.png': cannot be read as a picture"),
         ("a.png", huge_png(60_000), "its texture 'a.png': .*at most 16384.* along a side; scale it down"),
@@ -150,17 +148,17 @@ def test_pictures_that_cannot_be_read_are_told(tmp_path: Path, picture: str, con
     if content:
         (folder / picture).write_bytes(content)
     with pytest.raises(UserError, match=rf"sheet\.obj: {complaint}"):
-        read_own_texture(read_surface(obj(folder, picture)), 16)
+        read_own_texture(read_mesh(obj(folder, picture)), 16)
 
 
 def test_none_and_several_are_told(tmp_path: Path):
     with pytest.raises(UserError, match=r"plain\.obj: it has no texture to start from; use system\.geometry\.start="):
-        read_own_texture(read_surface(sheet(tmp_path / "plain.obj")), 16)
+        read_own_texture(read_mesh(sheet(tmp_path / "plain.obj")), 16)
     for name in ("a.png", "b.png"):
         (tmp_path / name).write_bytes(png())
     two = MATERIAL.format("a.png") + MATERIAL.format("b.png")
     with pytest.raises(UserError, match=r"it has 2 textures \(a\.png, b\.png\); bake them into one, or start=color"):
-        read_own_texture(read_surface(obj(tmp_path, materials=two)), 16)
+        read_own_texture(read_mesh(obj(tmp_path, materials=two)), 16)
 
 
 def test_broken_embedded_data_is_told(tmp_path: Path):
@@ -169,8 +167,28 @@ def test_broken_embedded_data_is_told(tmp_path: Path):
     text = next(content for name, content in files.items() if name.endswith(".gltf")).decode()
     whole = tmp_path / "a.gltf"
     whole.write_text(text)
-    assert read_own_texture(read_surface(whole), 8).shape == (8, 8, 3)
+    assert read_own_texture(read_mesh(whole), 8).shape == (8, 8, 3)
     begin = text.index("base64,") + 7
     whole.write_text(text[:begin] + "*" + text[begin + 1 :])
     with pytest.raises(UserError, match=r"a\.gltf: "):
-        read_own_texture(read_surface(whole), 8)
+        read_own_texture(read_mesh(whole), 8)
+
+
+@pytest.mark.parametrize(
+    ("first_line", "materials"),
+    [
+        ("mtllib sheet.mtl", "newmtl a\nmap_Kd deeper\\wood.png\nnewmtl b\nmap_Kd none.png\n"),
+        ("mtllib other.mtl sheet.mtl", "newmtl a\nmap_Kd deeper/wood.png\n"),
+        ("\ufeffmtllib my sheet.mtl", "newmtl a\nmap_Kd deeper/wood.png\n"),
+    ],
+    ids=["a backslash, and a material that no face has", "two libraries", "a byte order mark, and a space"],
+)
+def test_obj_files_of_the_wild_find_their_picture(tmp_path: Path, first_line: str, materials: str):
+    (tmp_path / "deeper").mkdir()
+    (tmp_path / "deeper" / "wood.png").write_bytes(png())
+    path = obj(tmp_path, materials=materials)
+    for name in ("my sheet.mtl", "other.mtl"):
+        (tmp_path / name).write_text(materials if " " in name else "newmtl c\nKd 1 1 1\n")
+    path.write_text(path.read_text().replace("mtllib sheet.mtl", first_line), encoding="utf-8")
+    found = read_own_texture(read_mesh(path), 8)
+    assert torch.equal((found * 255).round().byte(), torch.from_numpy(PICTURE))

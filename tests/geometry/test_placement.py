@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from core.errors import UserError
-from geometry.mesh import TriangleMesh
+from geometry.mesh import Mesh
 from geometry.placement import Placement, placed
 
 # A brick from (1, 2, 3) to (3, 3, 7); the last vertex belongs to no face.
 CORNERS = np.array([[x, y, z] for x in (1, 3) for y in (2, 3) for z in (3, 7)] + [[90, 90, 90]], dtype=float)
-BRICK = TriangleMesh(CORNERS, np.array([[0, 1, 2], [1, 2, 3], [4, 5, 6], [5, 6, 7]]))
+BRICK = Mesh(CORNERS, np.array([[0, 1, 2], [1, 2, 3], [4, 5, 6], [5, 6, 7]]))
 
 
 def _box(**settings: Any) -> list[list[float]]:

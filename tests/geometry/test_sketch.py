@@ -4,14 +4,17 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import trimesh
 from torch import Tensor
 
 from core.errors import UserError
+from geometry.bodies import encloses_volume
 from geometry.placement import Placement
-from geometry.sketch import Sketch, read_sketch
+from geometry.sketch import Sketch, load_sketch_mesh, read_sketch
+from tests.geometry.small_meshes import ply, written
 
 RADIUS, BOUND = 0.5, 0.6
 
@@ -156,3 +159,21 @@ def test_inverted_bodies_get_a_notice(tmp_path: Path, caplog: pytest.LogCaptureF
     assert "two.glb: 12 faces looked inward and were turned over" in caplog.text
     assert sketch(torch.zeros(1, 3)).occupied.tolist() == [True], "where both overlap"
     assert bool(sketch.table.isfinite().all())
+
+
+def test_a_large_mesh_is_simplified_with_a_notice(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    path = tmp_path / "ball.stl"
+    trimesh.creation.icosphere(subdivisions=3).export(path)
+    with caplog.at_level(logging.WARNING, "geometry.sketch"):
+        mesh = load_sketch_mesh(path, most_faces=500)
+    assert len(mesh.faces) <= 500
+    assert encloses_volume(mesh)
+    assert np.abs(np.linalg.norm(mesh.vertices, axis=1) - 1).max() < 0.05
+    assert caplog.messages == [f"{path}: 1,280 faces, simplified to 500"]
+
+
+def test_vertices_without_a_face_are_left_out(tmp_path: Path):
+    points = "nan 0 0\n0 0 0\n1 0 0\n1e30 0 0\n0 1 0"
+    mesh = load_sketch_mesh(written(tmp_path, "a.ply", ply(points, "3 4 1 2")))
+    assert mesh.vertices.tolist() == [[0, 0, 0], [1, 0, 0], [0, 1, 0]]
+    assert mesh.faces.tolist() == [[2, 0, 1]]

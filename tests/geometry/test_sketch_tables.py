@@ -9,7 +9,7 @@ import pytest
 import trimesh
 
 from geometry import sketch_tables
-from geometry.mesh import TriangleMesh
+from geometry.mesh import Mesh
 from geometry.sketch_tables import cache_folder, exact_distance, exact_occupancy, load_table, make_table
 
 N = 48
@@ -22,8 +22,8 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "latent-nerf" / "sketches"
 
 
-def _mesh(body: trimesh.Trimesh) -> TriangleMesh:
-    return TriangleMesh(np.asarray(body.vertices, dtype=np.float64), np.asarray(body.faces, dtype=np.int64))
+def _mesh(body: trimesh.Trimesh) -> Mesh:
+    return Mesh(np.asarray(body.vertices, dtype=np.float64), np.asarray(body.faces, dtype=np.int64))
 
 
 BRICK = np.array([0.45, 0.2, 0.3])  # half its size
@@ -64,7 +64,7 @@ def test_a_closed_body_has_the_signed_distance_for_its_level():
 
 def test_overlapping_bodies_are_inside_twice():
     other = trimesh.creation.box(extents=2 * BRICK[[2, 0, 1]])
-    both = TriangleMesh(np.concatenate([BOX.vertices, other.vertices]), np.concatenate([BOX.faces, other.faces + 8]))
+    both = Mesh(np.concatenate([BOX.vertices, other.vertices]), np.concatenate([BOX.faces, other.faces + 8]))
     table, grid = make_table(both, HALF, N), _grid()
     inside = (np.abs(grid) < BRICK - 1e-6).all(-1) | (np.abs(grid) < BRICK[[2, 0, 1]] - 1e-6).all(-1)
     outside = (np.abs(grid) > BRICK + 1e-6).any(-1) & (np.abs(grid) > BRICK[[2, 0, 1]] + 1e-6).any(-1)
@@ -75,7 +75,7 @@ def test_overlapping_bodies_are_inside_twice():
 def test_a_holed_surface_agrees_with_the_exact_query_everywhere():
     ball = trimesh.creation.icosphere(subdivisions=4, radius=0.5)
     kept = np.random.default_rng(1).permutation(len(ball.faces))[: len(ball.faces) * 9 // 10]
-    holed = TriangleMesh(np.asarray(ball.vertices), np.asarray(ball.faces[kept], dtype=np.int64))
+    holed = Mesh(np.asarray(ball.vertices), np.asarray(ball.faces[kept], dtype=np.int64))
     table, points = make_table(holed, HALF, N).reshape(-1, 2), _grid().reshape(-1, 3)
     assert ((table[:, 1] < 0) == exact_occupancy(holed, points)).mean() > 0.9995
     cell = 2 * HALF / (N - 1)
@@ -90,7 +90,7 @@ def test_made_once_then_read(own_cache: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 def test_content_and_settings_make_the_key(own_cache: Path):
-    moved = TriangleMesh(BOX.vertices + 0.01, BOX.faces)
+    moved = Mesh(BOX.vertices + 0.01, BOX.faces)
     for mesh, half, resolution in ((BOX, HALF, 16), (moved, HALF, 16), (BOX, 0.7, 16), (BOX, HALF, 18)):
         load_table(mesh, half, resolution)
     assert len(list(own_cache.iterdir())) == 4

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import trimesh
 
-from geometry.surface_pieces import compacted, is_closed, pieces, spread_directions, without_hidden_pieces
+from geometry.mesh import Mesh
+from geometry.surface_pieces import is_closed, pieces, spread_directions, without_hidden_pieces
 
 
-def _together(*meshes: trimesh.Trimesh) -> tuple[np.ndarray, np.ndarray]:
+def _together(*meshes: trimesh.Trimesh) -> Mesh:
     whole: Any = trimesh.util.concatenate(list(meshes))
-    return np.asarray(whole.vertices, np.float32), np.asarray(whole.faces)
+    return Mesh(np.asarray(whole.vertices, np.float32), np.asarray(whole.faces))
 
 
 def _ball(radius: float, inside_out: bool = False, at: tuple[float, float, float] = (0, 0, 0)) -> trimesh.Trimesh:
@@ -23,19 +24,20 @@ def _ball(radius: float, inside_out: bool = False, at: tuple[float, float, float
 
 
 def test_pieces_are_numbered_apart() -> None:
-    vertices, faces = _together(_ball(0.1), _ball(0.1, at=(1, 0, 0)))
-    number = pieces(len(vertices), faces)
+    mesh = _together(_ball(0.1), _ball(0.1, at=(1, 0, 0)))
+    number = pieces(mesh.faces)
     assert sorted(set(number.tolist())) == [0, 1]
-    assert (number == (vertices[faces[:, 0], 0] > 0.5)).all()
+    assert (number == (mesh.corners[:, 0, 0] > 0.5)).all()
 
 
 def test_rooms_within_a_body_and_what_is_in_them_go() -> None:
-    vertices, faces = _together(_ball(1.0), _ball(0.6, inside_out=True), _ball(0.3), _ball(0.2, at=(3, 0, 0)))
-    (kept, triangles), n_hidden = without_hidden_pieces(vertices, faces)
+    mesh = _together(_ball(1.0), _ball(0.6, inside_out=True), _ball(0.3), _ball(0.2, at=(3, 0, 0)))
+    kept, n_hidden = without_hidden_pieces(mesh)
     assert n_hidden == 2
-    assert sorted({round(float(np.linalg.norm(v if v[0] < 2 else v - [3, 0, 0])), 3) for v in kept}) == [0.2, 1.0]
-    assert len(kept) == 2 * 162
-    assert triangles.max() == len(kept) - 1
+    radii = {round(float(np.linalg.norm(v if v[0] < 2 else v - [3, 0, 0])), 3) for v in kept.vertices}
+    assert sorted(radii) == [0.2, 1.0]
+    assert len(kept.vertices) == 2 * 162
+    assert kept.faces.max() == len(kept.vertices) - 1
 
 
 def test_what_can_be_seen_through_a_door_stays() -> None:
@@ -44,16 +46,10 @@ def test_what_can_be_seen_through_a_door_stays() -> None:
     is_door = (centres[:, 2] > 0.99) & (np.abs(centres[:, :2]) < 0.5).all(axis=1)
     open_faces = shell.faces[~is_door]
     outer = trimesh.Trimesh(shell.vertices, open_faces, process=False)
-    vertices, faces = _together(outer, _ball(0.3))
-    (_, kept), n_hidden = without_hidden_pieces(vertices, faces)
+    mesh = _together(outer, _ball(0.3))
+    kept, n_hidden = without_hidden_pieces(mesh)
     assert n_hidden == 0
-    assert kept is faces
-
-
-def test_vertices_without_faces_go() -> None:
-    vertices, faces = compacted(np.arange(15, dtype=np.float32).reshape(5, 3), np.array([[4, 1, 2]]))
-    assert vertices.tolist() == [[3, 4, 5], [6, 7, 8], [12, 13, 14]]
-    assert faces.tolist() == [[2, 0, 1]]
+    assert kept is mesh
 
 
 def test_directions_are_even() -> None:

@@ -1,5 +1,6 @@
 """Atlases: no face is lost, nothing overlaps, and the child process can be stopped."""
 
+import logging
 import textwrap
 import time
 from pathlib import Path
@@ -10,21 +11,23 @@ import trimesh
 
 from core.errors import UserError
 from geometry import unwrap as module
+from geometry.mesh import Mesh
 from geometry.unwrap import Atlas, unwrap
 
 SIZE = 128
 
 
-def _arrays(mesh: trimesh.Trimesh) -> tuple[np.ndarray, np.ndarray]:
-    return np.asarray(mesh.vertices, np.float32), np.asarray(mesh.faces, np.int64)
+def _mesh(body: trimesh.Trimesh) -> Mesh:
+    return Mesh(np.asarray(body.vertices, np.float32), np.asarray(body.faces, np.int64))
 
 
-def _times_covered(atlas: Atlas) -> np.ndarray:
+def _times_covered(mesh: Mesh, atlas: Atlas) -> np.ndarray:
     """How many faces cover each texel's centre: all texels against all faces, by the signs of three areas."""
     grid = np.stack(np.meshgrid(np.arange(atlas.width), np.arange(atlas.height), indexing="xy"), axis=-1) + 0.5
     points = grid.reshape(-1, 2)
     covered = np.zeros(len(points), np.int64)
-    for a, b, c in atlas.uv[atlas.faces].astype(np.float64) * [atlas.width, atlas.height]:
+    assert mesh.corner_uv is not None
+    for a, b, c in mesh.corner_uv * [atlas.width, atlas.height]:
         areas = [_cross(q - p, points - p) for p, q in ((a, b), (b, c), (c, a))]
         covered += np.all(np.sign(areas) == np.sign(areas[0]), axis=0) & (areas[0] != 0)
     return covered
@@ -35,28 +38,32 @@ def _cross(p: np.ndarray, q: np.ndarray) -> np.ndarray:
 
 
 def test_faces_keep_their_order_and_no_texel_belongs_to_two() -> None:
-    vertices, faces = _arrays(trimesh.creation.torus(0.5, 0.2, 12, 10))
-    atlas = unwrap(vertices, faces, SIZE)
-    assert np.array_equal(atlas.vertex_map[atlas.faces], faces)
-    assert atlas.uv.min() >= 0
-    assert atlas.uv.max() <= 1
+    given = _mesh(trimesh.creation.torus(0.5, 0.2, 12, 10))
+    mesh, atlas = unwrap(given, SIZE)
+    assert np.array_equal(mesh.corners, given.corners)
+    assert mesh.uv is not None
+    assert mesh.uv.min() >= 0
+    assert mesh.uv.max() <= 1
     assert max(atlas.width, atlas.height) < 2 * SIZE
-    covered = _times_covered(atlas)
+    covered = _times_covered(mesh, atlas)
     assert covered.max() == 1
     assert covered.mean() > 0.3  # little of the texture is wasted
     assert atlas.n_charts >= 2  # a torus is no disc
 
 
 def test_the_same_mesh_gives_the_same_atlas() -> None:
-    vertices, faces = _arrays(trimesh.creation.icosphere(subdivisions=2))
-    first, second = unwrap(vertices, faces, SIZE), unwrap(vertices, faces, SIZE)
+    ball = _mesh(trimesh.creation.icosphere(subdivisions=2))
+    (first, _), (second, _) = unwrap(ball, SIZE), unwrap(ball, SIZE)
+    assert first.uv is not None
+    assert second.uv is not None
     assert first.uv.tobytes() == second.uv.tobytes()
-    assert np.array_equal(first.vertex_map, second.vertex_map)
+    assert np.array_equal(first.vertices, second.vertices)
 
 
-def _used_share(atlas: Atlas) -> float:
+def _used_share(mesh: Mesh) -> float:
     """The charts' share of the texture, by the sum of their faces' areas."""
-    a, b, c = atlas.uv[atlas.faces].astype(np.float64).transpose(1, 0, 2)
+    assert mesh.corner_uv is not None
+    a, b, c = mesh.corner_uv.transpose(1, 0, 2)
     return float(np.abs(_cross(b - a, c - a)).sum() / 2)
 
 
@@ -66,8 +73,9 @@ def test_neither_the_unit_nor_the_place_of_a_mesh_makes_a_difference(radius: flo
     # Bumps leave no symmetry, whose ties the rounding of other numbers would decide otherwise.
     bumps = np.random.default_rng(0).uniform(0.9, 1.0, (len(ball.vertices), 1))
     vertices, faces = np.asarray(ball.vertices * bumps, np.float64), np.asarray(ball.faces, np.int64)
-    plain, other = unwrap(vertices, faces, SIZE), unwrap(radius * vertices + away, faces, SIZE)
-    assert other.n_charts == plain.n_charts
+    plain, atlas = unwrap(Mesh(vertices, faces), SIZE)
+    other, another = unwrap(Mesh(radius * vertices + away, faces), SIZE)
+    assert another.n_charts == atlas.n_charts
     assert _used_share(other) == pytest.approx(_used_share(plain), rel=0.02)
     assert _used_share(plain) > 0.4
 
@@ -78,16 +86,16 @@ def test_a_detail_has_its_place_beside_a_body_two_thousand_times_its_size() -> N
     detail.apply_translation([1.0, 0.0, 0.0])
     both = trimesh.util.concatenate([body, detail])
     assert isinstance(both, trimesh.Trimesh)
-    atlas = unwrap(*_arrays(both), SIZE)
-    a, b, c = atlas.uv[atlas.faces[len(body.faces) :]].astype(np.float64).transpose(1, 0, 2)
+    corner_uv = unwrap(_mesh(both), SIZE)[0].corner_uv
+    assert corner_uv is not None
+    a, b, c = corner_uv[len(body.faces) :].transpose(1, 0, 2)
     assert np.all(_cross(b - a, c - a) != 0)
 
 
 def test_faces_without_area_are_kept() -> None:
-    vertices, faces = _arrays(trimesh.creation.box())
-    faces = np.vstack([faces, [[0, 0, 1], [2, 2, 2]]])
-    atlas = unwrap(vertices, faces, SIZE)
-    assert np.array_equal(atlas.vertex_map[atlas.faces], faces)
+    box = _mesh(trimesh.creation.box())
+    given = Mesh(box.vertices, np.vstack([box.faces, [[0, 0, 1], [2, 2, 2]]]))
+    assert np.array_equal(unwrap(given, SIZE)[0].corners, given.corners)
 
 
 @pytest.mark.parametrize(
@@ -95,18 +103,18 @@ def test_faces_without_area_are_kept() -> None:
     [
         (np.zeros((3, 3), np.float32), np.zeros((0, 3), np.int64), "the mesh has no faces"),
         (np.zeros((3, 3), np.float32), np.array([[0, 1, 2]]), "none of the mesh's faces has an area"),
-        (np.full((3, 3), np.nan, np.float32), np.array([[0, 1, 2]]), "vertices that are no numbers"),
+        (np.full((3, 3), np.nan, np.float32), np.array([[0, 1, 2]]), "vertices that are not finite"),
     ],
 )
 def test_meshes_that_cannot_be_unwrapped(vertices: np.ndarray, faces: np.ndarray, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        unwrap(vertices, faces, SIZE)
+        unwrap(Mesh(vertices, faces), SIZE)
 
 
 def test_too_many_faces_are_refused_before_anything_starts() -> None:
-    vertices, faces = _arrays(trimesh.creation.box())
+    box = _mesh(trimesh.creation.box())
     with pytest.raises(UserError, match=r"unwrap: 12 faces, at most 10 can be unwrapped.*simplify first"):
-        unwrap(vertices, faces, SIZE, max_faces=10)
+        unwrap(box, SIZE, max_faces=10)
 
 
 def _child_that(tmp_path: Path, code: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,24 +123,27 @@ def _child_that(tmp_path: Path, code: str, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(module, "CHILD", path)
 
 
-def test_a_child_without_end_is_stopped_and_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_child_without_end_is_stopped_and_watched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     waits = "import sys, time; print('flattening', file=sys.stderr, flush=True); time.sleep(60)"
     _child_that(tmp_path, waits, monkeypatch)
-    vertices, faces = _arrays(trimesh.creation.box())
-    told: list[float] = []
+    monkeypatch.setattr(module, "TELL_SECONDS", 0.1)
     start = time.monotonic()
-    with pytest.raises(UserError, match=r"not finished 12 faces within 0.5 s \(last: flattening\); allow fewer"):
-        unwrap(vertices, faces, SIZE, time_limit_s=0.5, tell=told.append)
+    with (
+        caplog.at_level(logging.INFO),
+        pytest.raises(UserError, match=r"not finished 12 faces within 0.5 s \(last: flattening\); allow fewer"),
+    ):
+        unwrap(_mesh(trimesh.creation.box()), SIZE, time_limit_s=0.5)
     assert time.monotonic() - start < 5
-    assert len(told) >= 2
-    assert told == sorted(told)
+    assert caplog.messages.count("unwrapping 12 faces, 0 s so far") >= 2
 
 
 def test_a_child_that_dies_is_an_error_with_its_last_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _child_that(tmp_path, "raise MemoryError('no room')", monkeypatch)
-    vertices, faces = _arrays(trimesh.creation.box())
+    box = _mesh(trimesh.creation.box())
     with pytest.raises(UserError, match="xatlas ended with status 1 on 12 faces: MemoryError: no room"):
-        unwrap(vertices, faces, SIZE)
+        unwrap(box, SIZE)
 
 
 def test_a_thread_that_never_ends_does_not_hold_the_child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,5 +154,5 @@ def test_a_thread_that_never_ends_does_not_hold_the_child(tmp_path: Path, monkey
         runpy.run_path({str(module.CHILD)!r}, run_name="__main__")
     """
     _child_that(tmp_path, textwrap.dedent(stuck), monkeypatch)
-    vertices, faces = _arrays(trimesh.creation.box())
-    assert len(unwrap(vertices, faces, SIZE, time_limit_s=30.0).faces) == 12
+    box = _mesh(trimesh.creation.box())
+    assert len(unwrap(box, SIZE, time_limit_s=30.0)[0].faces) == 12

@@ -37,7 +37,7 @@ def test_repetitions_lie_on_top_of_each_other():
     corners, uv = grid()
     both = np.concatenate([uv, uv + np.array([1.0, 0.0])])
     fault = uv_fault(np.concatenate([corners, corners + 1.0]), both)
-    assert fault == "its texture coordinates overlap: 50% of what they cover is claimed twice"
+    assert fault == "its texture coordinates overlap: 50% of what they cover is covered twice"
     assert uv_fault(corners[:2], 5 * uv[:2] * [6, 6]) is not None, "a tiled wall"
 
 
@@ -52,7 +52,7 @@ def test_degenerate_and_missing_numbers_are_named():
     few[0] = 0.5
     assert uv_fault(corners, few) is None, "one face of 72 is a loss that can be borne"
     some[3, 1, 0] = np.nan
-    assert uv_fault(corners, some) == "1 faces have texture coordinates that are no numbers"
+    assert uv_fault(corners, some) == "1 faces have texture coordinates that are not finite (NaN or infinity)"
 
 
 def test_a_surface_without_area_is_named_first():

@@ -11,8 +11,8 @@ from core.errors import UserError
 from core.kinds import Background, TexturedSurface
 from core.types import Cameras
 from geometry.textured_mesh import TexturedMesh
+from renderers.fragments import Fragments
 from renderers.mesh import MeshRenderer
-from renderers.rasterize import Fragments
 from renderers.surface_views import draw_views
 from tests.fields import Balls
 from tests.renderers.meshes import bumpy_ball

@@ -9,7 +9,8 @@ from torch import Tensor
 from core.cameras import camera_rays, orbit_cameras
 from core.errors import UserError
 from core.types import Cameras
-from renderers.rasterize import RASTERIZERS, Fragments, RayCaster, at_points, surface_footprint
+from renderers.fragments import Fragments, at_points, surface_footprint
+from renderers.rasterize import RASTERIZERS, RayCaster
 from tests.renderers.meshes import bumpy_ball, crossing_sheets
 
 

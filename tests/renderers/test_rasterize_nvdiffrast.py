@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from core.types import Cameras
-from renderers.rasterize import RASTERIZERS, Fragments, RayCaster
+from renderers.fragments import Fragments
+from renderers.rasterize import RASTERIZERS, RayCaster
 from renderers.rasterize_nvdiffrast import NvdiffrastRasterizer, world_to_clip
 from renderers.surface_views import ViewPool, draw_views
 from tests.renderers.meshes import bumpy_ball

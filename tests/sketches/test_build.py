@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from geometry.bodies import turned_outward
-from geometry.mesh import load_mesh
+from geometry.bodies import encloses_volume, turned_outward
+from geometry.sketch import load_sketch_mesh
 from geometry.sketch_tables import exact_occupancy
 from sketches.build import FOLDER, SKETCHES, sketch
 from toybox.scenes import build
@@ -19,10 +19,10 @@ PARTIAL = {"half-mug": "mug", "car-without-front": "car", "house-without-roof": 
 
 @pytest.mark.parametrize("name", SKETCHES)
 def test_the_file_is_what_the_script_builds(name: str):
-    mesh, built = load_mesh(FOLDER / f"{name}.obj"), sketch(name)
+    mesh, built = load_sketch_mesh(FOLDER / f"{name}.obj"), sketch(name)
     assert len(mesh.faces) == len(built.faces)
     np.testing.assert_allclose(mesh.vertices[mesh.faces].mean((0, 1)), built.triangles.mean((0, 1)), atol=1e-5)
-    assert mesh.bounds_volume()
+    assert encloses_volume(mesh)
     assert turned_outward(mesh)[1] == 0
     with Image.open(FOLDER / f"{name}.png") as picture:
         assert picture.size == (192, 192)
@@ -39,7 +39,7 @@ def test_those_of_the_conformity_benchmark_are_thick(name: str):
 
 @pytest.mark.parametrize(("name", "kind"), PARTIAL.items())
 def test_partial_ones_are_part_of_their_object(name: str, kind: str):
-    mesh = load_mesh(FOLDER / f"{name}.obj")
+    mesh = load_sketch_mesh(FOLDER / f"{name}.obj")
     points = torch.rand(20000, 3, generator=torch.Generator().manual_seed(0)).double().numpy() - 0.5
     given = exact_occupancy(mesh, points)
     whole = np.any([part.mesh.contains(points) for part in build(kind).parts], axis=0)

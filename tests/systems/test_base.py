@@ -13,8 +13,9 @@ from core.errors import UserError
 from core.kinds import DensityField
 from core.part import Choice
 from core.types import FieldOutput
-from geometry.hash_grid import HashGridShape, encode, level_layout
+from geometry.hash_grid import encode
 from geometry.hash_grid_flat import FlatHashGrid, tables_from_flat
+from geometry.hash_levels import HashGridShape, level_layout
 from geometry.latent_field import HashGridField
 from systems.base import AdamSettings
 from systems.callbacks import CHECKPOINT, Checkpoints, Previews, save_checkpoint

@@ -13,10 +13,10 @@ import trimesh
 from core.errors import UserError
 from core.part import Choice
 from core.settings import read_settings
-from exporters.coloured_mesh import ColouredMesh
 from exporters.mesh_files import write_mesh
 from exporters.painted_surface import written_mesh
 from geometry.latent_field import HashGridField
+from geometry.mesh import Mesh
 from geometry.textured_mesh import TexturedMesh
 from guidance.latent_sds import LatentSDS
 from guidance.rgb import RGBGuidance
@@ -128,8 +128,8 @@ def test_painting_starts_from_the_meshs_own_texture(tmp_path: Path):
     uv = np.stack([0.25 + 0.5 * height, height], axis=1)  # v follows the height: overlapping, so an atlas is made
     picture = np.zeros((32, 32, 3), dtype=np.uint8)
     picture[:16], picture[16:] = [255, 0, 0], [0, 255, 0]
-    mesh = ColouredMesh(
-        np.asarray(ball.vertices, np.float32), None, np.asarray(ball.faces), uv=uv.astype(np.float32), texture=picture
+    mesh = Mesh(
+        np.asarray(ball.vertices, np.float32), np.asarray(ball.faces), uv=uv.astype(np.float32), texture=picture
     )
     path = write_mesh(tmp_path / "ball.glb", mesh, {})[0]
     system = fitting_paint(path, 3, geometry={"start": "own-texture"})
@@ -200,6 +200,7 @@ def test_a_second_coat_keeps_the_coordinates_of_the_first(tmp_path: Path):
     second.take_over(first)
     assert not second.geometry.uses_own_uv
     written = written_mesh(second.geometry)
+    assert written.uv is not None
     assert np.array_equal(written.uv[written.faces], first.geometry.corner_uv.numpy())
 
 
@@ -212,14 +213,14 @@ def test_views_that_were_kept_are_not_those_of_the_coordinates_before(tmp_path: 
         system.prepare()
     assert isinstance(first.geometry, TexturedMesh)
     assert isinstance(second.geometry, TexturedMesh)
-    first.geometry.lie_as(first.geometry.corner_uv.flip(-1))
+    first.geometry.set_uv(first.geometry.corner_uv.flip(-1))
     first.geometry.restart(torch.randn(64, 64, 3, generator=torch.Generator().manual_seed(0)))
     second.take_over(first)
     cameras = second.surrounding_cameras(N_TAKEN_VIEWS, second.guidance.picture_size)
     assert torch.equal(second.render(cameras).foreground, first.render(cameras).foreground)
     fresh = fitting_paint(path, 3, geometry={"texture_size": 64, "piece_learning_rate": 0.1})
     assert isinstance(fresh.geometry, TexturedMesh)
-    fresh.geometry.lie_as(first.geometry.corner_uv)
+    fresh.geometry.set_uv(first.geometry.corner_uv)
     assert torch.equal(second.geometry.texel_piece, fresh.geometry.texel_piece)
 
 

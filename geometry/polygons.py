@@ -1,0 +1,120 @@
+"""Turns the polygons of a file into triangles, and pairs of position and texture coordinate into vertices."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Int, Num
+
+from geometry.mesh import Mesh, area_vectors
+from geometry.source_file import BROKEN_UV, NO_UV, SOME_UV, SourceFile, out_of_range
+
+#: A polygon is concave where a triangle of its fan turns against it with more than this share of its area.
+SLIGHTEST = 1e-6
+#: In place of an index: the corner has no texture coordinate, or names one that cannot exist.
+NONE, NOWHERE = -1, -2
+
+
+@dataclass(frozen=True, eq=False)
+class Polygons:
+    """The polygons of a file; `corner` and `place` list the corners of all polygons, one polygon after another."""
+
+    path: Path
+    kind: str
+    positions: Float[np.ndarray, "positions 3"]
+    corner: Int[np.ndarray, "corners"]
+    """The position of each corner, as an index."""
+    n_corners: Int[np.ndarray, "polygons"]
+    """Of each polygon, at least 3."""
+    uv: Float[np.ndarray, "places 2"] | None = None
+    place: Int[np.ndarray, "corners"] | None = None
+    """The texture coordinate of each corner, as an index; None where `uv` has one for each position."""
+    material: Int[np.ndarray, "polygons"] | None = None
+    """Of each polygon, as an index into `materials`."""
+    materials: tuple[str | None, ...] = (None,)
+    textures: tuple[str, ...] = ()
+    """As SourceFile has them."""
+
+    def mesh(self) -> Mesh:
+        """Triangles in the polygons' order; a position with several texture coordinates becomes as many vertices.
+
+        Raises:
+            UserError: a face names a vertex that does not exist.
+        """
+        if len(self.corner) and (self.corner.min() < 0 or self.corner.max() >= len(self.positions)):
+            raise out_of_range(self.path)
+        triangles, polygon = cut(self.positions[self.corner], self.n_corners)
+        part = np.zeros_like(polygon) if self.material is None else self.material[polygon]
+        fault = NO_UV if self.uv is None or not len(self.corner) else self._uv_fault(self.uv)
+        source = SourceFile(self.path, self.kind, polygon, part, self.materials, fault or NO_UV, self.textures)
+        if fault or self.uv is None or self.place is None:
+            uv = None if fault or self.uv is None else single_precision(self.uv)
+            return Mesh(self.positions, self.corner[triangles], uv=uv, source=source)
+        # Vertices are pairs in the order of both; positions that no face uses keep the first texture coordinate.
+        unused = np.setdiff1d(np.arange(len(self.positions)), self.corner)
+        n_places = int(self.place.max()) + 1
+        pairs = np.concatenate([self.corner * n_places + self.place, unused * n_places])
+        pair, number = np.unique(pairs, return_inverse=True)
+        faces, uv = number.reshape(-1)[triangles], single_precision(self.uv[pair % n_places])
+        return Mesh(self.positions[pair // n_places], faces, uv=uv, source=source)
+
+    def _uv_fault(self, uv: Float[np.ndarray, "places 2"]) -> str | None:
+        """Why the corners' texture coordinates cannot be used."""
+        if self.place is None:
+            return None
+        if (self.place == NONE).any():
+            return NO_UV if (self.place == NONE).all() else SOME_UV
+        return BROKEN_UV if self.place.min() < 0 or self.place.max() >= len(uv) else None
+
+
+def single_precision(uv: Num[np.ndarray, "places 2"]) -> Float[np.ndarray, "places 2"]:
+    """Texture coordinates as float32; those beyond its range become infinite, which is reported if they are used."""
+    with np.errstate(over="ignore"):
+        return uv.astype(np.float32)
+
+
+def cut(
+    points: Float[np.ndarray, "corners 3"], n_corners: Int[np.ndarray, "polygons"]
+) -> tuple[Int[np.ndarray, "triangles 3"], Int[np.ndarray, "triangles"]]:
+    """Cut polygons into triangles: fans around their first corners, or ears where a fan would leave the outline.
+
+    Args:
+        points: the corners of all polygons, polygon after polygon.
+        n_corners: of each polygon, at least 3.
+
+    Returns:
+        For each corner of a triangle its place in `points`, and for each triangle its polygon, both in their order.
+    """
+    n_triangles = n_corners - 2
+    polygon = np.repeat(np.arange(len(n_corners)), n_triangles)
+    first = (np.cumsum(n_corners) - n_corners)[polygon]
+    step = np.arange(n_triangles.sum()) - np.repeat(np.cumsum(n_triangles) - n_triangles, n_triangles)
+    fans = np.stack([first, first + step + 1, first + step + 2], axis=-1)
+    several = np.flatnonzero((n_triangles > 1)[polygon])
+    with np.errstate(invalid="ignore", over="ignore"):  # infinite coordinates and NaN are reported later
+        facing = area_vectors(points[fans[several]])
+        normal = np.zeros((len(n_corners), 3))
+        np.add.at(normal, polygon[several], facing)
+        along = np.einsum("ij,ij->i", facing, normal[polygon[several]])
+        back = along < -SLIGHTEST * (normal**2).sum(axis=1)[polygon[several]]
+    concave = np.unique(polygon[several[back]])
+    if not len(concave):
+        return fans, polygon
+    ends = np.cumsum(n_corners)
+    ears = [_ears(points[ends[i] - n_corners[i] : ends[i]], normal[i]) + ends[i] - n_corners[i] for i in concave]
+    whole = ~np.isin(polygon, concave)
+    polygon = np.concatenate([polygon[whole], np.repeat(concave, [len(each) for each in ears])])
+    order = np.argsort(polygon, kind="stable")
+    return np.concatenate([fans[whole], *ears])[order], polygon[order]
+
+
+def _ears(outline: Float[np.ndarray, "corners 3"], normal: Float[np.ndarray, "3"]) -> Int[np.ndarray, "triangles 3"]:
+    """One polygon cut into triangles by ear clipping, in the plane of its normal; they keep its orientation."""
+    import mapbox_earcut
+
+    axis = int(np.abs(normal).argmax())
+    seen = np.ascontiguousarray(np.roll(outline, 2 - axis, axis=1)[:, :2])
+    found = mapbox_earcut.triangulate_float64(seen, np.array([len(seen)], np.uint32)).reshape(-1, 3).astype(np.int64)
+    against = (area_vectors(outline[found]) @ normal) < 0
+    found[against] = found[against, ::-1]
+    return found
