@@ -7,7 +7,7 @@ from typing import Any
 
 from app.cli import parse
 from app.job import build_system, find_job
-from app.training import settle_device
+from app.training import resolve_device
 from benchmarks.paint_seams import seamless
 from benchmarks.painted_files import PaintedFile, TextureFigures, geometry_fault
 from benchmarks.part_colours import PartColours, part_colours
@@ -110,7 +110,7 @@ def _look(system: LightningSystem, prompt: ToyPrompt, sheet: Path) -> tuple[int,
 def _untrained(run: BenchmarkRun, device: str, *settings: str) -> LightningSystem:
     """The same system before its first step, with some settings changed; nothing is drawn ahead for its training."""
     words = ["--config", str(run.config), "--prompt", run.prompt.text, *run.overrides, "system.pool_size=0", *settings]
-    system = build_system(find_job(parse(words)).recipe).to(settle_device(device))
+    system = build_system(find_job(parse(words)).recipe).to(resolve_device(device))
     system.prepare()
     return system
 

@@ -19,9 +19,9 @@ from torch import Tensor
 from app.cli import parse
 from app.job import find_job, trained_system
 from app.run_folder import read_prompt, run_name
-from app.training import settle_device
+from app.training import resolve_device
 from benchmarks.canonical import canonical_views
-from benchmarks.command import Report, benchmark_parser, run_benchmark, settle_threads
+from benchmarks.command import Report, benchmark_parser, run_benchmark, resolve_threads
 from benchmarks.floors import Floor
 from benchmarks.runs import BenchmarkRun, Trainings, load_trained
 from benchmarks.toy_prompts import ToyPrompt
@@ -123,11 +123,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> Report:
     pairs: list[tuple[str, tuple[Look, Look]]] = []
-    with Trainings(options.device, settle_threads()) as trainings:
+    with Trainings(options.device, resolve_threads()) as trainings:
         for path in options.run[: 1 if options.quick else None]:
             run = plan_refinement(path.resolve(), options)
             trainings.train(run)
-            before = trained_system(find_job(parse(["--export", str(path)])), settle_device(options.device))[0]
+            before = trained_system(find_job(parse(["--export", str(path)])), resolve_device(options.device))[0]
             after = load_trained(run, options.device)
             looks = [
                 look(system, run.prompt, run.folder / f"{when}.png")

@@ -24,7 +24,7 @@ from typing import Literal, Self
 from app.cli import parse
 from app.job import find_job, trained_system
 from app.run_folder import run_name
-from app.training import settle_device
+from app.training import resolve_device
 from benchmarks.canonical import write_pictures
 from benchmarks.machine import ROOT, commit
 from benchmarks.toy_prompts import ToyPrompt
@@ -189,4 +189,4 @@ def load_trained(run: BenchmarkRun, device: str) -> LightningSystem:
     if len(folders) != 1:
         raise UserError(f"{run.folder / 'run'}: expected one run, found {len(folders)}")
     job = find_job(parse(["--export", str(folders[0]), "--device", device]))
-    return trained_system(job, settle_device(device))[0]
+    return trained_system(job, resolve_device(device))[0]

@@ -19,8 +19,8 @@ from tqdm import tqdm
 
 from app.cli import parse
 from app.job import build_system, find_job
-from app.training import settle_device
-from benchmarks.command import Report, benchmark_parser, run_benchmark, settle_threads
+from app.training import resolve_device
+from benchmarks.command import Report, benchmark_parser, run_benchmark, resolve_threads
 from benchmarks.machine import ROOT
 from benchmarks.runs import RunFailedError, Trainings, plan_run
 from benchmarks.sketch_cases import SketchCase, cases
@@ -72,9 +72,9 @@ def _run(options: argparse.Namespace) -> Report:
 
 def _measured(options: argparse.Namespace) -> dict[str, Any]:
     """Tables and costs, with the threads of a training that runs alone; nothing is trained for them."""
-    settle_threads()
+    resolve_threads()
     words = ["--config", str(ROOT / "configs" / "sketch-shape-strict.yaml"), "--prompt", "a yellow robot"]
-    device = settle_device(options.device)
+    device = resolve_device(options.device)
     system = build_system(find_job(parse([*words, *options.overrides])).recipe).to(device)
     assert isinstance(system, SketchShape)
     system.prepare()
@@ -93,7 +93,7 @@ def _trained(wanted: Sequence[SketchCase], options: argparse.Namespace) -> list[
     Raises:
         RunFailedError: some have no result; all others are trained and measured before that is said.
     """
-    n_threads = settle_threads(options.jobs)
+    n_threads = resolve_threads(options.jobs)
     runs = {
         case: plan_run(
             ToyPrompt(case.subject),

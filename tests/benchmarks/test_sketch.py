@@ -17,7 +17,7 @@ from benchmarks.sketch_cases import COMPLETION, CONFORMITY, LENIENCES, SEEDS, Sk
 from benchmarks.sketch_figures import SketchFigures, box_points, mesh_solid, other_sketches, read_figures, whole_object
 from benchmarks.sketch_report import conformity, measured_floors, table, trained_floors, write_plot
 from benchmarks.verdicts import Votes
-from core.recipe import load_recipe
+from core.recipe_layers import merge_layers, read_layers
 from geometry.mesh import TriangleMesh, load_mesh
 from toybox.captions import Subject
 
@@ -41,6 +41,11 @@ def _unmet(trained: list[tuple[SketchCase, SketchFigures]]) -> list[str]:
     return [floor.name for floor in trained_floors(trained) if not floor.met]
 
 
+def _settings(case: SketchCase, work: Path) -> dict[str, Any]:
+    """What the case's recipe and overrides say of the system, not yet checked."""
+    return merge_layers(read_layers(case.recipe, case.overrides(work)), case.sketch)["system"]
+
+
 def test_every_question_is_asked_in_full():
     all_cases = cases()
     assert len(all_cases) == len(set(all_cases)) == len(CONFORMITY) * len(SEEDS) * len(LENIENCES) + 2 + 3
@@ -50,7 +55,7 @@ def test_every_question_is_asked_in_full():
 
 @pytest.mark.parametrize("case", [*cases()[::7], *cases()[-4:]], ids=lambda case: case.sketch)
 def test_cases_are_settings_of_their_recipe(case: SketchCase, tmp_path: Path):
-    sketch = load_recipe(case.recipe, case.overrides(tmp_path))["system"]["sketch"]
+    sketch = _settings(case, tmp_path)["sketch"]
     assert load_mesh(Path(sketch["path"])).bounds_volume()
     assert sketch["lenience"] == case.lenience
     assert (sketch.get("complete_box") is not None) == (case.question == "completion")
@@ -58,9 +63,7 @@ def test_cases_are_settings_of_their_recipe(case: SketchCase, tmp_path: Path):
 
 def test_of_what_is_completed_the_mug_alone_is_hollow(tmp_path: Path):
     completed = {case.sketch: case for case in cases() if case.question == "completion"}
-    losses = {
-        name: load_recipe(case.recipe, case.overrides(tmp_path))["system"]["losses"] for name, case in completed.items()
-    }
+    losses = {name: _settings(case, tmp_path)["losses"] for name, case in completed.items()}
     assert {name for name, terms in losses.items() if terms["density"] > 0} == {"half-mug"}
 
 

@@ -1,0 +1,67 @@
+"""Paths among a recipe's settings: which there are, and the same recipe with other ones in their place.
+
+A relative path in a recipe file starts from the folder of that file, one on the command line from the current folder.
+Reading a recipe makes them absolute (core/recipe.py), so that nothing else needs to know where they were written.
+"""
+
+import dataclasses
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, cast, get_args, get_type_hints
+
+from core.part import Choice
+
+T = TypeVar("T")
+
+#: What a setting is annotated with that takes a folder, or a name known elsewhere: `toybox`, a hub id.
+FolderOrName = Annotated[str, "a folder or a name"]
+
+
+def map_paths(settings: T, change: Callable[[str, Any], Any], key: str = "", annotation: Any = None) -> T:
+    """The same settings with each path replaced by what `change` makes of it.
+
+    Args:
+        settings: a frozen dataclass such as a Recipe, with all that is nested in it; or one setting.
+        change: takes the path's key, such as `system.geometry.path`, and the path: a Path, or a str for a FolderOrName.
+        key: where the settings stand in the recipe.
+        annotation: what the setting is annotated with.
+    """
+    if isinstance(settings, Path) or (isinstance(settings, str) and _takes_folder_or_name(annotation)):
+        return change(key, settings)
+    if isinstance(settings, Choice):
+        return dataclasses.replace(settings, config=map_paths(settings.config, change, key))
+    if isinstance(settings, tuple):
+        items = (map_paths(item, change, f"{key}.{i}", annotation) for i, item in enumerate(settings))
+        return cast(T, tuple(items))
+    if isinstance(settings, dict):
+        return cast(T, {name: map_paths(item, change, f"{key}.{name}", annotation) for name, item in settings.items()})
+    return _with_fields(settings, change, f"{key}." if key else "") if dataclasses.is_dataclass(settings) else settings
+
+
+def absolute(path: Path, folder: Path) -> Path:
+    """A path that was written in a file of this folder.
+
+    Where the folder has nothing of the name and the current folder has, it is that: recipes mean it that were written
+    before paths started from the file, and those of old runs.
+    """
+    near, here = Path(os.path.abspath(folder / path)), Path(os.path.abspath(path))
+    return here if here.exists() and not near.exists() else near
+
+
+def folder_or_name(text: str, folder: Path) -> str:
+    """A text with a slash as the folder that it means, if there is one; any other text as it stands."""
+    meant = absolute(Path(text), folder)
+    return str(meant) if "/" in text and meant.is_dir() else text
+
+
+def _with_fields(settings: Any, change: Callable[[str, Any], Any], prefix: str) -> Any:
+    annotations = get_type_hints(type(settings), include_extras=True)
+    before = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
+    after = {name: map_paths(value, change, f"{prefix}{name}", annotations[name]) for name, value in before.items()}
+    changed = {name: value for name, value in after.items() if value != before[name]}
+    return dataclasses.replace(settings, **changed) if changed else settings
+
+
+def _takes_folder_or_name(annotation: Any) -> bool:
+    return annotation == FolderOrName or any(_takes_folder_or_name(inner) for inner in get_args(annotation))
