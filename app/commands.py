@@ -5,10 +5,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from app.api import ExportError, carry_out, open_run
+from app.api import carry_out
 from app.dry_run import dry_run
 from app.plan import Plan, Request, make_plan
 from app.progress import Progress
+from app.run import ExportError, open_run
 from app.run_folder import locked
 from app.training import StopOnSignals, make_trainer
 from core.recipe import dump_recipe

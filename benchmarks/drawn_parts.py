@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from app.training import Device, resolve_device
 from benchmarks.canonical import canonical_views
-from benchmarks.command import Report, benchmark_parser, run_benchmark, resolve_threads
+from benchmarks.command import Report, benchmark_parser, resolve_threads, run_benchmark
 from benchmarks.paint import SUBJECTS
 from benchmarks.part_colours import part_colours
 from benchmarks.verdicts import judged_cameras

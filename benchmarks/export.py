@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks.command import Report, benchmark_parser, run_benchmark, resolve_threads
+from benchmarks.command import Report, benchmark_parser, resolve_threads, run_benchmark
 from benchmarks.export_figures import ExportFigures, export_floors, measure_export, read_export
 from benchmarks.runs import GUIDES, BenchmarkRun, Trainings, load_trained, plan_run
 from benchmarks.toy_prompts import toy_prompts

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from benchmarks.command import Report, benchmark_parser, run_benchmark, resolve_threads
+from benchmarks.command import Report, benchmark_parser, resolve_threads, run_benchmark
 from benchmarks.paint_report import description, floors
 from benchmarks.paint_seams import RULE
 from benchmarks.painting import Painting, measure, read_painting

@@ -17,7 +17,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from benchmarks.canonical import canonical_solid
-from benchmarks.command import Report, benchmark_parser, run_benchmark, resolve_threads
+from benchmarks.command import Report, benchmark_parser, resolve_threads, run_benchmark
 from benchmarks.figures import Figures, measure, read_figures
 from benchmarks.floors import Row, floors
 from benchmarks.results import row_figures, summary_line, table, write_sheet

@@ -26,10 +26,10 @@ from lightning import Trainer
 from lightning.pytorch.plugins import Precision
 from torch import nn
 
-from app.cli import parse
-from app.job import build_system, find_job
-from app.training import make_trainer, resolve_device, resolve_precision
-from benchmarks.command import Report, benchmark_parser, run_benchmark, resolve_threads
+from app.building import ready_system
+from app.plan import Request, make_plan
+from app.training import make_trainer, resolve_device
+from benchmarks.command import Report, benchmark_parser, resolve_threads, run_benchmark
 from benchmarks.random_model import random_stable_diffusion
 from geometry.latent_field import HashGridField
 from systems.base import LightningSystem
@@ -159,10 +159,10 @@ def medians(rounds: Sequence[dict[str, float]]) -> dict[str, float]:
 
 def measure_speed(config: Path, overrides: Sequence[str], wanted_device: str, n_steps: int) -> dict[str, Any]:
     """All figures of a recipe as plain values; the house's parts are loaded."""
-    recipe = find_job(parse(["--config", str(config), "--prompt", "a red mushroom", *overrides])).recipe
-    device = resolve_device(wanted_device)
-    system = build_system(recipe).to(device)
-    system.prepare()
+    request = Request(recipe=config, prompt="a red mushroom", overrides=tuple(overrides), device=wanted_device)
+    plan = make_plan(request)
+    recipe, device = plan.recipe, plan.device
+    system, _ = ready_system(plan)
     system.train()
     with tempfile.TemporaryDirectory() as folder:
         training = Training.of(system, make_trainer(recipe.trainer, device, Path(folder), []))
@@ -172,7 +172,7 @@ def measure_speed(config: Path, overrides: Sequence[str], wanted_device: str, n_
         torch.cuda.reset_peak_memory_stats()
     steps = medians([time_steps(training, first + i * n_steps, n_steps) for i in range(ROUNDS)])
     figures: dict[str, Any] = {
-        "precision": resolve_precision(recipe.trainer.precision, device),
+        "precision": plan.precision,
         "views_per_step": system.views.n_views,
         "n_steps": n_steps,
         "steps_per_second": round(1e3 / steps["free"], 3),

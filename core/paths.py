@@ -8,7 +8,7 @@ import dataclasses
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, cast, get_args, get_type_hints
+from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
 from core.part import Choice
 
@@ -18,25 +18,14 @@ T = TypeVar("T")
 FolderOrName = Annotated[str, "a folder or a name"]
 
 
-def map_paths(settings: T, change: Callable[[str, Any], Any], key: str = "", annotation: Any = None) -> T:
+def map_paths(settings: T, change: Callable[[str, Any], Any]) -> T:
     """The same settings with each path replaced by what `change` makes of it.
 
     Args:
-        settings: a frozen dataclass such as a Recipe, with all that is nested in it; or one setting.
+        settings: a frozen dataclass such as a Recipe, with all that is nested in it.
         change: takes the path's key, such as `system.geometry.path`, and the path: a Path, or a str for a FolderOrName.
-        key: where the settings stand in the recipe.
-        annotation: what the setting is annotated with.
     """
-    if isinstance(settings, Path) or (isinstance(settings, str) and _takes_folder_or_name(annotation)):
-        return change(key, settings)
-    if isinstance(settings, Choice):
-        return dataclasses.replace(settings, config=map_paths(settings.config, change, key))
-    if isinstance(settings, tuple):
-        items = (map_paths(item, change, f"{key}.{i}", annotation) for i, item in enumerate(settings))
-        return cast(T, tuple(items))
-    if isinstance(settings, dict):
-        return cast(T, {name: map_paths(item, change, f"{key}.{name}", annotation) for name, item in settings.items()})
-    return _with_fields(settings, change, f"{key}." if key else "") if dataclasses.is_dataclass(settings) else settings
+    return _mapped(settings, change, "", None)
 
 
 def absolute(path: Path, folder: Path) -> Path:
@@ -55,10 +44,22 @@ def folder_or_name(text: str, folder: Path) -> str:
     return str(meant) if "/" in text and meant.is_dir() else text
 
 
+def _mapped(value: Any, change: Callable[[str, Any], Any], key: str, annotation: Any) -> Any:
+    if isinstance(value, Path) or (isinstance(value, str) and _takes_folder_or_name(annotation)):
+        return change(key, value)
+    if isinstance(value, Choice):
+        return dataclasses.replace(value, config=_mapped(value.config, change, key, None))
+    if isinstance(value, tuple):
+        return tuple(_mapped(item, change, f"{key}.{i}", annotation) for i, item in enumerate(value))
+    if isinstance(value, dict):
+        return {name: _mapped(item, change, f"{key}.{name}", annotation) for name, item in value.items()}
+    return _with_fields(value, change, f"{key}." if key else "") if dataclasses.is_dataclass(value) else value
+
+
 def _with_fields(settings: Any, change: Callable[[str, Any], Any], prefix: str) -> Any:
     annotations = get_type_hints(type(settings), include_extras=True)
     before = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
-    after = {name: map_paths(value, change, f"{prefix}{name}", annotations[name]) for name, value in before.items()}
+    after = {name: _mapped(value, change, f"{prefix}{name}", annotations[name]) for name, value in before.items()}
     changed = {name: value for name, value in after.items() if value != before[name]}
     return dataclasses.replace(settings, **changed) if changed else settings
 
