@@ -82,7 +82,6 @@ def make_plan(request: Request) -> Plan:
         UserError: no recipe or a faulty one, a run or checkpoint that is not there or is not of this prompt, a device
             or a logger that this machine lacks.
     """
-    register_parts()
     run = find_run(request.run) if request.run else None
     recipe = _recipe(request, run)
     if run is None and (request.newest or request.trained):
@@ -107,6 +106,7 @@ def make_plan(request: Request) -> Plan:
 
 def _recipe(request: Request, run: TrainedRun | None) -> Recipe:
     """The recipe with the prompt and the run to begin with, which the request may give apart from it."""
+    register_parts()
     path = request.recipe or (run.folder / "recipe.yaml" if run else None)
     if path is None:
         raise UserError("--config is missing: name a recipe, such as --config configs/latent-nerf.yaml")

@@ -6,11 +6,13 @@ Reading a recipe makes them absolute (core/recipe.py), so that nothing else need
 
 import dataclasses
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
 from core.part import Choice
+from core.recipe_layers import Layer
 
 T = TypeVar("T")
 
@@ -26,6 +28,31 @@ def map_paths(settings: T, change: Callable[[str, Any], Any]) -> T:
         change: takes the path's key, such as `system.geometry.path`, and the path: a Path, or a str for a FolderOrName.
     """
     return _mapped(settings, change, "", None)
+
+
+def absolute_paths(settings: T, layers: Sequence[Layer]) -> T:
+    """The same settings with each relative path starting from where a recipe's layers set it."""
+
+    def meant(key: str, value: Any) -> Any:
+        folder = folder_of(layers, key)
+        if folder is None:
+            return value
+        return absolute(value, folder) if isinstance(value, Path) else folder_or_name(value, folder)
+
+    return map_paths(settings, meant)
+
+
+def folder_of(layers: Sequence[Layer], key: str) -> Path | None:
+    """The folder that a path starts from: of the last layer that sets `key`, or the branch in which it stands.
+
+    None where no layer does, and the setting has its default.
+    """
+    shared = re.sub(r"^exporters\.\d+\.", "exporter.", key)  # `exporter.x` goes to all exporters, and wins
+    for name in dict.fromkeys((shared, key)):
+        for layer in reversed(layers):
+            if _sets(layer.tree, name.split(".")):
+                return layer.folder
+    return None
 
 
 def absolute(path: Path, folder: Path) -> Path:
@@ -62,6 +89,20 @@ def _with_fields(settings: Any, change: Callable[[str, Any], Any], prefix: str) 
     after = {name: _mapped(value, change, f"{prefix}{name}", annotations[name]) for name, value in before.items()}
     changed = {name: value for name, value in after.items() if value != before[name]}
     return dataclasses.replace(settings, **changed) if changed else settings
+
+
+def _sets(tree: Any, words: Sequence[str]) -> bool:
+    """Whether a layer sets a key; a text on the way to it is an interpolation, which stands for the whole branch."""
+    for word in words:
+        if isinstance(tree, list):
+            tree = dict(enumerate(tree))
+        if not isinstance(tree, Mapping):
+            return True
+        named = {str(key): item for key, item in tree.items()}
+        if word not in named:
+            return False
+        tree = named[word]
+    return True
 
 
 def _takes_folder_or_name(annotation: Any) -> bool:

@@ -23,9 +23,9 @@ from omegaconf import OmegaConf
 from core.errors import did_you_mean, require
 from core.kinds import Exporter, System
 from core.part import Choice, find, names
-from core.paths import absolute, folder_or_name, map_paths
+from core.paths import absolute, absolute_paths, folder_of
 from core.plugins import load_plugin
-from core.recipe_layers import folder_of, merge_layers, read_layers
+from core.recipe_layers import merge_layers, read_layers
 from core.settings import plain, read_settings
 
 
@@ -100,13 +100,7 @@ def read_recipe(path: Path, overrides: Sequence[str] = (), plugins: Sequence[Pat
     for plugin in own:
         load_plugin(plugin)
 
-    def found(key: str, value: Any) -> Any:
-        folder = folder_of(layers, key)
-        if folder is None:
-            return value
-        return absolute(value, folder) if isinstance(value, Path) else folder_or_name(value, folder)
-
-    recipe = map_paths(check_recipe(mapping), found)
+    recipe = absolute_paths(check_recipe(mapping), layers)
     return dataclasses.replace(recipe, plugins=tuple(dict.fromkeys([*recipe.plugins, *own])))
 
 

@@ -58,19 +58,6 @@ def merge_layers(layers: Sequence[Layer], name: str) -> dict[str, Any]:
     return resolved
 
 
-def folder_of(layers: Sequence[Layer], key: str) -> Path | None:
-    """The folder that a path starts from: of the last layer that sets `key`, or the branch in which it stands.
-
-    None where no layer does, and the setting has its default.
-    """
-    shared = re.sub(r"^exporters\.\d+\.", "exporter.", key)  # `exporter.x` goes to all exporters, and wins
-    for name in dict.fromkeys((shared, key)):
-        for layer in reversed(layers):
-            if _sets(layer.tree, name.split(".")):
-                return layer.folder
-    return None
-
-
 def merge(base: Any, over: Any, path: str = "") -> Any:
     """Lay one tree over another; a mapping whose keys are all numbers goes over those elements of a list.
 
@@ -98,20 +85,6 @@ def _with_elements(base: list[Any], over: Mapping[Any, Any], path: str) -> list[
         require(int(key) < len(base), f"{here}: no such element of {path or 'the list'}; {valid}")
         items[int(key)] = merge(items[int(key)], item, here)
     return items
-
-
-def _sets(tree: Any, words: Sequence[str]) -> bool:
-    """Whether a layer sets a key; a text on the way to it is an interpolation, which stands for the whole branch."""
-    for word in words:
-        if isinstance(tree, list):
-            tree = dict(enumerate(tree))
-        if not isinstance(tree, Mapping):
-            return True
-        named = {str(key): item for key, item in tree.items()}
-        if word not in named:
-            return False
-        tree = named[word]
-    return True
 
 
 def _file_layers(path: Path, children: tuple[Path, ...]) -> list[Layer]:

@@ -8,9 +8,9 @@ import pytest
 
 from core.kinds import System
 from core.part import Choice
-from core.paths import FolderOrName, map_paths
+from core.paths import FolderOrName, folder_of, map_paths
 from core.recipe import Recipe, dump_recipe, read_recipe
-from core.recipe_layers import folder_of, read_layers
+from core.recipe_layers import read_layers
 
 
 def write(path: Path, text: str = "") -> Path:
