@@ -1,4 +1,4 @@
-"""The command line: what it accepts, and what each fault ends with. It answers --help before torch is imported."""
+"""The command line: its options and exit codes. It answers --help before torch is imported."""
 
 import argparse
 import logging

@@ -21,7 +21,7 @@ class Started:
 
 @dataclass(frozen=True)
 class Stepped:
-    """A step is done."""
+    """The optimiser has made a step."""
 
     step: int
     """Steps that are done, this one included."""
@@ -61,7 +61,7 @@ Listener = Callable[[Event], None]
 
 
 def ignore(event: Event) -> None:
-    """The listener of those who do not listen."""
+    """A listener that does nothing."""
 
 
 class Stop:
@@ -76,7 +76,7 @@ class Stop:
         return self._asked.is_set()
 
     def request(self) -> None:
-        """Ask."""
+        """Ask for it; once is enough."""
         self._asked.set()
 
     def arm(self) -> None:

@@ -27,7 +27,7 @@ INPUTS, INDEX = "inputs", "inputs.json"
 
 
 def copied_paths(recipe: Recipe) -> dict[str, Path]:
-    """The files and folders that a run of this recipe keeps a copy of, by their settings; what is not there is not."""
+    """What a run of this recipe keeps a copy of, by setting. Missing files are left to the parts that read them."""
     found: dict[str, Path] = {}
 
     def note(key: str, value: Any) -> Any:
@@ -63,14 +63,15 @@ def keep_inputs(recipe: Recipe, folder: Path) -> Recipe:
 
 
 def with_copies(recipe: Recipe, folder: Path) -> Recipe:
-    """The recipe of an earlier run, or of the command that made it, reading the run's own copies.
+    """The recipe of a run that is there, or of the command that made it, reading the run's own copies.
 
     Raises:
-        UserError: a copy is no longer as it was made, or the recipe names something else than the run was made from.
+        UserError: a copy has changed since it was made, or the recipe names a file of other content.
     """
     index = _read_index(folder)
 
-    def copy_of(key: str, value: Any) -> Any:
+    def own_copy(key: str, value: Any) -> Any:
+        """What the run reads for a setting."""
         if not _is_input(key, value):
             return value
         if key not in index:
@@ -80,16 +81,18 @@ def with_copies(recipe: Recipe, folder: Path) -> Recipe:
         name, digests = index[key]["name"], index[key]["sha256"]
         copy = _copy(folder, key, name)
         if {each: _digests(copy).get(each) for each in digests} != digests:
-            raise UserError(f"{copy}: is not as the run was made with it; put the original back, or start a new run")
+            raise UserError(
+                f"{copy}: has changed since the run was made; put the original back, or start a new run"
+            )
         if value != copy and value.exists() and _digests(value) != digests:
             raise UserError(f"{key}: {value} is not what {folder} was made from; leave it out, or start a new run")
         return copy
 
-    return map_paths(recipe, copy_of)
+    return map_paths(recipe, own_copy)
 
 
 def _is_input(key: str, value: Any) -> bool:
-    """Whether a setting is read by a part; another run to begin with and plugins are none of these."""
+    """Whether a setting is a file or folder that a part reads; plugins and a run to begin with are neither."""
     return isinstance(value, Path) and key.startswith(("system.", "exporters."))
 
 
@@ -122,6 +125,8 @@ def _read_index(folder: Path) -> dict[str, Any]:
         return {}
     try:
         index = json.loads(path.read_text(encoding="utf-8"))
+        if any(Path(kept["name"]).name != kept["name"] for kept in index.values()):
+            raise ValueError("a name that leads out of the folder")
         return {str(key): {"name": str(kept["name"]), "sha256": dict(kept["sha256"])} for key, kept in index.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path}: is no list of a run's inputs: {error}") from error
+        raise UserError(f"{path}: not a readable index of the run's inputs: {error}") from error

@@ -42,7 +42,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Plan:
-    """What will run."""
+    """All that is decided before anything is built: the recipe, its run and folder, device and precision."""
 
     recipe: Recipe
     run: TrainedRun | None

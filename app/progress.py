@@ -21,7 +21,7 @@ class Progress:
         self._next_line = 0
 
     def __call__(self, event: Event) -> None:
-        """Show an event."""
+        """Put an event on the screen."""
         if isinstance(event, Stepped):
             self._step(event)
         elif isinstance(event, Started):

@@ -1,7 +1,7 @@
 """Run folders: how they are named, that nothing is overwritten, that one process at a time works in one.
 
 runs/a-red-mushroom-1a2b3c/
-    recipe.yaml     resolved, every default spelt out      prompt.txt     the raw text
+    recipe.yaml     with every default spelt out           prompt.txt     the raw text
     inputs/         copies of what it reads (inputs.py)    checkpoints/   previews/   metrics.csv
     ...             what the exporters make
 """

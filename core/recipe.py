@@ -7,8 +7,8 @@
 
 core/recipe_layers.py says what wins over what. On the command line, `key.sub=value` does the same; the value is read as
 YAML, and a number as a key (`exporters.0.format=obj`) means that element of a list; `exporter.format=obj` means all
-exporters that have such a setting. A relative path starts from the folder of the file that says it, on the command line
-from the current folder.
+exporters that have such a setting. A relative path starts from the folder of the file that it stands in, on the command
+line from the current folder.
 """
 
 import dataclasses

@@ -109,7 +109,9 @@ def test_a_copy_that_has_changed_is_refused(change: str, recipe: Recipe, folder:
     copy.unlink()
     if change == "edit":
         copy.write_text("map_Kd other.png\n")
-    with pytest.raises(UserError, match=r"ball\.obj: is not as the run was made with it; put the original back"):
+    with pytest.raises(
+        UserError, match=r"ball\.obj: has changed since the run was made; put the original back"
+    ):
         with_copies(recipe, folder)
 
 
@@ -123,9 +125,10 @@ def test_a_run_without_copies_reads_the_original_and_says_so_once_for_each(
     assert "made before runs kept copies; system.mesh is read where it lies" in caplog.messages[0]
 
 
-def test_an_index_that_is_none_is_a_clear_fault(recipe: Recipe, folder: Path) -> None:
-    (folder / "inputs" / "inputs.json").write_text('["ball"]')
-    with pytest.raises(UserError, match=r"inputs\.json: is no list of a run's inputs"):
+@pytest.mark.parametrize("index", ['["ball"]', "{", '{"system.mesh": {"name": "../../ball.obj", "sha256": {}}}'])
+def test_a_broken_index_is_a_clear_fault(index: str, recipe: Recipe, folder: Path) -> None:
+    (folder / "inputs" / "inputs.json").write_text(index)
+    with pytest.raises(UserError, match=r"inputs\.json: not a readable index of the run's inputs"):
         with_copies(recipe, folder)
 
 

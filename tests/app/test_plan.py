@@ -21,7 +21,9 @@ MOST_FILES, MOST_RETURNS = 15, 10
 #: Run in a process of its own, where the tests' type checks wrap no function. Prints a line per function.
 PROBE = """
 import sys
-from app import cli, commands, describe  # loaded beforehand: a module's own lines are no function
+from app import cli, commands, describe, parts
+
+parts.register_parts()  # beforehand: what a module does when it is imported is no function of the way
 
 def end(plan):
     sys.setprofile(None)
