@@ -81,9 +81,7 @@ def with_copies(recipe: Recipe, folder: Path) -> Recipe:
         name, digests = index[key]["name"], index[key]["sha256"]
         copy = _copy(folder, key, name)
         if {each: _digests(copy).get(each) for each in digests} != digests:
-            raise UserError(
-                f"{copy}: has changed since the run was made; put the original back, or start a new run"
-            )
+            raise UserError(f"{copy}: has changed since the run was made; put the original back, or start a new run")
         if value != copy and value.exists() and _digests(value) != digests:
             raise UserError(f"{key}: {value} is not what {folder} was made from; leave it out, or start a new run")
         return copy

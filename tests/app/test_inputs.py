@@ -109,9 +109,7 @@ def test_a_copy_that_has_changed_is_refused(change: str, recipe: Recipe, folder:
     copy.unlink()
     if change == "edit":
         copy.write_text("map_Kd other.png\n")
-    with pytest.raises(
-        UserError, match=r"ball\.obj: has changed since the run was made; put the original back"
-    ):
+    with pytest.raises(UserError, match=r"ball\.obj: has changed since the run was made; put the original back"):
         with_copies(recipe, folder)
 
 
