@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
@@ -55,9 +56,8 @@ def files_in_reading_order(*arguments: str) -> list[str]:
     return [path for path, _ in groupby(path for path in files if path.startswith(ON_THE_WAY))]
 
 
-@pytest.mark.parametrize("recipe", ["latent-nerf", "sketch-shape-strict"])
-def test_options_pass_few_files_and_return_to_few(recipe: str, tmp_path: Path) -> None:
-    command = ["--config", f"configs/{recipe}.yaml", "--prompt", "a mug", "seed=3", "--device", "cpu"]
+def test_options_pass_few_files_and_return_to_few(tmp_path: Path) -> None:
+    command = ["--config", "configs/latent-nerf.yaml", "--prompt", "a mug", "seed=3", "--device", "cpu"]
     passed = files_in_reading_order(*command, "--out", str(tmp_path))
     assert passed[0] == "app/cli.py"
     assert {"app/plan.py", "core/recipe.py", "core/settings.py"} <= set(passed), "the whole way is seen"
@@ -81,7 +81,7 @@ def test_a_plan_says_what_will_run(tmp_path: Path) -> None:
 def test_a_plan_names_the_run_that_it_goes_on_with(tmp_path: Path) -> None:
     run = api.train(EXAMPLE, "a ball", overrides=small_overrides(tmp_path), out=tmp_path / "runs", export=False)
     named, newest = Request(run=run.folder), Request(EXAMPLE, "a ball", tuple(small_overrides(tmp_path)), newest=True)
-    for request in (named, Request(**{**vars(newest), "out": tmp_path / "runs"})):
+    for request in (named, replace(newest, out=tmp_path / "runs")):
         plan = make_plan(request)
         assert plan.run is not None
         assert plan.run.folder == run.folder
