@@ -97,13 +97,13 @@ def _dataclass(cls: Any, value: Any, path: str, faults: list[str], owner: str) -
             faults.append(f"{_join(path, key)}: no such setting of {owner}. {did_you_mean(str(key), fields)}")
     read: dict[str, Any] = {}
     for name, field in fields.items():
-        here, n_sound = _join(path, name), len(faults)
+        here, n_sound, default = _join(path, name), len(faults), _default(field)
         if name in value:
             read[name] = _value(annotations[name], value[name], here, faults)
-        if name not in value or len(faults) > n_sound:
-            read[name] = _default(field)
-        if name not in value and read[name] is _FAILED:
+        elif default is _FAILED:
             faults.append(f"{here}: missing. Give it in the recipe or as {here}=VALUE")
+        if name not in value or len(faults) > n_sound:
+            read[name] = default
     return _made(cls, read, f"{path}." if path else "", faults, is_sound=len(faults) == n_before)
 
 
