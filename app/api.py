@@ -14,7 +14,6 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +30,7 @@ from core.errors import UserError
 from core.recipe import Recipe
 from systems.base import LightningSystem
 from systems.callbacks import Checkpoints, MetricsLog, Previews
-from systems.loggers import log_picture, open_loggers
+from systems.loggers import log_picture
 
 __all__ = ["Run", "carry_out", "train", "untrained_system"]
 
@@ -118,7 +117,7 @@ def untrained_system(
 def _train(plan: Plan, run: Run, on_event: Listener, stop: Stop) -> int:
     """All steps, or those until it is asked to stop; gives how many are done altogether."""
     config, folder = run.recipe.trainer, run.folder
-    metrics = MetricsLog(partial(open_loggers, config.logger, folder))
+    metrics = MetricsLog(folder, config.logger)
 
     def show(step: int, path: Path, sheet: NDArray[np.uint8]) -> None:
         log_picture(metrics.loggers, step, sheet)

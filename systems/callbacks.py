@@ -16,8 +16,11 @@ from core.errors import UserError
 from core.files import whole_file
 from core.kinds import System
 from systems.contact_sheet import contact_sheet, save_png
+from systems.loggers import open_loggers
 
 CHECKPOINT = Path("checkpoints/last.ckpt")
+#: Is given a contact sheet: its step, its file, and rows x columns x RGB.
+Show = Callable[[int, Path, NDArray[np.uint8]], None]
 
 
 def save_checkpoint(trainer: Trainer, run_folder: Path) -> Path:
@@ -62,9 +65,7 @@ class Checkpoints(Callback):
 class Previews(Callback):
     """A contact sheet every so many steps: previews/step-000250.png."""
 
-    def __init__(
-        self, run_folder: Path, every: int, n_views: int, show: Callable[[int, Path, NDArray[np.uint8]], None]
-    ) -> None:
+    def __init__(self, run_folder: Path, every: int, n_views: int, show: Show | None = None) -> None:
         """
         Args:
             show: is given each sheet with its step and file.
@@ -77,7 +78,9 @@ class Previews(Callback):
         if is_due(step, self.every):
             assert isinstance(pl_module, System)
             sheet = contact_sheet(pl_module, self.n_views)
-            self.show(step, save_png(self.run_folder / "previews" / f"step-{step:06d}.png", sheet), sheet)
+            path = save_png(self.run_folder / "previews" / f"step-{step:06d}.png", sheet)
+            if self.show is not None:
+                self.show(step, path, sheet)
 
 
 class MetricsLog(Callback):
@@ -86,19 +89,19 @@ class MetricsLog(Callback):
     Beside the numbers of the step there are `seconds` since this process began to train, and `steps_per_second`.
     """
 
-    def __init__(self, open_loggers: Callable[[int], Sequence[Logger]], every: int = 10) -> None:
+    def __init__(self, run_folder: Path, names: Sequence[str] = ("csv",), every: int = 10) -> None:
         """
         Args:
-            open_loggers: makes the loggers when it is known after which step the training goes on.
+            names: of the loggers, as `trainer.logger` of a recipe has them.
         """
-        self.open_loggers, self.every = open_loggers, every
+        self.run_folder, self.names, self.every = run_folder, names, every
         self.loggers: Sequence[Logger] = ()
         self._began, self._first_step = 0.0, 0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock."""
         self._began, self._first_step = time.monotonic(), trainer.global_step
-        self.loggers = self.open_loggers(trainer.global_step)
+        self.loggers = open_loggers(self.names, self.run_folder, trainer.global_step)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *_: Any) -> None:
         """Log when the time has come, and after the first step.
