@@ -1,4 +1,4 @@
-"""The command line: what it accepts, and what each fault ends with. It answers --help before torch is imported."""
+"""The command line: its options and exit codes. It answers --help before torch is imported."""
 
 import argparse
 import logging
@@ -142,18 +142,17 @@ def _run(options: argparse.Namespace) -> int:
     if options.device == "cpu":
         _hide_gpu()
     from app import commands, describe, parts
+    from core.plugins import load_plugin
 
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     for floor in ("app", "core", *parts.FLOORS):
         logging.getLogger(floor).setLevel(logging.INFO)
 
-    parts.load_house()
-    for plugin in options.plugin:
-        parts.load_plugin(plugin)
-    if options.list is not None:
-        print(describe.list_parts(options.list or None))
-        return 0
-    if options.describe is not None:
-        print(describe.describe_part(options.describe))
+    if options.list is not None or options.describe is not None:
+        parts.register_parts()
+        for plugin in options.plugin:
+            load_plugin(plugin)
+        text = describe.list_parts(options.list or None) if options.list is not None else None
+        print(text or describe.describe_part(options.describe))
         return 0
     return commands.run(options)

@@ -1,19 +1,18 @@
-"""What one command does: from options to a checked recipe, and from there to a training, a look, or files."""
+"""What a command does once its words are understood: print a recipe, try it, train it, look at a run, export it."""
 
 import argparse
-import sys
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+from app.api import carry_out
 from app.dry_run import dry_run
-from app.job import Job, find_job, ready_system, trained_system
-from app.run_folder import keep_recipe, locked, new_run_folder
-from app.training import Device, Progress, StopOnSignal, make_trainer, settle_device, settle_precision
-from core.errors import UserError
-from core.recipe import Recipe, dump_recipe
-from systems.base import LightningSystem
-from systems.callbacks import Checkpoints, MetricsLog, Previews
+from app.plan import Plan, Request, make_plan
+from app.progress import Progress
+from app.run import ExportError, open_run
+from app.run_folder import locked
+from app.training import StopOnSignals, make_trainer
+from core.recipe import dump_recipe
 from systems.contact_sheet import contact_sheet, save_png
 
 N_TEST_VIEWS = 8
@@ -25,95 +24,80 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         UserError: for everything that the user can mend.
     """
-    job = find_job(options)
+    plan = make_plan(_request(options))
     if options.show_recipe:
-        print(f"# prompt: {job.recipe.prompt!r}\n{dump_recipe(job.recipe)}", end="")
+        print(f"# prompt: {plan.recipe.prompt!r}\n{dump_recipe(plan.recipe)}", end="")
         return 0
-    device = settle_device(options.device)
     if options.dry_run:
-        print(dry_run(job, device, options.out))
+        print(dry_run(plan))
         return 0
-    if options.validate is None and options.test is None and options.export is None:
-        return train(job, device, options.out)
-    system, folder = trained_system(job, device)
-    with locked(folder):
-        if options.export is not None:
-            export(system, job.recipe, folder)
-        else:
-            _say_where(folder, [look(system, job, folder, device, test=options.test is not None)])
+    if options.validate is not None or options.test is not None:
+        return _look(plan, test=options.test is not None)
+    return _train(plan) if options.export is None else _export(plan)
+
+
+def _request(options: argparse.Namespace) -> Request:
+    looked_at = next((run for run in (options.validate, options.test, options.export) if run is not None), None)
+    named = looked_at or options.resume
+    return Request(
+        recipe=options.config,
+        prompt=options.prompt,
+        overrides=tuple(options.overrides),
+        plugins=tuple(options.plugin),
+        start_from=options.start_from,
+        run=Path(named) if named and named != "auto" else None,
+        newest=options.resume == "auto",
+        trained=looked_at is not None,
+        out=options.out,
+        device=options.device,
+    )
+
+
+def _train(plan: Plan) -> int:
+    """Train and export; the exit code says whether a signal ended it."""
+    stop, progress = StopOnSignals(), Progress()
+    try:
+        with _failures_said():
+            made = carry_out(plan, on_event=progress, stop=stop)
+    finally:
+        progress.close()
+    if stop.received is not None and not made.is_finished:
+        return 128 + stop.received
+    _say_where(made.folder, made.files)
     return 0
 
 
-def train(job: Job, device: Device, out: Path) -> int:
-    """Train from the beginning or a checkpoint, then export; the exit code says whether a signal ended it."""
-    recipe = job.recipe
-    settle_precision(recipe.trainer.precision, device)  # as all faults of the input, before there is a folder
-    system = ready_system(job, device)
-    folder = job.folder or new_run_folder(out, recipe)
-    with locked(folder):
-        if job.checkpoint is not None:
-            keep_recipe(folder, recipe)
-        print(f"{'Going on in' if job.checkpoint else 'Writing to'} {folder}", file=sys.stderr)
-        stop = StopOnSignal()
-        config = recipe.trainer
-        callbacks = [
-            stop,
-            Progress(),
-            MetricsLog(folder),  # before what is saved: it watches the loss
-            Checkpoints(folder, config.checkpoint_every),
-            Previews(folder, config.preview_every, config.n_preview_views),
-        ]
-        trainer = make_trainer(config, device, folder, callbacks)
-        try:
-            with stop:
-                trainer.fit(system, ckpt_path=job.checkpoint, weights_only=True)
-        except SystemExit:  # what Lightning makes of a KeyboardInterrupt
-            raise KeyboardInterrupt from None
-        if stop.received is not None:
-            print(
-                f"Stopped at step {trainer.global_step} of {config.max_steps}; the checkpoint is saved. "
-                f"Go on with: python launch.py --resume {folder}",
-                file=sys.stderr,
-            )
-            return 128 + stop.received
-        system.to(device)  # Lightning has taken it back to the CPU
-        export(system, recipe, folder)
+def _export(plan: Plan) -> int:
+    made = open_run(plan)
+    with _failures_said():
+        _say_where(made.folder, made.export(on_event=Progress()))
     return 0
 
 
-def export(system: LightningSystem, recipe: Recipe, folder: Path) -> None:
-    """Every exporter of the recipe in turn, and then where it all is; one that fails does not hold up the others.
-
-    Raises:
-        UserError: what the failed ones say, after all have had their turn.
-    """
-    files: list[Path] = []
-    faults: list[str] = []
-    for choice in recipe.exporters:
-        start = time.monotonic()
-        try:
-            made = choice.build().export(system, folder)
-        except UserError as error:
-            faults.append(f"{choice.part.part_name}: {error}")
-            continue
-        seconds = time.monotonic() - start
-        print(f"{choice.part.part_name}: {', '.join(path.name for path in made)} ({seconds:.1f} s)", file=sys.stderr)
-        files += made
-    _say_where(folder, files)
-    if faults:
-        raise UserError("\n".join(faults))
+@contextmanager
+def _failures_said() -> Iterator[None]:
+    """Say where the files are also where an exporter has failed: the others have written theirs."""
+    try:
+        yield
+    except ExportError as error:
+        _say_where(error.run.folder, error.files)
+        raise
 
 
-def look(system: LightningSystem, job: Job, folder: Path, device: Device, test: bool) -> Path:
+def _look(plan: Plan, test: bool) -> int:
     """A contact sheet of a trained system, and the numbers that Lightning's validation or test gives."""
-    trainer = make_trainer(job.recipe.trainer, device, folder, [])
-    numbers = trainer.test(system, verbose=False) if test else trainer.validate(system, verbose=False)
-    for name, value in sorted(numbers[0].items()):
-        print(f"{name}: {value:.4g}")
-    system.to(device)
-    n_views, magnify = (N_TEST_VIEWS, 2) if test else (job.recipe.trainer.n_preview_views, 1)
-    sheet = contact_sheet(system, n_views, magnify)
-    return save_png(folder / "previews" / f"{'test' if test else 'validation'}.png", sheet)
+    made = open_run(plan)
+    with locked(made.folder):
+        config, system = made.recipe.trainer, made.system
+        trainer = make_trainer(config, plan.device, made.folder, [])
+        numbers = trainer.test(system, verbose=False) if test else trainer.validate(system, verbose=False)
+        for name, value in sorted(numbers[0].items()):
+            print(f"{name}: {value:.4g}")
+        system.to(plan.device)
+        n_views, magnify = (N_TEST_VIEWS, 2) if test else (config.n_preview_views, 1)
+        sheet = contact_sheet(system, n_views, magnify)
+        _say_where(made.folder, [save_png(made.folder / "previews" / f"{'test' if test else 'validation'}.png", sheet)])
+    return 0
 
 
 def _say_where(folder: Path, files: Sequence[Path]) -> None:

@@ -10,8 +10,8 @@ from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from core.errors import UserError, did_you_mean
-from core.located import FolderOrName
 from core.part import Choice, Part, find, kinds, names
+from core.paths import FolderOrName
 from core.settings import plain
 
 

@@ -3,29 +3,27 @@
 import resource
 import sys
 import time
-from pathlib import Path
 
 import torch
 
-from app.job import Job, ready_system
-from app.run_folder import run_name
-from app.training import Device, make_trainer, settle_precision
-from core.part import Choice
+from app.building import build_exporters, ready_system
+from app.plan import Plan
+from app.training import Device, make_trainer
 from core.recipe import Recipe
 from systems.base import RAYS_AT_ONCE, LightningSystem
 
 
-def dry_run(job: Job, device: Device, out: Path) -> str:
+def dry_run(plan: Plan) -> str:
     """Build everything, go once forward and backward without changing a parameter, draw views, and say what was seen.
 
     Raises:
         UserError: for every fault that a training would begin with.
     """
-    recipe = job.recipe
-    precision = settle_precision(recipe.trainer.precision, device)
-    system = ready_system(job, device)
+    recipe, device = plan.recipe, plan.device
+    system, _ = ready_system(plan)
+    build_exporters(recipe.exporters, system)
     # Lightning's own context, so that mixed precision costs here what it costs in the training.
-    context = make_trainer(recipe.trainer, device, out, []).precision_plugin.train_step_context
+    context = make_trainer(recipe.trainer, device, plan.out, []).precision_plugin.train_step_context
     with context():
         _one_pass(system)  # the first one loads libraries and fills caches
     with context():
@@ -35,17 +33,12 @@ def dry_run(job: Job, device: Device, out: Path) -> str:
     in_training = (_peak_bytes(device) + adam) / 2**30
     _draw_views(system, recipe)
     in_drawing = (_peak_bytes(device) + adam) / 2**30
-    settings = vars(recipe.system.config)
-    named = [f"{key} {choice.part.part_name}" for key, choice in settings.items() if isinstance(choice, Choice)]
     lines = [
-        f"prompt: {recipe.prompt!r}",
-        f"system: {recipe.system.part.part_name} ({', '.join(named)})",
+        plan.text(),
         f"trained parameters: {n_trained:,}",
-        f"steps: {recipe.trainer.max_steps} on {device} in {precision}, about {seconds:.2g} s each",
+        f"time: about {seconds:.2g} s a step",
         f"memory{' of the GPU' if device == 'cuda' else ''}: about {in_training:.1f} GiB at the peak of a step, "
         f"up to {in_drawing:.1f} GiB with the views of previews and exports (unwrapping and baking not counted)",
-        f"run folder: {job.folder or out / run_name(recipe)}{' (resumed)' if job.folder else ''}",
-        f"then: {', '.join(choice.part.part_name for choice in recipe.exporters) or 'no exporters'}",
         "Everything fits. Nothing was trained or written.",
     ]
     return "\n".join(lines)

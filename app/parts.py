@@ -1,49 +1,20 @@
-"""Brings parts into the registry: those of the house, and a user's own from --plugin or `plugins:`."""
+"""Brings the parts of the house into the registry; users' own come with recipes and --plugin (core/plugins.py)."""
 
 import importlib
-import importlib.util
 import pkgutil
-import sys
-from hashlib import sha256
-from pathlib import Path
-
-from core.errors import UserError
 
 FLOORS = ("geometry", "guidance", "renderers", "systems", "exporters")
-PLUGIN_FAILED = 3
+#: Holds no parts, and needs Triton, which most machines lack; the backend that runs on it imports it.
+WITHOUT_PARTS = "geometry.kernels."
 
 
-def load_house() -> None:
-    """Import every module of the floors that hold parts; heavy packages wait until a part is built."""
+def register_parts() -> None:
+    """Import every module of the floors that hold parts, in whatever sub-package.
+
+    Heavy packages are not imported before a part that needs them is built.
+    """
     for floor in FLOORS:
         package = importlib.import_module(floor)
-        for module in pkgutil.iter_modules(package.__path__, f"{floor}."):
-            importlib.import_module(module.name)
-
-
-def load_plugin(path: Path) -> None:
-    """Run a Python file, whose parts register themselves; a file that was loaded before is left alone.
-
-    Raises:
-        UserError: no such file; or the file fails, with its own error (and traceback) as the cause.
-    """
-    path = path.resolve()
-    if not path.is_file():
-        raise UserError(f"{path}: no such plugin; --plugin takes a Python file with parts, see examples/my_field.py")
-    name = f"plugin_{path.stem}_{sha256(str(path).encode()).hexdigest()[:8]}"
-    if name in sys.modules:
-        return
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise UserError(f"{path}: not a Python file; a plugin ends in .py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        del sys.modules[name]
-        own = error.__traceback__
-        while own is not None and own.tb_frame.f_code.co_filename != str(path):
-            own = own.tb_next
-        cause = error.with_traceback(own)
-        raise UserError(f"{path}: the plugin failed to load: {error}", PLUGIN_FAILED) from cause
+        for module in pkgutil.walk_packages(package.__path__, f"{floor}."):
+            if not module.name.startswith(WITHOUT_PARTS):
+                importlib.import_module(module.name)

@@ -1,24 +1,37 @@
 """Run folders: how they are named, that nothing is overwritten, that one process at a time works in one.
 
 runs/a-red-mushroom-1a2b3c/
-    recipe.yaml     resolved, every default spelt out      prompt.txt     the raw text
-    checkpoints/    previews/    metrics.csv               and what the exporters make
+    recipe.yaml     with every default spelt out           prompt.txt     the raw text
+    inputs/         copies of what it reads (inputs.py)    checkpoints/   previews/   metrics.csv
+    ...             what the exporters make
 """
 
 import fcntl
 import os
 import re
+import shutil
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
-from core.errors import UserError
+from core.errors import UserError, nearest_word
 from core.files import whole_file
+from core.paths import map_paths
 from core.recipe import Recipe, dump_recipe
 
 LONGEST_SLUG = 48
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A run that is there, and how far it came."""
+
+    folder: Path
+    checkpoint: Path
 
 
 def run_name(recipe: Recipe) -> str:
@@ -40,11 +53,11 @@ def slug(text: str) -> str:
     return kept
 
 
-def new_run_folder(out: Path, recipe: Recipe) -> Path:
-    """Make the folder of a new run and write its recipe and prompt; where the name is taken, `-2`, `-3` ... is added.
+def make_run_folder(out: Path, recipe: Recipe) -> Path:
+    """Make the empty folder of a new run; where the name is taken, `-2`, `-3` ... is added.
 
     Raises:
-        UserError: the folder cannot be made.
+        UserError: it cannot be made.
     """
     name = run_name(recipe)
     number = 1
@@ -52,24 +65,44 @@ def new_run_folder(out: Path, recipe: Recipe) -> Path:
         folder = out / (name if number == 1 else f"{name}-{number}")
         try:
             folder.mkdir(parents=True)
-            break
         except FileExistsError:
             if not folder.exists():
                 raise UserError(f"{out}: is a file; runs go into a folder, choose another one with --out") from None
             number += 1
         except OSError as error:
             raise UserError(f"{folder}: cannot be made: {error.strerror}. Choose another folder with --out") from error
-    _write(folder / "prompt.txt", recipe.prompt)
-    _write(folder / "recipe.yaml", dump_recipe(recipe))
-    return folder
+        else:
+            return folder
 
 
-def keep_recipe(folder: Path, recipe: Recipe) -> None:
-    """Write the recipe that a run goes on with; one that differs from it is kept as recipe-1.yaml, recipe-2.yaml ...
+def remove_new_run(folder: Path, with_parent: bool) -> None:
+    """Remove the folder of a run that could not begin.
 
-    recipe.yaml is there and whole at any moment: without it, a run that is killed here could not go on.
+    Args:
+        with_parent: the folder around it was made for it; where no other run has come in since, it goes too.
     """
-    path, text = folder / "recipe.yaml", dump_recipe(recipe)
+    shutil.rmtree(folder, ignore_errors=True)
+    if with_parent and not any(folder.parent.iterdir()):
+        folder.parent.rmdir()
+
+
+def write_prompt(folder: Path, prompt: str) -> None:
+    """Write the raw text that a run is made for."""
+    _write(folder / "prompt.txt", prompt)
+
+
+def write_recipe(folder: Path, recipe: Recipe) -> None:
+    """Write the recipe of a run; one that was there and differs is kept as recipe-1.yaml, recipe-2.yaml ...
+
+    Paths within the folder are written relative to it, so that the run can be moved. recipe.yaml is there and whole at
+    any moment: without it, a run that is killed here could not go on.
+    """
+    here = Path(os.path.abspath(folder))
+
+    def shortened(key: str, value: Any) -> Any:
+        return value.relative_to(here) if isinstance(value, Path) and value.is_relative_to(here) else value
+
+    path, text = folder / "recipe.yaml", dump_recipe(map_paths(recipe, shortened))
     before = path.read_text(encoding="utf-8") if path.exists() else text
     if before != text:
         number = 1
@@ -79,19 +112,37 @@ def keep_recipe(folder: Path, recipe: Recipe) -> None:
     _write(path, text)
 
 
-def latest_run(out: Path, recipe: Recipe) -> Path | None:
+def find_run(path: Path) -> TrainedRun:
+    """The run behind a path to its folder, or to a checkpoint in it.
+
+    Raises:
+        UserError: there is none, or it has no checkpoint.
+    """
+    if path.is_file() and path.suffix == ".ckpt":
+        checkpoint, folder = path.resolve(), path.resolve().parent.parent
+    elif path.is_dir():
+        checkpoint, folder = latest_checkpoint(path), path
+    else:
+        raise UserError(f"{path}: no such run. {_other_runs(path)}")
+    if not (folder / "recipe.yaml").is_file():
+        raise UserError(f"{path}: no run: {folder} holds no recipe.yaml. Give a run's folder, or a checkpoint in one")
+    if checkpoint is None:
+        raise UserError(f"{path}: this run has no checkpoint; train it again from the beginning")
+    return TrainedRun(folder, checkpoint)
+
+
+def latest_run(out: Path, recipe: Recipe) -> TrainedRun | None:
     """The newest run of the same command that has a checkpoint, or None."""
     name = re.compile(re.escape(run_name(recipe)) + r"(-\d+)?")
     runs = [folder for folder in out.glob("*") if name.fullmatch(folder.name)]
-    with_checkpoint = [(latest_checkpoint(run), run) for run in runs]
-    dated = [(checkpoint.stat().st_mtime_ns, run) for checkpoint, run in with_checkpoint if checkpoint is not None]
-    return max(dated)[1] if dated else None
+    found = [TrainedRun(run, checkpoint) for run in runs if (checkpoint := latest_checkpoint(run))]
+    return max(found, key=lambda run: run.checkpoint.stat().st_mtime_ns, default=None)
 
 
 def latest_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint of a run, or None."""
-    checkpoints = list((folder / "checkpoints").glob("*.ckpt"))
-    return max(checkpoints, key=lambda path: path.stat().st_mtime_ns) if checkpoints else None
+    """The newest checkpoint of a run, or None; one that was being written when its process ended is none."""
+    checkpoints = [path for path in (folder / "checkpoints").glob("*.ckpt") if not path.name.startswith(".")]
+    return max(checkpoints, key=lambda path: path.stat().st_mtime_ns, default=None)
 
 
 def read_prompt(folder: Path) -> str:
@@ -122,3 +173,11 @@ def locked(folder: Path) -> Iterator[None]:
 def _write(path: Path, text: str) -> None:
     with whole_file(path) as unfinished:
         unfinished.write_bytes(text.encode())
+
+
+def _other_runs(path: Path) -> str:
+    siblings = [folder.name for folder in path.parent.glob("*") if folder.is_dir()]
+    near = nearest_word(path.name, siblings)
+    if near is not None:
+        return f"Did you mean '{near}'?"
+    return f"{path.parent}/ holds none of a similar name" if siblings else f"There are no runs in {path.parent}/"

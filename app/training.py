@@ -1,28 +1,28 @@
-"""The training loop: a Lightning Trainer, the device and precision it runs with, and how a signal ends it."""
+"""The training loop: a Lightning Trainer, the device and precision it runs with, and how it is brought to an end."""
 
 import logging
 import signal
 import threading
-import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import disable_possible_user_warnings
-from tqdm import tqdm
 
+from app.events import Listener, Stepped, Stop
 from core.errors import UserError
 from core.recipe import TrainerConfig
 
 Device = Literal["cpu", "cuda"]
+#: What ends a command. Lightning handles them in its own way while it trains, and would raise in mid-step.
+ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-log = logging.getLogger(__name__)
 
-
-def settle_device(wanted: str) -> Device:
+def resolve_device(wanted: str) -> Device:
     """The device of this process: a GPU with `auto` where there is one.
 
     Raises:
@@ -35,7 +35,7 @@ def settle_device(wanted: str) -> Device:
     return "cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu"
 
 
-def settle_precision(wanted: str, device: Device) -> Any:
+def resolve_precision(wanted: str, device: Device) -> Any:
     """Lightning's name of the precision; `auto` is mixed half precision on a GPU, single precision on a CPU.
 
     Raises:
@@ -59,7 +59,7 @@ def make_trainer(config: TrainerConfig, device: Device, folder: Path, callbacks:
     return Trainer(
         accelerator="gpu" if device == "cuda" else "cpu",
         devices=1,
-        precision=settle_precision(config.precision, device),
+        precision=resolve_precision(config.precision, device),
         max_steps=config.max_steps,
         max_epochs=-1,
         gradient_clip_val=config.gradient_clip,
@@ -73,76 +73,80 @@ def make_trainer(config: TrainerConfig, device: Device, folder: Path, callbacks:
     )
 
 
-class Progress(Callback):
-    """A bar with time left, steps per second and loss; where stderr is no terminal, a line for each tenth."""
+def fit(trainer: Trainer, system: LightningModule, checkpoint: Path | None, stop: Stop) -> None:
+    """Train to the end of the recipe, or until `stop` is requested; signals mean afterwards what they meant before.
 
-    def __init__(self) -> None:
-        self._bar: tqdm[Any] | None = None
-        self._start = (0.0, 0)
-        self._next_line = 0
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin at the step that a resumed training begins with."""
-        total, done = trainer.max_steps, trainer.global_step
-        self._bar = tqdm(total=total, initial=done, unit="step", dynamic_ncols=True, disable=None, desc="training")
-        self._start = (time.monotonic(), done)
-        self._next_line = done + max(1, total // 10)
-
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """One step further."""
-        if self._bar is None:
-            return
-        loss = float(outputs["loss"])
-        if not self._bar.disable:
-            self._bar.set_postfix_str(f"loss {loss:.4f}", refresh=False)
-            self._bar.update(trainer.global_step - self._bar.n)
-        elif trainer.global_step >= self._next_line:
-            self._next_line += max(1, trainer.max_steps // 10)
-            log.info("%s", self._line(trainer.global_step, trainer.max_steps, loss))
-
-    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Leave the finished bar on the screen."""
-        if self._bar is not None:
-            self._bar.close()
-
-    def _line(self, step: int, total: int, loss: float) -> str:
-        seconds, begun_at = time.monotonic() - self._start[0], self._start[1]
-        rate = (step - begun_at) / max(seconds, 1e-9)
-        left = round((total - step) / max(rate, 1e-9))
-        return f"step {step}/{total}, loss {loss:.4f}, {rate:.1f} steps/s, {left // 60}:{left % 60:02d} left"
-
-
-class StopOnSignal(Callback):
-    """Ctrl-C and termination signals end the training after the current step; a second one ends it at once.
-
-    A context around `fit`, after which the signals mean what they meant before (Lightning leaves its handlers behind).
+    Raises:
+        KeyboardInterrupt: Ctrl-C, where `stop` does not take it.
     """
+    with _own_signals() as restore:
+        # Last of the callbacks: what the others request after a step ends the training with that step.
+        trainer.callbacks.append(_Ending(stop, restore))  # pyright: ignore[reportAttributeAccessIssue]
+        try:
+            trainer.fit(system, ckpt_path=checkpoint, weights_only=True)
+        except SystemExit:  # what Lightning makes of a KeyboardInterrupt
+            raise KeyboardInterrupt from None
+
+
+class StopOnSignals(Stop):
+    """Ctrl-C and termination signals are requests to stop; a second one ends the training at once."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.received: signal.Signals | None = None
-        self._before: dict[signal.Signals, Any] = {}
 
-    def __enter__(self) -> "StopOnSignal":
-        self._before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
-        return self
+    def arm(self) -> None:
+        """Take the signals over."""
+        if threading.current_thread() is threading.main_thread():  # Python delivers signals to no other
+            for each in ENDING_SIGNALS:
+                signal.signal(each, self._receive)
 
-    def __exit__(self, *_: object) -> None:
-        if threading.current_thread() is threading.main_thread():
-            for each, handler in self._before.items():
-                signal.signal(each, handler)
+    def _receive(self, number: int, frame: Any) -> None:
+        if self.is_requested:
+            raise KeyboardInterrupt
+        self.received = signal.Signals(number)
+        self.request()
+
+
+class StepEvents(Callback):
+    """Calls a listener after every step."""
+
+    def __init__(self, listener: Listener) -> None:
+        self.listener = listener
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *_: Any) -> None:
+        """Called when the step's gradients have been applied."""
+        self.listener(Stepped(trainer.global_step, trainer.max_steps, float(outputs["loss"])))
+
+
+class _Ending(Callback):
+    """Keeps Lightning's signal handlers away, and ends the training when that is requested."""
+
+    def __init__(self, stop: Stop, restore: Any) -> None:
+        self.stop, self.restore = stop, restore
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take the signals over. Lightning has its own handlers in place by now; they would raise in mid-step."""
-        if threading.current_thread() is not threading.main_thread():
-            return  # Python delivers signals to the main thread only
+        """Lightning has put its handlers in place by now."""
+        self.restore()
+        self.stop.arm()
 
-        def stop(number: int, frame: Any) -> None:
-            if self.received is not None:
-                raise KeyboardInterrupt
-            self.received = signal.Signals(number)
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        """Ask Lightning to begin no further step."""
+        if self.stop.is_requested:
             trainer.should_stop = True
 
-        for each in self._before:
-            signal.signal(each, stop)
+
+@contextmanager
+def _own_signals() -> Iterator[Any]:
+    """What puts the handlers of now back in place; it happens at the block's end in any case."""
+    before = {each: signal.getsignal(each) for each in ENDING_SIGNALS}
+
+    def restore() -> None:
+        if threading.current_thread() is threading.main_thread():
+            for each, handler in before.items():
+                signal.signal(each, handler)
+
+    try:
+        yield restore
+    finally:
+        restore()

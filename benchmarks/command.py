@@ -15,9 +15,9 @@ from typing import Any, NoReturn
 
 import torch
 
-from app.parts import load_house
+from app.parts import register_parts
 from app.run_folder import locked
-from app.training import settle_device
+from app.training import resolve_device
 from benchmarks.floors import Floor
 from benchmarks.machine import ROOT, describe_machine
 from benchmarks.runs import RunFailedError
@@ -74,7 +74,7 @@ def run_benchmark(measure: Callable[[argparse.Namespace], Report], options: argp
     """
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:
-        load_house()
+        register_parts()
         options.work.mkdir(parents=True, exist_ok=True)
         with locked(options.work):
             return _publish(measure(options), options)
@@ -91,7 +91,7 @@ def run_benchmark(measure: Callable[[argparse.Namespace], Report], options: argp
         signal.signal(signal.SIGTERM, before)
 
 
-def settle_threads(n_jobs: int = 1) -> int:
+def resolve_threads(n_jobs: int = 1) -> int:
     """Threads of each of `n_jobs` trainings at once, used by this process too: OMP_NUM_THREADS, or an equal share.
 
     Raises:
@@ -107,7 +107,7 @@ def settle_threads(n_jobs: int = 1) -> int:
 def _publish(report: Report, options: argparse.Namespace) -> int:
     """Write one JSON file, which says what was run and on what, and print the same."""
     folder = options.out or (RESULTS if report.whole else options.work)
-    machine = describe_machine(settle_device(options.device))
+    machine = describe_machine(resolve_device(options.device))
     content = {
         **({"config": os.path.relpath(options.config, ROOT)} if "config" in options else {}),
         "overrides": options.overrides,

@@ -20,9 +20,9 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm import tqdm
 
-from app.training import Device, settle_device
+from app.training import Device, resolve_device
 from benchmarks.canonical import canonical_views
-from benchmarks.command import Report, benchmark_parser, run_benchmark, settle_threads
+from benchmarks.command import Report, benchmark_parser, resolve_threads, run_benchmark
 from benchmarks.paint import SUBJECTS
 from benchmarks.part_colours import part_colours
 from benchmarks.verdicts import judged_cameras
@@ -58,8 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> Report:
-    settle_threads()
-    pipeline, world = model_pipeline(settle_device(options.device)), read_world(MODEL_ALIASES["toybox"])
+    resolve_threads()
+    pipeline, world = model_pipeline(resolve_device(options.device)), read_world(MODEL_ALIASES["toybox"])
     assert world is not None, "the bundled model says what it was trained to see"
     cameras = judged_cameras(picture_size(pipeline))
     subjects = SUBJECTS[: 1 if options.quick else None]

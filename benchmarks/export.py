@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks.command import Report, benchmark_parser, run_benchmark, settle_threads
+from benchmarks.command import Report, benchmark_parser, resolve_threads, run_benchmark
 from benchmarks.export_figures import ExportFigures, export_floors, measure_export, read_export
 from benchmarks.runs import GUIDES, BenchmarkRun, Trainings, load_trained, plan_run
 from benchmarks.toy_prompts import toy_prompts
@@ -42,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
 def _run(options: argparse.Namespace) -> Report:
     chosen = toy_prompts(options.only)[: 1 if options.quick else N_OBJECTS]
     planned = [plan_run(each, options.guide, options.config, options.overrides, options.work) for each in chosen]
-    with Trainings(options.device, settle_threads()) as trainings:
+    with Trainings(options.device, resolve_threads()) as trainings:
         done = [(run, _figures(run, trainings, options)) for run in planned]
     objects = [{"prompt": run.prompt.text, **asdict(figures), "agrees": figures.agrees} for run, figures in done]
     name = f"export-{options.config.stem}-{options.guide}"

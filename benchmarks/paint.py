@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from benchmarks.command import Report, benchmark_parser, run_benchmark, settle_threads
+from benchmarks.command import Report, benchmark_parser, resolve_threads, run_benchmark
 from benchmarks.paint_report import description, floors
 from benchmarks.paint_seams import RULE
 from benchmarks.painting import Painting, measure, read_painting
@@ -65,7 +65,7 @@ def _run(options: argparse.Namespace) -> Report:
     if options.only not in ("", *kinds):
         raise UserError(f"--only {options.only}: no such kind here. {did_you_mean(options.only, kinds)}")
     chosen = [s for s in SUBJECTS if options.only in ("", s.kind)][: 2 if options.quick else None]
-    with Trainings(options.device, settle_threads()) as trainings:
+    with Trainings(options.device, resolve_threads()) as trainings:
         paintings = [_painted(subject, trainings, options) for subject in tqdm(chosen, unit="painting", disable=None)]
     return Report(
         f"paint-{options.config.stem}",

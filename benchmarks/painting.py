@@ -5,9 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from app.cli import parse
-from app.job import build_system, find_job
-from app.training import settle_device
+from app.api import untrained_system
 from benchmarks.paint_seams import seamless
 from benchmarks.painted_files import PaintedFile, TextureFigures, geometry_fault
 from benchmarks.part_colours import PartColours, part_colours
@@ -109,10 +107,8 @@ def _look(system: LightningSystem, prompt: ToyPrompt, sheet: Path) -> tuple[int,
 
 def _untrained(run: BenchmarkRun, device: str, *settings: str) -> LightningSystem:
     """The same system before its first step, with some settings changed; nothing is drawn ahead for its training."""
-    words = ["--config", str(run.config), "--prompt", run.prompt.text, *run.overrides, "system.pool_size=0", *settings]
-    system = build_system(find_job(parse(words)).recipe).to(settle_device(device))
-    system.prepare()
-    return system
+    overrides = [*run.overrides, "system.pool_size=0", *settings]
+    return untrained_system(run.config, run.prompt.text, overrides=overrides, device=device)
 
 
 def _second_fault(run: BenchmarkRun, painted: Path, device: str) -> str | None:

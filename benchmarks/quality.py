@@ -17,7 +17,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from benchmarks.canonical import canonical_solid
-from benchmarks.command import Report, benchmark_parser, run_benchmark, settle_threads
+from benchmarks.command import Report, benchmark_parser, resolve_threads, run_benchmark
 from benchmarks.figures import Figures, measure, read_figures
 from benchmarks.floors import Row, floors
 from benchmarks.results import row_figures, summary_line, table, write_sheet
@@ -71,7 +71,7 @@ def _run(options: argparse.Namespace) -> Report:
 
 def _all_figures(planned: Sequence[BenchmarkRun], options: argparse.Namespace) -> dict[Path, Figures]:
     """Train and measure what is missing; figures by the runs' folders."""
-    n_threads = settle_threads(options.jobs)
+    n_threads = resolve_threads(options.jobs)
     measuring = threading.Lock()  # torch's global random state, and memory
 
     def figures_of(run: BenchmarkRun, trainings: Trainings) -> Figures:

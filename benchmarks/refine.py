@@ -16,12 +16,11 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from app.cli import parse
-from app.job import find_job, trained_system
+from app.api import Run
+from app.plan import Request, make_plan
 from app.run_folder import read_prompt, run_name
-from app.training import settle_device
 from benchmarks.canonical import canonical_views
-from benchmarks.command import Report, benchmark_parser, run_benchmark, settle_threads
+from benchmarks.command import Report, benchmark_parser, resolve_threads, run_benchmark
 from benchmarks.floors import Floor
 from benchmarks.runs import BenchmarkRun, Trainings, load_trained
 from benchmarks.toy_prompts import ToyPrompt
@@ -99,8 +98,8 @@ def plan_refinement(run: Path, options: argparse.Namespace) -> BenchmarkRun:
     """What refines a run: a training that begins with its result, in a folder of its own for each recipe."""
     prompt = _prompt(run)
     overrides = [*options.overrides, "exporters=[]", "trainer.preview_every=0"]
-    words = ["--config", str(options.config), "--from", str(run), *overrides]
-    folder = options.work / f"{run.name}-{run_name(find_job(parse(words)).recipe)}"
+    plan = make_plan(Request(recipe=options.config, start_from=run, overrides=tuple(overrides), device="cpu"))
+    folder = options.work / f"{run.name}-{run_name(plan.recipe)}"
     return BenchmarkRun(prompt, "prompt", options.config.resolve(), tuple(overrides), folder, start=run)
 
 
@@ -123,11 +122,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> Report:
     pairs: list[tuple[str, tuple[Look, Look]]] = []
-    with Trainings(options.device, settle_threads()) as trainings:
+    with Trainings(options.device, resolve_threads()) as trainings:
         for path in options.run[: 1 if options.quick else None]:
             run = plan_refinement(path.resolve(), options)
             trainings.train(run)
-            before = trained_system(find_job(parse(["--export", str(path)])), settle_device(options.device))[0]
+            before = Run.load(path, device=options.device).system
             after = load_trained(run, options.device)
             looks = [
                 look(system, run.prompt, run.folder / f"{when}.png")

@@ -1,32 +1,36 @@
 """The benchmark's runs: what is trained, in a child process each, and what is kept of it.
 
     <work folder>/a-red-mushroom-1a2b3c-4d5e6f/     <prompt>-<recipe>-<weights>: another recipe is another folder
-        run/        what launch.py made                 log.txt         what it said
+        run/        the run                             log.txt         what it wrote meanwhile
         trained.json    seconds and commit; written when training has ended well
         measured.json, views.png                        the figures, from which a killed benchmark goes on
 
-A run that was interrupted begins anew, since its seconds would tell nothing.
+A run that was interrupted begins anew, since its seconds would mean nothing.
 """
 
 import json
+import logging
 import os
 import shutil
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Literal, Self
 
-from app.cli import parse
-from app.job import find_job, trained_system
+import torch
+
+from app.api import Run, train
+from app.plan import Request, make_plan
+from app.progress import Progress
 from app.run_folder import run_name
-from app.training import settle_device
 from benchmarks.canonical import write_pictures
-from benchmarks.machine import ROOT, commit
+from benchmarks.machine import commit
 from benchmarks.toy_prompts import ToyPrompt
 from core.errors import UserError
 from core.files import whole_file
@@ -62,15 +66,9 @@ class BenchmarkRun:
         """For messages."""
         return self.prompt.text if self.guide == "prompt" else f"{self.prompt.text}, from pictures"
 
-    def command(self, device: str) -> list[str]:
-        """What trains it."""
-        named = ["--config", str(self.config), "--prompt", self.prompt.text, "--out", str(self.folder / "run")]
-        start = ["--from", str(self.start)] if self.start else []
-        return [sys.executable, str(ROOT / "launch.py"), *named, *start, "--device", device, *self.overrides]
-
 
 def plan_run(prompt: ToyPrompt, guide: Guide, config: Path, overrides: Sequence[str], work: Path) -> BenchmarkRun:
-    """Settle a run's recipe and folder; the pictures of a run that is guided by them are drawn here.
+    """Choose a run's recipe and folder; the pictures of a run that is guided by them are drawn here.
 
     Raises:
         UserError: the recipe is faulty.
@@ -87,7 +85,7 @@ def plan_run(prompt: ToyPrompt, guide: Guide, config: Path, overrides: Sequence[
 
 
 def _recipe(config: Path, prompt: ToyPrompt, overrides: Sequence[str]) -> Recipe:
-    return find_job(parse(["--config", str(config), "--prompt", prompt.text, *overrides])).recipe
+    return make_plan(Request(recipe=config, prompt=prompt.text, overrides=tuple(overrides), device="cpu")).recipe
 
 
 def _shown_pictures(recipe: Recipe, prompt: ToyPrompt, overrides: Sequence[str], work: Path) -> list[str]:
@@ -123,8 +121,8 @@ class Trainings:
 
     def __init__(self, device: str, n_threads: int) -> None:
         self.device = device
-        self.environment = {**os.environ, "OMP_NUM_THREADS": str(n_threads), "MKL_NUM_THREADS": str(n_threads)}
-        self._children: set[subprocess.Popen[bytes]] = set()
+        self.n_threads = n_threads
+        self._children: set[BaseProcess] = set()
         self._stopped = False
         self._lock = threading.Lock()
 
@@ -164,19 +162,39 @@ class Trainings:
             for child in self._children:
                 child.terminate()
 
-    def _wait_for(self, run: BenchmarkRun) -> int:
-        with (run.folder / "log.txt").open("wb") as log:
-            with self._lock:
-                if self._stopped:
-                    raise RunFailedError(f"{run.name}: stopped")
-                child = subprocess.Popen(
-                    run.command(self.device), stdout=log, stderr=log, env=self.environment, cwd=ROOT
-                )
-                self._children.add(child)
-            status = child.wait()
-            with self._lock:
-                self._children.discard(child)
-        return status
+    def _wait_for(self, run: BenchmarkRun) -> int | None:
+        child = get_context("spawn").Process(target=train_logged, args=(run, self.device, self.n_threads))
+        with self._lock:
+            if self._stopped:
+                raise RunFailedError(f"{run.name}: stopped")
+            child.start()
+            self._children.add(child)
+        child.join()
+        with self._lock:
+            self._children.discard(child)
+        return child.exitcode
+
+
+def train_logged(run: BenchmarkRun, device: str, n_threads: int) -> None:
+    """Train a run in this process, which is its own: its words go to the run's log, its end to the exit code."""
+    os.environ.update(OMP_NUM_THREADS=str(n_threads), MKL_NUM_THREADS=str(n_threads))  # for libraries yet to be loaded
+    torch.set_num_threads(n_threads)
+    log = os.open(run.folder / "log.txt", os.O_WRONLY | os.O_CREAT)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(log, stream.fileno())
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        train(
+            run.config,
+            run.prompt.text,
+            overrides=run.overrides,
+            out=run.folder / "run",
+            start_from=run.start,
+            device=device,
+            on_event=Progress(),
+        )
+    except UserError as error:
+        sys.exit(f"error: {error}")
 
 
 def load_trained(run: BenchmarkRun, device: str) -> LightningSystem:
@@ -188,5 +206,4 @@ def load_trained(run: BenchmarkRun, device: str) -> LightningSystem:
     folders = [folder for folder in (run.folder / "run").glob("*") if folder.is_dir()]
     if len(folders) != 1:
         raise UserError(f"{run.folder / 'run'}: expected one run, found {len(folders)}")
-    job = find_job(parse(["--export", str(folders[0]), "--device", device]))
-    return trained_system(job, settle_device(device))[0]
+    return Run.load(folders[0], device=device).system

@@ -17,10 +17,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from app.cli import parse
-from app.job import build_system, find_job
-from app.training import settle_device
-from benchmarks.command import Report, benchmark_parser, run_benchmark, settle_threads
+from app.api import untrained_system
+from benchmarks.command import Report, benchmark_parser, resolve_threads, run_benchmark
 from benchmarks.machine import ROOT
 from benchmarks.runs import RunFailedError, Trainings, plan_run
 from benchmarks.sketch_cases import SketchCase, cases
@@ -72,12 +70,10 @@ def _run(options: argparse.Namespace) -> Report:
 
 def _measured(options: argparse.Namespace) -> dict[str, Any]:
     """Tables and costs, with the threads of a training that runs alone; nothing is trained for them."""
-    settle_threads()
-    words = ["--config", str(ROOT / "configs" / "sketch-shape-strict.yaml"), "--prompt", "a yellow robot"]
-    device = settle_device(options.device)
-    system = build_system(find_job(parse([*words, *options.overrides])).recipe).to(device)
+    resolve_threads()
+    recipe = ROOT / "configs" / "sketch-shape-strict.yaml"
+    system = untrained_system(recipe, "a yellow robot", overrides=options.overrides, device=options.device)
     assert isinstance(system, SketchShape)
-    system.prepare()
     system.train()
     return {
         "tables": plain(table_agreement(options.quick)),
@@ -93,7 +89,7 @@ def _trained(wanted: Sequence[SketchCase], options: argparse.Namespace) -> list[
     Raises:
         RunFailedError: some have no result; all others are trained and measured before that is said.
     """
-    n_threads = settle_threads(options.jobs)
+    n_threads = resolve_threads(options.jobs)
     runs = {
         case: plan_run(
             ToyPrompt(case.subject),

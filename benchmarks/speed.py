@@ -26,10 +26,10 @@ from lightning import Trainer
 from lightning.pytorch.plugins import Precision
 from torch import nn
 
-from app.cli import parse
-from app.job import build_system, find_job
-from app.training import make_trainer, settle_device, settle_precision
-from benchmarks.command import Report, benchmark_parser, run_benchmark, settle_threads
+from app.building import ready_system
+from app.plan import Request, make_plan
+from app.training import make_trainer, resolve_device
+from benchmarks.command import Report, benchmark_parser, resolve_threads, run_benchmark
 from benchmarks.random_model import random_stable_diffusion
 from geometry.latent_field import HashGridField
 from systems.base import LightningSystem
@@ -159,10 +159,10 @@ def medians(rounds: Sequence[dict[str, float]]) -> dict[str, float]:
 
 def measure_speed(config: Path, overrides: Sequence[str], wanted_device: str, n_steps: int) -> dict[str, Any]:
     """All figures of a recipe as plain values; the house's parts are loaded."""
-    recipe = find_job(parse(["--config", str(config), "--prompt", "a red mushroom", *overrides])).recipe
-    device = settle_device(wanted_device)
-    system = build_system(recipe).to(device)
-    system.prepare()
+    request = Request(recipe=config, prompt="a red mushroom", overrides=tuple(overrides), device=wanted_device)
+    plan = make_plan(request)
+    recipe, device = plan.recipe, plan.device
+    system, _ = ready_system(plan)
     system.train()
     with tempfile.TemporaryDirectory() as folder:
         training = Training.of(system, make_trainer(recipe.trainer, device, Path(folder), []))
@@ -172,7 +172,7 @@ def measure_speed(config: Path, overrides: Sequence[str], wanted_device: str, n_
         torch.cuda.reset_peak_memory_stats()
     steps = medians([time_steps(training, first + i * n_steps, n_steps) for i in range(ROUNDS)])
     figures: dict[str, Any] = {
-        "precision": settle_precision(recipe.trainer.precision, device),
+        "precision": plan.precision,
         "views_per_step": system.views.n_views,
         "n_steps": n_steps,
         "steps_per_second": round(1e3 / steps["free"], 3),
@@ -215,12 +215,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> Report:
-    settle_threads()
+    resolve_threads()
     if options.random_model:
         folder = random_stable_diffusion(options.work / "stable-diffusion-1.5-random")
         options.overrides.append(f"system.guidance.model={folder}")
     figures = measure_speed(options.config, options.overrides, options.device, 5 if options.quick else 30)
-    on_gpu = settle_device(options.device) == "cuda"
+    on_gpu = resolve_device(options.device) == "cuda"
     name = f"speed-{options.config.stem}" + ("-gpu" if on_gpu else "")
     return Report(name, not options.quick, figures, report(figures))
 

@@ -18,11 +18,9 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from app.cli import parse
-from app.job import build_system, find_job
-from app.training import settle_device
+from app.api import untrained_system
 from benchmarks.canonical import canonical_silhouettes
-from benchmarks.command import Report, benchmark_parser, run_benchmark, settle_threads
+from benchmarks.command import Report, benchmark_parser, resolve_threads, run_benchmark
 from benchmarks.export_figures import psnr_db
 from benchmarks.floors import Floor
 from benchmarks.verdicts import judged_cameras, judged_pictures
@@ -97,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> Report:
-    settle_threads()
+    resolve_threads()
     chosen = SUBJECTS[: 1 if options.quick else None]
     encodings = [_encoding(subject, options) for subject in tqdm(chosen, unit="mesh", disable=None)]
     loss = fmean(one.loss_db for one in encodings)
@@ -117,10 +115,9 @@ def _encoding(subject: Subject, options: argparse.Namespace) -> Encoding:
     """Build the painting of one coloured mesh, and measure it before its first step."""
     path = coloured_mesh(subject, options.work / f"{subject.main}-{subject.kind}.glb").resolve()
     settings = [f"system.geometry.path={json.dumps(str(path))}", "system.geometry.start=own-texture"]
-    words = ["--config", str(options.config), "--prompt", subject.caption(), *settings, *options.overrides]
-    system = build_system(find_job(parse(words)).recipe).to(settle_device(options.device))
+    overrides = [*settings, *options.overrides]
+    system = untrained_system(options.config, subject.caption(), overrides=overrides, device=options.device)
     assert isinstance(system, LatentPaint)
-    system.prepare()
     return measure(system, subject.kind, subject.caption())
 
 

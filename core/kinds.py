@@ -199,6 +199,13 @@ class System(Part, kind="system"):
 class Exporter(Part, kind="exporter"):
     """Turns what was trained into files. Constructor: `(config)`."""
 
+    def accepts(self, system: System) -> str | None:
+        """Why it cannot export this system, as the end of a sentence that begins with its name; None where it can.
+
+        Asked before the training, of a system that is built.
+        """
+        return None
+
     @abstractmethod
     def export(self, system: System, run_folder: Path) -> list[Path]:
         """Write files into the run's folder, each whole or not at all, and give their paths."""

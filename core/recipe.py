@@ -1,33 +1,31 @@
-"""Recipes: YAML files that name parts and their settings. OmegaConf reads and interpolates; nobody else sees it.
+"""Recipes: YAML files that name parts and their settings, read in one pass: read, extend, override, check.
 
-    extends: base/toybox.yaml         # or a list; relative to this file; a later file wins over an earlier one
+    extends: base/toybox.yaml         # or a list; from this file's folder; a later one wins over an earlier one
     system:
       type: latent-nerf
       geometry: {type: hash-grid, n_levels: 8}
 
-What wins over what is said in core/merging.py. On the command line, `key.sub=value` does the same; the value is read as
+core/recipe_layers.py says what wins over what. On the command line, `key.sub=value` does the same; the value is read as
 YAML, and a number as a key (`exporters.0.format=obj`) means that element of a list; `exporter.format=obj` means all
-exporters that have such a setting. A relative path starts from the folder of the file that says it, on the command line
-from the current folder.
+exporters that have such a setting. A relative path starts from the folder of the file that it stands in, on the command
+line from the current folder.
 """
 
 import dataclasses
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
-from core.errors import UserError, did_you_mean, require
+from core.errors import did_you_mean, require
 from core.kinds import Exporter, System
-from core.located import located, unlocated, with_places
-from core.merging import merge
 from core.part import Choice, find, names
+from core.paths import absolute, absolute_paths, folder_of
+from core.plugins import load_plugin
+from core.recipe_layers import merge_layers, read_layers
 from core.settings import plain, read_settings
 
 
@@ -45,6 +43,8 @@ class TrainerConfig:
     """Steps between checkpoints; 0 for none before the end."""
     n_preview_views: int = 4
     """Views on a contact sheet."""
+    logger: tuple[Literal["csv", "tensorboard", "wandb"], ...] = ("csv",)
+    """Where losses and previews go; csv is the run's metrics.csv, which its report draws."""
     gradient_clip: float | None = None
     """Largest norm of the gradient, or null for no limit."""
 
@@ -73,39 +73,46 @@ class Recipe:
     """Run that training begins with, for methods that refine what another has made; --from wins."""
     seed: int = 0
     """Start of every random stream."""
-    plugins: tuple[str, ...] = ()
+    plugins: tuple[Path, ...] = ()
     """Python files with further parts, relative to the recipe."""
 
     def __post_init__(self) -> None:
         require(0 <= self.seed < 2**32, f"seed: from 0 to 2^32 - 1, got {self.seed}")
 
 
-def load_recipe(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """Read a recipe file with all that it extends, apply `key.sub=value` texts, and resolve interpolations.
+def read_recipe(path: Path, overrides: Sequence[str] = (), plugins: Sequence[Path] = ()) -> Recipe:
+    """Read a recipe file and all that it extends, apply `key.sub=value` texts, load plugins, and check it strictly.
 
-    Its texts know where they were said (core/located.py), so that paths among them can be made absolute.
-    The result is plain and not yet checked: plugins must be loaded before the names of parts can be (read_recipe).
+    Every path in the result is absolute.
+
+    Args:
+        plugins: further files with parts, beside those that the recipe names.
 
     Raises:
-        UserError: a missing or broken file, a circle of `extends`, a broken override or interpolation.
+        UserError: a broken file, override, interpolation or plugin; or one line for each fault of the settings.
     """
-    merged = merge(_with_parents(path, ()), located(_overrides(overrides), Path.cwd()))
-    try:
-        resolved = OmegaConf.to_container(OmegaConf.create(unlocated(merged)), resolve=True)
-        return with_places(resolved, merged)
-    except OmegaConfBaseException as error:
-        raise UserError(f"{path}: {error.full_key or ''}: {_first_line(error)}") from error
+    layers = read_layers(path, overrides)
+    mapping = merge_layers(layers, str(path))
+    named = mapping.get("plugins")
+    for i, plugin in enumerate(named if isinstance(named, list) else []):
+        load_plugin(absolute(Path(str(plugin)), folder_of(layers, f"plugins.{i}") or Path.cwd()))
+    own = tuple(absolute(plugin, Path.cwd()) for plugin in plugins)
+    for plugin in own:
+        load_plugin(plugin)
+
+    recipe = absolute_paths(check_recipe(mapping), layers)
+    return dataclasses.replace(recipe, plugins=tuple(dict.fromkeys([*recipe.plugins, *own])))
 
 
-def read_recipe(mapping: Mapping[Any, Any]) -> Recipe:
-    """Check a loaded recipe strictly.
+def check_recipe(mapping: Mapping[Any, Any]) -> Recipe:
+    """The recipe that a plain mapping holds, checked strictly; relative paths in it stay as they are.
 
     Raises:
         UserError: one line for each fault.
     """
     faults: list[str] = []
-    settled = _with_exporter_settings(mapping, faults)
-    return read_settings(Recipe, settled, owner="a recipe", found_before=faults)
+    spread = _with_exporter_settings(mapping, faults)
+    return read_settings(Recipe, spread, owner="a recipe", found_before=faults)
 
 
 def dump_recipe(recipe: Recipe) -> str:
@@ -133,50 +140,11 @@ def _with_exporter_settings(mapping: Mapping[Any, Any], faults: list[str]) -> Ma
 
 
 def _settings_of(exporter: Any) -> set[str]:
-    """The names of an exporter's settings; none for what is no exporter, which is told when the recipe is read."""
+    """The names of an exporter's settings; none for what is no exporter, a fault that reading the settings reports."""
     name = exporter.get("type") if isinstance(exporter, Mapping) else None
     if name not in names("exporter"):
         return set()
     return {setting.name for setting in dataclasses.fields(find("exporter", str(name)).Config)}
-
-
-def _with_parents(path: Path, children: tuple[Path, ...]) -> dict[Any, Any]:
-    path = path.resolve()
-    if path in children:
-        circle = " -> ".join(file.name for file in (*children, path))
-        raise UserError(f"{path}: `extends` goes in a circle: {circle}")
-    own = located(_read_file(path), path.parent)
-    parents = own.pop("extends", [])
-    merged: dict[Any, Any] = {}
-    for parent in [parents] if isinstance(parents, str) else parents or []:
-        merged = merge(merged, _with_parents(path.parent / str(parent), (*children, path)))
-    if isinstance(own.get("plugins"), list):
-        own["plugins"] = [str((path.parent / str(plugin)).resolve()) for plugin in own["plugins"]]
-    return merge(merged, own)
-
-
-def _read_file(path: Path) -> dict[Any, Any]:
-    if not path.is_file():
-        near = difflib.get_close_matches(path.name, [file.name for file in path.parent.glob("*.yaml")], n=1)
-        raise UserError(f"{path}: no such recipe." + (f" Did you mean '{near[0]}'?" if near else ""))
-    try:
-        tree = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
-    except (yaml.YAMLError, OmegaConfBaseException, UnicodeDecodeError, OSError) as error:
-        raise UserError(f"{path}: not a readable YAML file: {_one_line(error)}") from error
-    if not isinstance(tree, dict):
-        raise UserError(f"{path}: expected a mapping with `system`, got a {type(tree).__name__}")
-    return tree
-
-
-def _overrides(texts: Sequence[str]) -> Any:
-    for text in texts:
-        if not re.match(r"[A-Za-z_][\w.\[\]-]*=", text):
-            raise UserError(f"'{text}': expected key.sub=value. A prompt of several words goes in quotes.")
-        try:
-            OmegaConf.from_dotlist([text])
-        except (yaml.YAMLError, OmegaConfBaseException) as error:
-            raise UserError(f"'{text}': {_one_line(error)}") from error
-    return OmegaConf.to_container(OmegaConf.from_dotlist(list(texts)), resolve=False)
 
 
 def _escaped(tree: Any) -> Any:
@@ -186,11 +154,3 @@ def _escaped(tree: Any) -> Any:
     if isinstance(tree, dict):
         return {key: _escaped(item) for key, item in tree.items()}
     return [_escaped(item) for item in tree] if isinstance(tree, list) else tree
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0]
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from core.errors import did_you_mean, require
+from core.errors import UserError, did_you_mean, require
 
 Shape = Literal["linear", "cosine"]
 #: What a recipe may say in each of the two forms that are mappings.
@@ -126,6 +126,7 @@ def _is_number(value: Any) -> bool:
 
 def _check_keys(setting: dict[Any, Any], valid: Set[str], needed: Set[str]) -> None:
     for key in setting:
-        require(key in valid, f"'{key}': no such word of a schedule. {did_you_mean(str(key), valid)}")
+        if key not in valid:
+            raise UserError(f"'{key}': no such word of a schedule. {did_you_mean(str(key), valid)}")
     for key in sorted(needed):
         require(key in setting, f"a schedule needs '{key}', got {setting!r}")

@@ -1,6 +1,6 @@
 """Plain mappings into frozen dataclasses, strictly, and back: all faults are found at once, each with its full path.
 
-What a Config's field may be annotated with: bool, int, float, str, Path, FolderOrName (core/located.py), X | None,
+What a Config's field may be annotated with: bool, int, float, str, Path, FolderOrName (core/paths.py), X | None,
 Literal["a", "b"], tuple[X, ...], tuple[X, Y], dict[str, X], another frozen dataclass, Choice[Kind] (core/part.py), and
 any class with a classmethod `from_setting(value)` and a method `to_setting()`, such as Schedule.
 """
@@ -12,8 +12,8 @@ from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from core.errors import UserError, did_you_mean, gathering
-from core.located import FolderOrName, as_path, folder_or_name, unlocated
 from core.part import Choice, Part, find, names
+from core.paths import FolderOrName
 
 T = TypeVar("T")
 MISSING = "???"
@@ -24,8 +24,8 @@ _SCALARS: dict[Any, tuple[str, tuple[type, ...], Callable[[Any], Any]]] = {
     int: ("an integer", (int,), int),
     float: ("a number", (int, float), float),
     str: ("a text", (str,), str),
-    Path: ("a path", (str,), as_path),
-    FolderOrName: ("a folder or a name", (str,), folder_or_name),
+    Path: ("a path", (str,), Path),
+    FolderOrName: ("a folder or a name", (str,), str),
 }
 
 
@@ -37,7 +37,7 @@ def read_settings(
     Args:
         path: where the mapping stands in the recipe, for the errors.
         owner: what an unknown setting is "no such setting of"; the class's name unless given.
-        found_before: faults of the mapping that are known already, to be told with the others.
+        found_before: faults of the mapping that are known already, raised with the others.
 
     Raises:
         UserError: one line for each unknown key, missing value, wrong type and refused value.
@@ -72,7 +72,7 @@ def _value(annotation: Any, value: Any, path: str, faults: list[str]) -> Any:
     if origin is Choice:
         return _choice(get_args(annotation)[0], value, path, faults)
     if callable(getattr(annotation, "from_setting", None)):
-        return _checked(lambda: annotation.from_setting(unlocated(value)), f"{path}: ", faults)
+        return _checked(lambda: annotation.from_setting(value), f"{path}: ", faults)
     if dataclasses.is_dataclass(annotation):
         return _dataclass(annotation, value, path, faults, annotation.__name__)  # pyright: ignore[reportAttributeAccessIssue]
     if origin in (Union, UnionType):
@@ -125,7 +125,7 @@ def _made(cls: Any, read: Mapping[str, Any], prefix: str, faults: list[str], is_
         try:
             made = cls(**read) if is_sound else _checks_alone(cls, read)
         except Exception as error:
-            # A check that needs an absent value, or another check to hold: the user is told of the first fault.
+            # A check that needs an absent value, or another check to hold: the error names the first fault.
             if is_sound and not gathered:
                 if not isinstance(error, UserError | ValueError):
                     raise
@@ -172,7 +172,6 @@ def _union(options: Sequence[Any], value: Any, path: str, faults: list[str]) -> 
 
 
 def _literal(words: Sequence[Any], value: Any, path: str, faults: list[str]) -> Any:
-    value = unlocated(value)
     if value in words and type(value) in {type(word) for word in words}:
         return value
     return _fault(faults, f"{path}: '{value}' is not valid. {did_you_mean(str(value), map(str, words))}")

@@ -26,7 +26,7 @@ class ContactSheet(Exporter, name="contact-sheet"):
         self.config = config
 
     def export(self, system: System, run_folder: Path) -> list[Path]:
-        """Draw the sheet."""
+        """Draw the sheet and note how long that took."""
         phases = Phases("contact-sheet")
         with phases.phase("views"):
             path = save_png(run_folder / "contact_sheet.png", contact_sheet(system, self.config.n_views))

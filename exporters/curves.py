@@ -22,7 +22,7 @@ class Metrics:
 
     @property
     def steps(self) -> list[float]:
-        """Of each row."""
+        """The step of each row."""
         return self.columns.get("step", [])
 
     @property

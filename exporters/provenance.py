@@ -2,9 +2,11 @@
 
 import platform
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 from core.kinds import System
+from core.paths import map_paths
 from core.settings import plain
 
 #: What the bytes of an exported file depend on.
@@ -12,14 +14,25 @@ PACKAGES = ("torch", "diffusers", "numpy", "trimesh", "PyMCubes", "fast-simplifi
 
 
 def provenance(system: System) -> dict[str, Any]:
-    """Prompt, seed, length, the method with all its settings, and the versions of what made it."""
+    """Prompt, seed, length, the method with all its settings, and the versions of what made it.
+
+    Files and folders are named without the way to them: it differs from machine to machine, and is nobody's business.
+    """
+    settings = map_paths(system.config, lambda key, path: _file_name(path))
     return {
         "prompt": system.prompt,
         "seed": system.seed,
         "steps": system.total_steps,
-        "system": {"type": system.part_name, **plain(system.config)},
+        "system": {"type": system.part_name, **plain(settings)},
         "versions": versions(),
     }
+
+
+def _file_name(path: Path | str) -> Path | str:
+    """The last word of a Path, and of a FolderOrName that is a folder; a hub id such as owner/name stays."""
+    if isinstance(path, Path):
+        return Path(path.name)
+    return Path(path).name if Path(path).is_absolute() else path
 
 
 def versions() -> dict[str, str]:

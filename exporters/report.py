@@ -28,7 +28,7 @@ class Report(Exporter, name="report"):
         self.config = config
 
     def export(self, system: System, run_folder: Path) -> list[Path]:
-        """Write the page."""
+        """Write the page of what is in the run's folder by now."""
         with Phases("report").phase("page"):
             page = report_page(run_folder, provenance(system))
             path = run_folder / "report.html"

@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 from core.cameras import ViewBins, view_names
 from core.errors import require
 from core.kinds import Guidance, device_of
-from core.located import FolderOrName
+from core.paths import FolderOrName
 from core.schedule import Schedule
 from core.types import Cameras, GuidanceOutput
 from guidance.latent_diffusion import LatentDiffusion

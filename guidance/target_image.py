@@ -18,7 +18,7 @@ from torch import Generator, Tensor
 
 from core.errors import UserError, require
 from core.kinds import Guidance, device_of
-from core.located import FolderOrName
+from core.paths import FolderOrName
 from core.schedule import Schedule
 from core.types import Cameras, GuidanceOutput
 from guidance.autoencoder import Autoencoder

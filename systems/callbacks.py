@@ -2,18 +2,25 @@
 
 import math
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from lightning import Callback, LightningModule, Trainer
+from lightning.fabric.loggers.logger import Logger
+from numpy.typing import NDArray
 
 from core.errors import UserError
 from core.files import whole_file
 from core.kinds import System
 from systems.contact_sheet import contact_sheet, save_png
+from systems.loggers import open_loggers
 
 CHECKPOINT = Path("checkpoints/last.ckpt")
+#: Is given a contact sheet: its step, its file, and rows x columns x RGB.
+Show = Callable[[int, Path, NDArray[np.uint8]], None]
 
 
 def save_checkpoint(trainer: Trainer, run_folder: Path) -> Path:
@@ -45,7 +52,7 @@ class Checkpoints(Callback):
         """Save what was reached.
 
         Raises:
-            UserError: likewise.
+            UserError: the loss is no longer a number; the former checkpoint stays.
         """
         self._save(trainer)
 
@@ -58,35 +65,46 @@ class Checkpoints(Callback):
 class Previews(Callback):
     """A contact sheet every so many steps: previews/step-000250.png."""
 
-    def __init__(self, run_folder: Path, every: int, n_views: int = 4) -> None:
-        self.run_folder, self.every, self.n_views = run_folder, every, n_views
+    def __init__(self, run_folder: Path, every: int, n_views: int, show: Show | None = None) -> None:
+        """
+        Args:
+            show: is given each sheet with its step and file.
+        """
+        self.run_folder, self.every, self.n_views, self.show = run_folder, every, n_views, show
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """Draw when the time has come."""
-        if is_due(trainer.global_step, self.every):
+        step = trainer.global_step
+        if is_due(step, self.every):
             assert isinstance(pl_module, System)
             sheet = contact_sheet(pl_module, self.n_views)
-            save_png(self.run_folder / "previews" / f"step-{trainer.global_step:06d}.png", sheet)
+            path = save_png(self.run_folder / "previews" / f"step-{step:06d}.png", sheet)
+            if self.show is not None:
+                self.show(step, path, sheet)
 
 
 class MetricsLog(Callback):
-    """Appends the numbers of every n-th step to metrics.csv and watches that the loss stays a number.
+    """Gives the numbers of every n-th step to the loggers, and watches that the loss stays a number.
 
-    A column's name never changes once the file has begun; resuming appends to the rows up to the checkpoint's step.
+    Beside the numbers of the step there are `seconds` since this process began to train, and `steps_per_second`.
     """
 
-    def __init__(self, run_folder: Path, every: int = 10) -> None:
-        self.path, self.every = run_folder / "metrics.csv", every
+    def __init__(self, run_folder: Path, names: Sequence[str] = ("csv",), every: int = 10) -> None:
+        """
+        Args:
+            names: of the loggers, as `trainer.logger` of a recipe has them.
+        """
+        self.run_folder, self.names, self.every = run_folder, names, every
+        self.loggers: Sequence[Logger] = ()
         self._began, self._first_step = 0.0, 0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clock, and forget what a killed process wrote beyond its last checkpoint: it is done again."""
+        """Start the clock."""
         self._began, self._first_step = time.monotonic(), trainer.global_step
-        if self.path.exists():
-            self._keep_rows(trainer.global_step)
+        self.loggers = open_loggers(self.names, self.run_folder, trainer.global_step)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *_: Any) -> None:
-        """Write one line.
+        """Log when the time has come, and after the first step.
 
         Raises:
             UserError: the loss is no longer a number.
@@ -98,22 +116,15 @@ class MetricsLog(Callback):
         _require_a_number(numbers["loss"], step)
         seconds = time.monotonic() - self._began
         speed = (step - self._first_step) / max(seconds, 1e-9)
-        self._append({"step": step, "seconds": round(seconds, 3), "steps_per_second": round(speed, 3), **numbers})
+        row = {"seconds": round(seconds, 3), "steps_per_second": round(speed, 3), **numbers}
+        for logger in self.loggers:
+            logger.log_metrics({name: float(f"{value:.6g}") for name, value in row.items()}, step)
 
-    def _keep_rows(self, last_step: int) -> None:
-        names, *rows = self.path.read_text(encoding="utf-8").splitlines() or [""]
-        kept = [row for row in rows if row.count(",") == names.count(",") and float(row.split(",")[0]) <= last_step]
-        if kept != rows:
-            with whole_file(self.path) as unfinished:
-                unfinished.write_text("\n".join([names, *kept, ""]), encoding="utf-8")
-
-    def _append(self, row: dict[str, int | float]) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        is_new = not self.path.exists()
-        with self.path.open("a", encoding="utf-8") as file:
-            if is_new:
-                file.write(",".join(row) + "\n")
-            file.write(",".join(f"{value:.6g}" for value in row.values()) + "\n")
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Write what the loggers still hold, however the training ended."""
+        for logger in self.loggers:
+            logger.finalize("success")
+        self.loggers = ()
 
 
 def _require_a_number(loss: float, step: int) -> None:

@@ -22,11 +22,16 @@ SMALL = {
 }
 
 
+def small_overrides(folder: Path, n_views: int = 8) -> list[str]:
+    """What makes the example's recipe small; the pictures of the ball are written into the folder."""
+    settings = {**SMALL, "system.guidance.folder": write_ball_views(folder / "views", n_views=n_views)}
+    return [f"{key}={value}" for key, value in settings.items()]
+
+
 def ball_command(folder: Path, n_views: int = 8) -> list[str]:
     """The command, without a prompt; its runs go to `folder / "runs"`, which is its fourth word."""
-    settings = {**SMALL, "system.guidance.folder": write_ball_views(folder / "views", n_views=n_views)}
-    overrides = [f"{key}={value}" for key, value in settings.items()]
-    return ["--config", str(EXAMPLE), "--out", str(folder / "runs"), "--device", "cpu", *overrides]
+    words = ["--config", str(EXAMPLE), "--out", str(folder / "runs"), "--device", "cpu"]
+    return [*words, *small_overrides(folder, n_views)]
 
 
 def runs(command: list[str]) -> list[Path]:

@@ -1,6 +1,7 @@
 """Whole commands, end to end, on a user's own field and known pictures of a ball: no network of any kind."""
 
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -9,10 +10,10 @@ from typing import Any
 import pytest
 import torch
 
-from app import commands
 from app.cli import main
 from core.errors import UserError
 from core.part import find
+from systems.callbacks import MetricsLog
 from tests.app.small_command import EXAMPLE, ROOT, ball_command, runs
 
 PROMPT = "a [red] ball: #1 ${x}"
@@ -81,7 +82,7 @@ def test_a_signal_saves_a_checkpoint_and_says_how_to_go_on(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(commands.MetricsLog, "on_train_batch_end", _signal_after(2, number))
+        patch.setattr(MetricsLog, "on_train_batch_end", _signal_after(2, number))
         assert main([*command, "--prompt", f"stopped by {number}", "trainer.max_steps=40"]) == code
     (folder,) = [each for each in runs(command) if each.name.startswith(f"stopped-by-{number}")]
     said = capsys.readouterr().err
@@ -103,7 +104,7 @@ def test_a_second_signal_stops_at_once(
         os.kill(os.getpid(), signal.SIGINT)
 
     before = signal.getsignal(signal.SIGINT)
-    monkeypatch.setattr(commands.MetricsLog, "on_train_batch_end", send_twice)
+    monkeypatch.setattr(MetricsLog, "on_train_batch_end", send_twice)
     assert main([*command, "--prompt", "in a hurry"]) == 130
     assert "Stopped at once; what had been saved before is untouched." in capsys.readouterr().err
     assert signal.getsignal(signal.SIGINT) is before
@@ -217,9 +218,7 @@ def test_the_plugin_command_of_the_readme_runs(command: list[str], tmp_path: Pat
 
 
 def test_a_broken_checkpoint_is_a_clear_fault(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    broken = tmp_path / "copy"
-    (broken / "checkpoints").mkdir(parents=True)
-    (broken / "recipe.yaml").write_bytes((run / "recipe.yaml").read_bytes())
+    broken = Path(shutil.copytree(run, tmp_path / "copy"))
     (broken / "checkpoints" / "last.ckpt").write_bytes((run / "checkpoints" / "last.ckpt").read_bytes()[:1000])
     assert main(["--export", str(broken)]) == 2
     assert "last.ckpt: not a readable checkpoint" in capsys.readouterr().err

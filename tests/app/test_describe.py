@@ -6,7 +6,7 @@ from typing import Literal
 import pytest
 
 from app.describe import describe_part, field_docs, list_parts, settings_of
-from app.parts import load_house
+from app.parts import register_parts
 from core.kinds import DensityField
 from core.part import Choice, find, kinds, names
 from core.schedule import Schedule
@@ -38,7 +38,7 @@ class Outer:
 
 
 def test_settings_in_words() -> None:
-    load_house()
+    register_parts()
     rows = {row.path: row for row in settings_of(Outer)}
     assert rows["field_of"].accepts.startswith("a geometry (hash-grid")
     assert rows["field_of"].default is None
@@ -63,7 +63,7 @@ def test_inherited_settings_keep_their_documentation() -> None:
 
 
 def test_every_part_of_the_house_documents_itself_and_all_its_settings() -> None:
-    load_house()
+    register_parts()
     parts = [find(kind, name) for kind in kinds() if not kind.startswith("test-") for name in names(kind)]
     assert parts
     silent = [f"{part.part_name}.{row.path}" for part in parts for row in settings_of(part.Config) if not row.meaning]
@@ -73,14 +73,14 @@ def test_every_part_of_the_house_documents_itself_and_all_its_settings() -> None
 
 @pytest.mark.parametrize("kind", ["geometry", "background", "renderer", "guidance", "system", "exporter"])
 def test_every_kind_is_listed_with_its_parts(kind: str) -> None:
-    load_house()
+    register_parts()
     text = list_parts(kind)
     assert text.startswith(f"{kind}:\n")
     assert [line.split()[0] for line in text.splitlines()[1:]] == names(kind)
 
 
 def test_describing_names_the_file_and_the_settings() -> None:
-    load_house()
+    register_parts()
     text = describe_part("hash-grid")
     assert "latent_field.py" in text.splitlines()[0]
     assert "\nsettings:\n" in text

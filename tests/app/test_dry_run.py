@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from app.cli import main
-from app.parts import load_house
+from app.parts import register_parts
 from core.part import find
 from tests.app.small_command import ball_command, runs
 
@@ -41,7 +41,7 @@ def test_views_are_drawn_as_previews_and_turntables_draw_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exporters: str, expected: list[int]
 ) -> None:
     """A turntable renders 2^14 rays together: 64 views of 16 x 16."""
-    load_house()
+    register_parts()
     drawn: list[int] = []
     system: Any = find("system", "latent-nerf")
     render = system.render
@@ -56,7 +56,7 @@ def test_views_are_drawn_as_previews_and_turntables_draw_them(
 
 
 def test_the_step_runs_in_the_training_s_precision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    load_house()
+    register_parts()
     mixed: list[bool] = []
     system: Any = find("system", "latent-nerf")
     losses = system.losses

@@ -58,11 +58,15 @@ def test_shipped_recipes_find_their_sketches_from_anywhere(tmp_path: Path):
     assert figure.is_file()
 
 
-def test_a_run_holds_absolute_paths(folders: tuple[Path, Path]):
+def test_a_run_reads_its_own_copies(folders: tuple[Path, Path]):
     home, _ = folders
-    text = (the_run(home) / "recipe.yaml").read_text()
-    assert f"path: {home / 'meshes' / 'ball.ply'}\n" in text
-    assert f"folder: {home / 'views'}\n" in text
+    run = the_run(home)
+    assert "path: inputs/system.geometry.path/ball.ply\n" in (run / "recipe.yaml").read_text()
+    assert str(home) not in (run / "recipe.yaml").read_text()
+    copy = run / "inputs" / "system.geometry.path" / "ball.ply"
+    assert copy.read_bytes() == (home / "meshes" / "ball.ply").read_bytes()
+    names = {path.name for path in (run / "inputs" / "system.guidance.folder" / "views").iterdir()}
+    assert names == {path.name for path in (home / "views").iterdir()}
 
 
 def test_a_run_is_exported_and_resumed_from_elsewhere(folders: tuple[Path, Path]):

@@ -11,19 +11,22 @@ from pathlib import Path
 import pytest
 
 from app.run_folder import (
-    keep_recipe,
+    TrainedRun,
     latest_checkpoint,
     latest_run,
     locked,
-    new_run_folder,
+    make_run_folder,
     read_prompt,
+    remove_new_run,
     run_name,
     slug,
+    write_prompt,
+    write_recipe,
 )
 from core.errors import UserError
 from core.kinds import System
 from core.part import Choice
-from core.recipe import Recipe, dump_recipe, load_recipe, read_recipe
+from core.recipe import Recipe, dump_recipe, read_recipe
 
 
 @pytest.fixture
@@ -32,8 +35,17 @@ def recipe(registry: None) -> Recipe:
         @dataclass(frozen=True)
         class Config:
             weight: float = 1.0
+            mesh: Path | None = None
 
     return Recipe(Choice.of(Method), prompt="a red mushroom", seed=3)
+
+
+def new_run_folder(out: Path, recipe: Recipe) -> Path:
+    """A run's folder with what tells how it was made."""
+    folder = make_run_folder(out, recipe)
+    write_prompt(folder, recipe.prompt)
+    write_recipe(folder, recipe)
+    return folder
 
 
 @pytest.mark.parametrize(
@@ -75,7 +87,7 @@ def test_the_same_command_again_never_overwrites(tmp_path: Path, recipe: Recipe)
 def test_prompt_and_recipe_come_back_as_they_were(tmp_path: Path, recipe: Recipe, prompt: str) -> None:
     folder = new_run_folder(tmp_path, replace(recipe, prompt=prompt))
     assert read_prompt(folder) == prompt
-    again = read_recipe(load_recipe(folder / "recipe.yaml"))
+    again = read_recipe(folder / "recipe.yaml")
     assert replace(again, prompt=prompt) == replace(recipe, prompt=prompt)
 
 
@@ -85,12 +97,40 @@ def test_a_place_that_cannot_hold_runs_is_a_clear_fault(tmp_path: Path, recipe: 
         new_run_folder(tmp_path / "file", recipe)
 
 
+@pytest.mark.parametrize("was_there", [False, True])
+def test_a_run_that_cannot_begin_goes_with_the_folder_that_was_made_for_it(
+    tmp_path: Path, recipe: Recipe, was_there: bool
+) -> None:
+    out = tmp_path / "runs"
+    if was_there:
+        out.mkdir()
+    folder = make_run_folder(out, recipe)
+    write_recipe(folder, recipe)
+    other = make_run_folder(out, recipe)
+    remove_new_run(folder, with_parent=not was_there)
+    assert list(out.iterdir()) == [other]
+    remove_new_run(other, with_parent=not was_there)
+    assert out.exists() == was_there
+
+
+def test_a_recipe_names_what_lies_in_its_run_so_that_the_run_can_be_moved(tmp_path: Path, recipe: Recipe) -> None:
+    folder = make_run_folder(tmp_path / "runs", recipe)
+    inside = replace(recipe, system=Choice.of(recipe.system.part, mesh=folder / "inputs" / "a.obj"))
+    write_recipe(folder, inside)
+    assert "mesh: inputs/a.obj\n" in (folder / "recipe.yaml").read_text()
+    moved = folder.rename(tmp_path / "moved")
+    assert read_recipe(moved / "recipe.yaml").system.config.mesh == moved / "inputs" / "a.obj"
+    elsewhere = replace(recipe, system=Choice.of(recipe.system.part, mesh=tmp_path / "b.obj"))
+    write_recipe(moved, elsewhere)
+    assert read_recipe(moved / "recipe.yaml").system.config.mesh == tmp_path / "b.obj"
+
+
 def test_going_on_with_another_recipe_keeps_the_old_one(tmp_path: Path, recipe: Recipe) -> None:
     folder = new_run_folder(tmp_path, recipe)
     before = (folder / "recipe.yaml").read_text()
-    keep_recipe(folder, recipe)
+    write_recipe(folder, recipe)
     assert not (folder / "recipe-1.yaml").exists()
-    keep_recipe(folder, replace(recipe, seed=9))
+    write_recipe(folder, replace(recipe, seed=9))
     assert (folder / "recipe-1.yaml").read_text() == before
     assert "seed: 9" in (folder / "recipe.yaml").read_text()
 
@@ -114,7 +154,7 @@ def test_a_recipe_is_there_whenever_the_process_is_killed(
         with monkeypatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
             patch.setattr(Path, "replace", move)
             patch.setattr(Path, "rename", move)
-            keep_recipe(folder, replace(recipe, seed=9))
+            write_recipe(folder, replace(recipe, seed=9))
         assert (folder / "recipe.yaml").read_text() in texts
     assert "seed: 9" in (folder / "recipe.yaml").read_text()
 
@@ -130,8 +170,10 @@ def test_the_latest_run_is_the_one_with_the_newest_checkpoint(tmp_path: Path, re
             path = folder / "checkpoints" / f"step-{older}.ckpt"
             path.write_bytes(b"x")
             os.utime(path, (now - age - older, now - age - older))
-    assert latest_run(tmp_path, recipe) == folders[1]
-    assert latest_checkpoint(folders[1]) == folders[1] / "checkpoints" / "step-0.ckpt"
+    unfinished = folders[0] / "checkpoints" / ".step-9-abcd.ckpt"
+    unfinished.write_bytes(b"half")
+    assert latest_run(tmp_path, recipe) == TrainedRun(folders[1], folders[1] / "checkpoints" / "step-0.ckpt")
+    assert latest_checkpoint(folders[0]) == folders[0] / "checkpoints" / "step-0.ckpt", "not what was being written"
     assert latest_checkpoint(folders[2]) is None
 
 

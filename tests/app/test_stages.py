@@ -10,8 +10,8 @@ import trimesh
 from PIL import Image
 
 from app.cli import main
-from app.parts import load_house
-from core.recipe import load_recipe, read_recipe
+from app.parts import register_parts
+from core.recipe import read_recipe
 from systems.continuation import check_same_field
 from tests.known_ball import write_ball_views
 from tests.systems.small_paint import write_ball
@@ -87,10 +87,8 @@ def test_one_command_paints_a_mesh_and_gives_it_back(workshop: Workshop):
     ],
 )
 def test_the_second_recipe_takes_the_field_of_the_first(first: str, second: str):
-    load_house()
-    theirs, mine = (
-        read_recipe(load_recipe(ROOT / "configs" / f"{name}.yaml")).system.config.geometry for name in (first, second)
-    )
+    register_parts()
+    theirs, mine = (read_recipe(ROOT / "configs" / f"{name}.yaml").system.config.geometry for name in (first, second))
     check_same_field(mine.config.of, theirs, "system.geometry.of")
 
 

@@ -11,7 +11,9 @@ import pytest
 import torch
 from lightning import Callback, LightningModule, Trainer
 
-from app.training import Progress, StopOnSignal, make_trainer, settle_device, settle_precision
+from app.events import Started, Stop
+from app.progress import Progress
+from app.training import StepEvents, StopOnSignals, fit, make_trainer, resolve_device, resolve_precision
 from core.errors import UserError
 from core.recipe import TrainerConfig
 
@@ -50,10 +52,9 @@ def test_a_signal_ends_the_training_after_its_step_and_handlers_come_back(
     tmp_path: Path, number: signal.Signals
 ) -> None:
     before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
-    stop, slope = StopOnSignal(), Slope()
-    trainer = make_trainer(TrainerConfig(max_steps=50), "cpu", tmp_path, [stop, SignalAt(3, number)])
-    with stop:
-        trainer.fit(slope)
+    stop, slope = StopOnSignals(), Slope()
+    trainer = make_trainer(TrainerConfig(max_steps=50), "cpu", tmp_path, [SignalAt(3, number)])
+    fit(trainer, slope, None, stop)
     assert stop.received is number
     assert trainer.global_step == 4
     assert slope.height.item() == pytest.approx(5.0 - 4 * 0.1)
@@ -61,19 +62,21 @@ def test_a_signal_ends_the_training_after_its_step_and_handlers_come_back(
 
 
 def test_without_a_signal_all_steps_are_done(tmp_path: Path) -> None:
-    stop = StopOnSignal()
-    trainer = make_trainer(TrainerConfig(max_steps=7), "cpu", tmp_path, [stop])
-    with stop:
-        trainer.fit(Slope())
-    assert (trainer.global_step, stop.received) == (7, None)
+    stop = StopOnSignals()
+    trainer = make_trainer(TrainerConfig(max_steps=7), "cpu", tmp_path, [])
+    fit(trainer, Slope(), None, stop)
+    assert (trainer.global_step, stop.received, stop.is_requested) == (7, None, False)
     assert list(tmp_path.iterdir()) == []  # files are the callbacks' business
 
 
 def test_progress_says_step_loss_speed_and_time_left_ten_times(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.INFO, logger="app.training"):
-        make_trainer(TrainerConfig(max_steps=20), "cpu", tmp_path, [Progress()]).fit(Slope())
+    with caplog.at_level(logging.INFO, logger="app.progress"):
+        progress = Progress()
+        trainer = make_trainer(TrainerConfig(max_steps=20), "cpu", tmp_path, [StepEvents(progress)])
+        progress(Started(tmp_path, 0, 20))
+        fit(trainer, Slope(), None, Stop())
     assert len(caplog.messages) == 10
     shape = re.compile(r"step (\d+)/20, loss (\d+\.\d{4}), \d+\.\d steps/s, \d+:\d\d left")
     found = [shape.fullmatch(message) for message in caplog.messages]
@@ -89,14 +92,14 @@ def test_gradients_are_clipped_where_the_recipe_says_so(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 def test_a_gpu_that_is_not_there_is_a_clear_fault() -> None:
-    assert settle_device("auto") == settle_device("cpu") == "cpu"
+    assert resolve_device("auto") == resolve_device("cpu") == "cpu"
     with pytest.raises(UserError, match="--device cuda: torch sees no CUDA device here; use --device cpu"):
-        settle_device("cuda")
+        resolve_device("cuda")
 
 
 def test_precision() -> None:
-    assert settle_precision("auto", "cpu") == "32-true"
-    assert settle_precision("auto", "cuda") == "16-mixed"
-    assert settle_precision("bf16-mixed", "cpu") == "bf16-mixed"
+    assert resolve_precision("auto", "cpu") == "32-true"
+    assert resolve_precision("auto", "cuda") == "16-mixed"
+    assert resolve_precision("bf16-mixed", "cpu") == "bf16-mixed"
     with pytest.raises(UserError, match="'16-mixed' needs a GPU; on a CPU use '32-true' or 'bf16-mixed'"):
-        settle_precision("16-mixed", "cpu")
+        resolve_precision("16-mixed", "cpu")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from app.parts import load_house
+from app.parts import register_parts
 from benchmarks.random_model import UNET, random_stable_diffusion
 from benchmarks.speed import PARTS, measure_speed, report
 from guidance.latent_diffusion import LatentDiffusion
@@ -36,7 +36,7 @@ def test_it_is_made_once(model: Path):
 
 
 def test_speed_is_measured_in_parts_that_add_up(tmp_path: Path):
-    load_house()
+    register_parts()
     model = random_stable_diffusion(tmp_path / "model", {**NARROW, "sample_size": 8}, NARROW, text_layers=1)
     small = ["system.geometry.n_levels=1", "system.geometry.finest_resolution=16", "system.geometry.base_resolution=16"]
     small += ["system.renderer.samples_per_ray=4", "system.renderer.occupancy_resolution=8"]

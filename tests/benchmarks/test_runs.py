@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.parts import load_house
+from app.parts import register_parts
 from benchmarks.runs import BenchmarkRun, RunFailedError, Trainings, plan_run, weights_mark
 from benchmarks.toy_prompts import toy_prompts
 
@@ -40,7 +40,7 @@ def test_stopped_trainings_start_no_more(tmp_path, trainings):
 
 
 def test_folder_follows_what_the_result_depends_on(tmp_path):
-    load_house()
+    register_parts()
     prompt, other = toy_prompts()[:2]
 
     def folder(*overrides: str, of=prompt) -> Path:
@@ -51,7 +51,7 @@ def test_folder_follows_what_the_result_depends_on(tmp_path):
 
 
 def test_ceiling_keeps_field_and_length_and_is_told_no_text(tmp_path):
-    load_house()
+    register_parts()
     overrides = ("trainer.max_steps=7", "system.guidance.guidance_scale=12")
     run = plan_run(toy_prompts()[0], "pictures", RECIPE, overrides, tmp_path)
     assert "trainer.max_steps=7" in run.overrides

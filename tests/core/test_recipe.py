@@ -1,6 +1,7 @@
 """Recipes: what wins over what, what a resolved recipe reads like, and what faults say."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,9 @@ from omegaconf import OmegaConf
 
 from core.errors import UserError, require
 from core.kinds import Exporter, System
-from core.recipe import _escaped, dump_recipe, load_recipe, read_recipe
+from core.part import names
+from core.recipe import _escaped, check_recipe, dump_recipe, read_recipe
+from core.recipe_layers import merge_layers, read_layers
 from core.schedule import Schedule
 
 
@@ -21,13 +24,18 @@ def write(folder: Path, name: str, text: str) -> Path:
     return path
 
 
+def tree(path: Path, overrides: Sequence[str] = ()) -> Any:
+    """What a recipe's files and overrides say together, not yet checked."""
+    return merge_layers(read_layers(path, overrides), str(path))
+
+
 def test_extends_overrides_and_interpolation(tmp_path: Path) -> None:
     write(tmp_path, "base/a.yaml", "trainer: {max_steps: 100, preview_every: 7}\nsystem: {x: 1, y: [1, 2]}\n")
     write(tmp_path, "base/b.yaml", "system: {x: 2, z: 5}\n")
     top = write(
         tmp_path, "top.yaml", "extends: [base/a.yaml, base/b.yaml]\nsystem: {y: [3], steps: '${trainer.max_steps}'}\n"
     )
-    assert load_recipe(top, ["trainer.max_steps=20", "system.new.deep=[1, a]"]) == {
+    assert tree(top, ["trainer.max_steps=20", "system.new.deep=[1, a]"]) == {
         "trainer": {"max_steps": 20, "preview_every": 7},
         "system": {"x": 2, "y": [3], "z": 5, "steps": 20, "new": {"deep": [1, "a"]}},
     }
@@ -35,35 +43,54 @@ def test_extends_overrides_and_interpolation(tmp_path: Path) -> None:
 
 def test_one_element_of_a_list_can_be_overridden(tmp_path: Path) -> None:
     top = write(tmp_path, "top.yaml", "exporters: [{type: mesh, format: glb}, {type: video}]\n")
-    loaded = load_recipe(top, ["exporters.0.format=obj", "exporters.1.seconds=3"])
+    loaded = tree(top, ["exporters.0.format=obj", "exporters.1.seconds=3"])
     assert loaded["exporters"] == [{"type": "mesh", "format": "obj"}, {"type": "video", "seconds": 3}]
     with pytest.raises(UserError, match=r"^exporters\.2: no such element of exporters; its elements are 0 to 1$"):
-        load_recipe(top, ["exporters.2.format=obj"])
+        tree(top, ["exporters.2.format=obj"])
 
 
-def test_plugins_are_relative_to_the_recipe_that_names_them(tmp_path: Path) -> None:
-    write(tmp_path, "base/a.yaml", "plugins: [field.py]\n")
-    top = write(tmp_path, "top.yaml", "extends: base/a.yaml\n")
-    assert load_recipe(top)["plugins"] == [str(tmp_path / "base" / "field.py")]
+PLUGIN = """
+from dataclasses import dataclass
+from core.kinds import System
+
+class Method(System, name="test-{name}"):
+    @dataclass(frozen=True)
+    class Config:
+        note: str = ""
+"""
+
+
+def test_plugins_are_loaded_from_where_they_are_named(
+    tmp_path: Path, registry: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a base of another folder, and on the command line; both go into the recipe that a run keeps."""
+    for name in ("base/one", "two"):
+        write(tmp_path, f"{name}.py", PLUGIN.format(name=Path(name).name))
+    write(tmp_path, "base/a.yaml", "plugins: [one.py]\n")
+    top = write(tmp_path, "top.yaml", "extends: base/a.yaml\nsystem: {type: test-two}\n")
+    monkeypatch.chdir(tmp_path)
+    recipe = read_recipe(top, plugins=[Path("two.py")])
+    assert recipe.plugins == (tmp_path / "base" / "one.py", tmp_path / "two.py")
+    assert names("system", System)[-2:] == ["test-one", "test-two"]
 
 
 @pytest.mark.parametrize("text", ["${home}", "\\${home}", "\\\\${home}", "a ${b} ${c}", "plain $5 {x}", "C:\\d"])
 def test_texts_with_dollars_survive_writing_and_reading(tmp_path: Path, text: str) -> None:
     path = write(tmp_path, "resolved.yaml", OmegaConf.to_yaml(OmegaConf.create(_escaped({"a": [text]}))))
-    assert load_recipe(path) == {"a": [text]}
+    assert tree(path) == {"a": [text]}
 
 
 def test_a_circle_of_extends_is_named(tmp_path: Path) -> None:
     write(tmp_path, "a.yaml", "extends: b.yaml\n")
     write(tmp_path, "b.yaml", "extends: a.yaml\n")
     with pytest.raises(UserError, match=r"`extends` goes in a circle: a\.yaml -> b\.yaml -> a\.yaml"):
-        load_recipe(tmp_path / "a.yaml")
+        tree(tmp_path / "a.yaml")
 
 
 def test_a_missing_recipe_is_answered_with_the_nearest_file(tmp_path: Path) -> None:
     write(tmp_path, "latent-nerf.yaml", "seed: 1\n")
     with pytest.raises(UserError, match=r"latent-nrf\.yaml: no such recipe\. Did you mean 'latent-nerf\.yaml'\?"):
-        load_recipe(tmp_path / "latent-nrf.yaml")
+        tree(tmp_path / "latent-nrf.yaml")
 
 
 @pytest.mark.parametrize(
@@ -73,18 +100,19 @@ def test_a_missing_recipe_is_answered_with_the_nearest_file(tmp_path: Path) -> N
         ("a: 1\na: 2\n", "found duplicate key a"),
         ("- 1\n", "expected a mapping with `system`, got a list"),
         ("a: ${nowhere.b}\n", "Interpolation key 'nowhere.b' not found"),
+        ("extends: 3\n", "extends: expected a recipe file or a list of them, got 3"),
     ],
 )
 def test_broken_files_are_refused_with_a_single_line(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(UserError, match=re.escape(message)) as caught:
-        load_recipe(write(tmp_path, "broken.yaml", text))
+        tree(write(tmp_path, "broken.yaml", text))
     assert len(str(caught.value).splitlines()) == 1
 
 
 @pytest.mark.parametrize("override", ["mushroom", "=3", "a b=3", "a=[1"])
 def test_broken_overrides_are_refused(tmp_path: Path, override: str) -> None:
     with pytest.raises(UserError, match=re.escape(f"'{override}': ")):
-        load_recipe(write(tmp_path, "a.yaml", "seed: 1\n"), [override])
+        tree(write(tmp_path, "a.yaml", "seed: 1\n"), [override])
 
 
 @pytest.mark.parametrize(
@@ -98,7 +126,7 @@ def test_broken_overrides_are_refused(tmp_path: Path, override: str) -> None:
 )
 def test_faults_of_a_recipe(mapping: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=re.escape(message)):
-        read_recipe(mapping)
+        check_recipe(mapping)
 
 
 def test_all_faults_of_a_recipe_are_told_at_once_ranges_too(registry: None) -> None:
@@ -125,7 +153,7 @@ def test_all_faults_of_a_recipe_are_told_at_once_ranges_too(registry: None) -> N
         "sed": 1,
     }
     with pytest.raises(UserError) as caught:
-        read_recipe(mapping)
+        check_recipe(mapping)
     assert [line.split(": ")[0] for line in str(caught.value).splitlines()] == [
         "exporter.formt",
         "sed",
@@ -151,8 +179,8 @@ def test_a_resolved_recipe_reads_back_as_the_same_recipe(tmp_path: Path, registr
         "trainer": {"max_steps": 12, "gradient_clip": 1e-15},
         "seed": 4,
     }
-    recipe = read_recipe(mapping)
-    again = read_recipe(load_recipe(write(tmp_path, "resolved.yaml", dump_recipe(recipe))))
+    recipe = check_recipe(mapping)
+    again = read_recipe(write(tmp_path, "resolved.yaml", dump_recipe(recipe)))
     assert again == recipe
     assert again.system.part is Method
     assert again.system.config.weight.at(3, 12) == 0.75
@@ -164,7 +192,7 @@ def test_the_prompt_stays_out_of_the_resolved_recipe(registry: None) -> None:
         class Config:
             pass
 
-    recipe = read_recipe({"system": {"type": "test-method"}, "prompt": "a [red: dragon"})
+    recipe = check_recipe({"system": {"type": "test-method"}, "prompt": "a [red: dragon"})
     assert recipe.prompt == "a [red: dragon"
     assert "dragon" not in dump_recipe(recipe)
 
@@ -191,9 +219,9 @@ def test_a_setting_of_the_exporters_goes_to_those_that_have_it(registry: None, t
     _exporters()
     text = "system: {type: test-method}\nexporters: [{type: test-sheet}, {type: test-body}]\n"
     path = write(tmp_path, "a.yaml", text)
-    recipe = read_recipe(load_recipe(path, ["exporter.format=obj"]))
+    recipe = read_recipe(path, ["exporter.format=obj"])
     assert recipe.exporters[1].config.format == "obj"
-    both = read_recipe(load_recipe(path, ["exporter.n_views=7"]))
+    both = read_recipe(path, ["exporter.n_views=7"])
     assert [choice.config.n_views for choice in both.exporters] == [7, 7]
     assert "exporter:" not in dump_recipe(recipe)
 
@@ -202,4 +230,4 @@ def test_a_setting_that_no_exporter_has_is_answered_with_the_nearest(registry: N
     _exporters()
     mapping = {"exporters": [{"type": "test-sheet"}, {"type": "test-body"}], "exporter": {"formt": "obj"}}
     with pytest.raises(UserError, match=r"exporter.formt: no exporter of this recipe has .* Did you mean 'format'\?"):
-        read_recipe(mapping)
+        check_recipe(mapping)

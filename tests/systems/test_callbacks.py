@@ -34,27 +34,34 @@ def test_a_training_leaves_previews_numbers_and_a_checkpoint(tmp_path: Path):
         assert float(row["steps_per_second"]) > 0
 
 
+def rows_of(run_folder: Path) -> list[dict[str, str]]:
+    """The rows of metrics.csv by name."""
+    with (run_folder / "metrics.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
 def test_resuming_appends_to_the_numbers(tmp_path: Path):
     quiet_trainer(2, [Checkpoints(tmp_path, 0), MetricsLog(tmp_path, every=1)]).fit(fitting_system(4))
     resumed = quiet_trainer(4, [MetricsLog(tmp_path, every=1)])
     resumed.fit(fitting_system(4), ckpt_path=tmp_path / CHECKPOINT, weights_only=True)
-    lines = (tmp_path / "metrics.csv").read_text().splitlines()
-    assert [line.split(",")[0] for line in lines] == ["step", "1", "2", "3", "4"]
+    assert [row["step"] for row in rows_of(tmp_path)] == ["1", "2", "3", "4"]
 
 
 def test_rows_beyond_the_checkpoint_are_forgotten_when_it_is_resumed(tmp_path: Path):
     """A process that was killed after its last checkpoint has written more, the last line torn."""
     quiet_trainer(2, [Checkpoints(tmp_path, 0), MetricsLog(tmp_path, every=1)]).fit(fitting_system(4))
-    path = tmp_path / "metrics.csv"
-    whole = path.read_text()
-    last = whole.splitlines()[-1]
-    path.write_text(f"{whole}3{last[1:]}\n4{last[1:]}\n5,1.2")
+    kept = rows_of(tmp_path)
+    with (tmp_path / "metrics.csv").open("a", newline="") as file:
+        csv.DictWriter(file, list(kept[0])).writerows({**kept[-1], "step": step, "loss": -1} for step in (3, 4))
+        file.write("1.2,")
     resumed = quiet_trainer(4, [MetricsLog(tmp_path, every=1)])
     resumed.fit(fitting_system(4), ckpt_path=tmp_path / CHECKPOINT, weights_only=True)
-    lines = path.read_text().splitlines()
-    assert lines[:3] == whole.splitlines()
-    assert [line.split(",")[0] for line in lines] == ["step", "1", "2", "3", "4"]
-    assert lines[3][1:] != last[1:]
+    rows = rows_of(tmp_path)
+    assert [{name: float(value) for name, value in row.items()} for row in rows[:2]] == [
+        {name: float(value) for name, value in row.items()} for row in kept
+    ]
+    assert [row["step"] for row in rows] == ["1", "2", "3", "4"]
+    assert all(float(row["loss"]) >= 0 for row in rows)
 
 
 @pytest.mark.parametrize(("checkpoint_every", "broken_at"), [(2, 4), (0, 5)])

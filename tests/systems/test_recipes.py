@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from app.parts import load_house
-from core.recipe import load_recipe, read_recipe
+from app.parts import register_parts
+from core.recipe import read_recipe
+from core.recipe_layers import merge_layers, read_layers
 from guidance.rgb import RGBGuidance
 from tests.systems.small_paint import write_ball
 from tests.systems.small_systems import quiet_trainer
@@ -47,9 +48,9 @@ def test_there_are_recipes():
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)
 def test_three_steps_and_a_validation(path: Path, tiny_model: Callable[..., Path], tmp_path: Path):
-    load_house()
-    given = GIVEN.get(load_recipe(path)["system"]["type"], lambda _: [])(tmp_path)
-    as_written = read_recipe(load_recipe(path, given)).system.config
+    register_parts()
+    given = GIVEN.get(merge_layers(read_layers(path), path.name)["system"]["type"], lambda _: [])(tmp_path)
+    as_written = read_recipe(path, given).system.config
     key, guidance = "system.guidance", as_written.guidance
     if guidance.part is RGBGuidance:  # holds the guidance that holds the model
         key, guidance = f"{key}.of", guidance.config.of
@@ -62,7 +63,7 @@ def test_three_steps_and_a_validation(path: Path, tiny_model: Callable[..., Path
     small = [*given, *SMALL[as_written.geometry.part.part_name], "trainer.max_steps=3", f"{key}.model={model}"]
     if getattr(as_written, "pool_size", 0):
         small.append("system.pool_size=8")
-    recipe = read_recipe(load_recipe(path, small))
+    recipe = read_recipe(path, small)
     system: Any = recipe.system.build("a red mushroom", recipe.seed, 3)
     before = {name: value.clone() for name, value in system.state_dict().items()}
     trainer = quiet_trainer(3)

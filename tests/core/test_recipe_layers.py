@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from core.errors import UserError
-from core.merging import merge
+from core.recipe_layers import merge
 from core.schedule import Schedule
 
 RAMP = {"start": 1.0, "end": 0.5, "from": 0.0, "to": 0.7, "shape": "cosine"}

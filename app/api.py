@@ -1,0 +1,168 @@
+"""The way in for programs: train a recipe, open a run, look at it, export it.
+
+    from app import api
+
+    run = api.train("configs/latent-nerf.yaml", prompt="a red mushroom", overrides=["trainer.max_steps=100"])
+    views = run.render(run.cameras(4))
+    pictures = run.decode(views.latents)
+    files = api.Run.load(run.folder).export()
+
+One run trains at a time in a process. Errors that the caller can mend are UserErrors.
+"""
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.building import build_exporters, ready_system
+from app.events import Listener, Previewed, Started, Stop, Trained, ignore
+from app.inputs import keep_inputs
+from app.plan import Plan, Request, make_plan
+from app.run import Run, write_files
+from app.run_folder import locked, make_run_folder, remove_new_run, write_prompt, write_recipe
+from app.training import StepEvents, fit, make_trainer
+from core.errors import UserError
+from core.recipe import Recipe
+from systems.base import LightningSystem
+from systems.callbacks import Checkpoints, MetricsLog, Previews
+from systems.loggers import log_picture
+
+__all__ = ["Run", "carry_out", "train", "untrained_system"]
+
+#: Held by the one run of this process that is being trained.
+_TRAINING = threading.Lock()
+
+
+def train(
+    recipe: str | Path | Recipe,
+    prompt: str | None = None,
+    *,
+    overrides: Sequence[str] = (),
+    out: str | Path = "runs",
+    resume: bool | str | Path = False,
+    start_from: str | Path | None = None,
+    plugins: Sequence[str | Path] = (),
+    device: str = "auto",
+    export: bool = True,
+    on_event: Listener = ignore,
+    stop: Stop | None = None,
+) -> Run:
+    """Train a recipe in a folder of its own, and export the result.
+
+    Args:
+        recipe: its file; or what `core.recipe` has read.
+        prompt: what to make; None: as the recipe says.
+        overrides: `key.sub=value` texts that win over the recipe's file.
+        out: the folder that new runs go into.
+        resume: True goes on with the newest run of the same recipe and prompt, if there is one; or the run to go on
+            with.
+        start_from: a run whose result the training begins with.
+        plugins: files with further parts.
+        device: cpu, cuda, or auto.
+        export: whether the recipe's exporters write their files at the end.
+        on_event: called with each event (app/events.py) between two steps: while it waits, the training waits.
+        stop: ends the training after the step that it is in, when asked to; nothing is exported then.
+
+    Raises:
+        UserError: for everything that the caller can mend.
+        ExportError: of these, that the run is trained and an exporter has failed.
+    """
+    request = Request(
+        recipe=recipe if isinstance(recipe, Recipe) else Path(recipe),
+        prompt=prompt,
+        overrides=tuple(overrides),
+        plugins=tuple(map(Path, plugins)),
+        start_from=Path(start_from) if start_from else None,
+        run=None if isinstance(resume, bool) else Path(resume),
+        newest=resume is True,
+        out=Path(out),
+        device=device,
+    )
+    return carry_out(make_plan(request), export=export, on_event=on_event, stop=stop)
+
+
+def carry_out(plan: Plan, *, export: bool = True, on_event: Listener = ignore, stop: Stop | None = None) -> Run:
+    """Train what a plan says; see `train`.
+
+    Raises:
+        UserError: parts that do not fit, a folder that cannot be used, a loss that is no number any more.
+        ExportError: an exporter has failed; it holds the run.
+    """
+    stop = stop or Stop()
+    with _alone(), _opened(plan) as begun:
+        run = replace(begun, step=_train(plan, begun, on_event, stop))
+        on_event(Trained(run.folder, run.step, run.recipe.trainer.max_steps))
+        if not export or not run.is_finished:
+            return run
+        return replace(run, files=tuple(write_files(run, run.recipe.exporters, on_event)))
+
+
+def untrained_system(
+    recipe: str | Path, prompt: str | None = None, *, overrides: Sequence[str] = (), device: str = "auto"
+) -> LightningSystem:
+    """The system of a recipe as it is before its first step, on its device; nothing is written.
+
+    Raises:
+        UserError: for everything that the caller can mend.
+    """
+    request = Request(recipe=Path(recipe), prompt=prompt, overrides=tuple(overrides), device=device)
+    return ready_system(make_plan(request))[0]
+
+
+def _train(plan: Plan, run: Run, on_event: Listener, stop: Stop) -> int:
+    """All steps, or those until it is asked to stop; gives how many are done altogether."""
+    config, folder = run.recipe.trainer, run.folder
+    metrics = MetricsLog(folder, config.logger)
+
+    def show(step: int, path: Path, sheet: NDArray[np.uint8]) -> None:
+        log_picture(metrics.loggers, step, sheet)
+        on_event(Previewed(step, path))
+
+    callbacks = [
+        StepEvents(on_event),
+        metrics,  # before what is saved: it watches the loss
+        Checkpoints(folder, config.checkpoint_every),
+        Previews(folder, config.preview_every, config.n_preview_views, show),
+    ]
+    trainer = make_trainer(config, plan.device, folder, callbacks)
+    on_event(Started(folder, run.step, config.max_steps))
+    fit(trainer, run.system, plan.run.checkpoint if plan.run else None, stop)
+    run.system.to(plan.device)  # Lightning has taken it back to the CPU
+    return trainer.global_step
+
+
+@contextmanager
+def _opened(plan: Plan) -> Iterator[Run]:
+    """The run of a plan, its system built, its folder locked; a new folder is removed again where building fails."""
+    with ExitStack() as building, ExitStack() as working:
+        if plan.run is not None:
+            folder, recipe = plan.run.folder, plan.recipe
+            working.enter_context(locked(folder))
+        else:
+            is_first = not plan.out.exists()
+            folder = make_run_folder(plan.out, plan.recipe)
+            building.callback(remove_new_run, folder, with_parent=is_first)
+            working.enter_context(locked(folder))
+            recipe = keep_inputs(plan.recipe, folder)
+            write_prompt(folder, recipe.prompt)
+        system, step = ready_system(replace(plan, recipe=recipe))
+        build_exporters(recipe.exporters, system)
+        write_recipe(folder, recipe)
+        building.pop_all()  # from here on, what is in the folder is worth keeping
+        yield Run(folder, recipe, system, step)
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Refuse a second training in this process: they would share torch's and Lightning's global state."""
+    if not _TRAINING.acquire(blocking=False):
+        raise UserError("a run is being trained in this process already; wait for it, or train in another process")
+    try:
+        yield
+    finally:
+        _TRAINING.release()

@@ -1,0 +1,127 @@
+"""From what a command or a program asks for to what will run: the recipe, the run, the device; all of it checked."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from app.inputs import copied_paths, with_copies
+from app.parts import register_parts
+from app.run_folder import TrainedRun, find_run, latest_run, read_prompt, run_name
+from app.training import Device, resolve_device, resolve_precision
+from core.errors import UserError
+from core.part import Choice
+from core.recipe import Recipe, read_recipe
+from systems.loggers import require_loggers
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for, nothing read yet. Relative paths start from the current folder."""
+
+    recipe: Path | Recipe | None = None
+    """The recipe's file; or what was read from one. None: that of `run`."""
+    prompt: str | None = None
+    """What to make; None: as the recipe says."""
+    overrides: tuple[str, ...] = ()
+    """`key.sub=value` texts that win over the recipe's file."""
+    plugins: tuple[Path, ...] = ()
+    """Files with further parts."""
+    start_from: Path | None = None
+    """The run that training begins with; None: as the recipe says."""
+    run: Path | None = None
+    """The run to go on with, or to look at: its folder or a checkpoint in it."""
+    newest: bool = False
+    """Go on with the newest run of the same recipe and prompt, if there is one."""
+    trained: bool = False
+    """There must be a trained run: `run`, or else the newest one of the same recipe and prompt."""
+    out: Path = Path("runs")
+    """The folder that new runs go into."""
+    device: str = "auto"
+    """cpu, cuda, or auto."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that is decided before anything is built: the recipe, its run and folder, device and precision."""
+
+    recipe: Recipe
+    run: TrainedRun | None
+    """The run that it goes on with or looks at; None: a new one."""
+    begins_with: "Plan | None"
+    """The trained run whose result a new one begins with."""
+    out: Path
+    device: Device
+    precision: Any
+    """Lightning's name of it."""
+    copies: dict[str, Path] = field(default_factory=dict)
+    """What a new run keeps a copy of, by setting."""
+
+    def text(self) -> str:
+        """The plan in lines for people."""
+        recipe, settings = self.recipe, vars(self.recipe.system.config)
+        named = [f"{key} {choice.part.part_name}" for key, choice in settings.items() if isinstance(choice, Choice)]
+        start = self.begins_with.run if self.begins_with else None
+        folder = f"{self.run.folder} (resumed)" if self.run else str(self.out / run_name(recipe))
+        lines = [
+            f"prompt: {recipe.prompt!r}",
+            f"system: {recipe.system.part.part_name} ({', '.join(named)})",
+            *([f"begins with: {start.folder}"] if start else []),
+            f"steps: {recipe.trainer.max_steps} on {self.device} in {self.precision}",
+            f"run folder: {folder}",
+            *[f"copied into it: {path} ({key})" for key, path in self.copies.items()],
+            f"losses go to: {', '.join(recipe.trainer.logger) or 'nowhere'}",
+            f"then: {', '.join(choice.part.part_name for choice in recipe.exporters) or 'no exporters'}",
+        ]
+        return "\n".join(lines)
+
+
+def make_plan(request: Request) -> Plan:
+    """Read and check everything that can be known before a part is built.
+
+    Raises:
+        UserError: no recipe or a faulty one, a run or checkpoint that is not there or is not of this prompt, a device
+            or a logger that this machine lacks.
+    """
+    run = find_run(request.run) if request.run else None
+    recipe = _recipe(request, run)
+    if run is None and (request.newest or request.trained):
+        run = latest_run(request.out, recipe)
+        if run is None and request.trained:
+            name = request.out / run_name(recipe)
+            raise UserError(f"{name}: this command has no run with a checkpoint; train first")
+    if run is not None:
+        recipe = with_copies(recipe, run.folder)
+    device = resolve_device(request.device)
+    require_loggers(recipe.trainer.logger)
+    return Plan(
+        recipe=recipe,
+        run=run,
+        begins_with=_start(recipe, request) if run is None and recipe.start_from else None,
+        out=request.out,
+        device=device,
+        precision=resolve_precision(recipe.trainer.precision, device),
+        copies=copied_paths(recipe) if run is None else {},
+    )
+
+
+def _recipe(request: Request, run: TrainedRun | None) -> Recipe:
+    """The recipe with the prompt and the run to begin with, which the request may give apart from it."""
+    register_parts()
+    path = request.recipe or (run.folder / "recipe.yaml" if run else None)
+    if path is None:
+        raise UserError("--config is missing: name a recipe, such as --config configs/latent-nerf.yaml")
+    recipe = path if isinstance(path, Recipe) else read_recipe(path, request.overrides, request.plugins)
+    start = request.start_from.resolve() if request.start_from else recipe.start_from
+    prompt = recipe.prompt if request.prompt is None else request.prompt
+    if run is not None:
+        prompt = read_prompt(run.folder)
+        if request.prompt not in (None, prompt):
+            raise UserError(f"--prompt: {run.folder} was made for {prompt!r}; leave --prompt out, or start a new run")
+    elif not prompt and start is not None:
+        prompt = read_prompt(start.parent.parent if start.is_file() else start)
+    return replace(recipe, prompt=prompt, start_from=start)
+
+
+def _start(recipe: Recipe, request: Request) -> Plan:
+    """The plan of the run that another one begins with; it is built, not trained."""
+    return make_plan(Request(run=recipe.start_from, trained=True, device=request.device))

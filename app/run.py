@@ -1,0 +1,123 @@
+"""A trained run: opened, looked at from any side, exported."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jaxtyping import Float
+from torch import Tensor
+
+from app.building import build_exporters, ready_system
+from app.events import Exported, Listener, ignore
+from app.plan import Plan, Request, make_plan
+from app.run_folder import locked
+from core.errors import UserError
+from core.kinds import Exporter
+from core.part import Choice
+from core.recipe import Recipe
+from core.types import Cameras, RenderOutput
+from systems.base import LightningSystem
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A run's folder and the system that was trained in it, on its device and ready to render."""
+
+    folder: Path
+    recipe: Recipe
+    system: LightningSystem
+    step: int
+    """Steps that it has been trained."""
+    files: tuple[Path, ...] = ()
+    """What the exporters have written at the end of its training; empty for a run that was loaded."""
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether all steps of its recipe are done; not where the training was asked to stop."""
+        return self.step >= self.recipe.trainer.max_steps
+
+    @classmethod
+    def load(cls, folder: str | Path, *, overrides: Sequence[str] = (), device: str = "auto") -> "Run":
+        """Open a trained run.
+
+        Args:
+            folder: of the run; or a checkpoint in it.
+            overrides: `key.sub=value` texts that win over its recipe, such as `exporter.format=obj`.
+            device: cpu, cuda, or auto.
+
+        Raises:
+            UserError: there is no such run, or it does not fit its recipe.
+        """
+        return open_run(make_plan(Request(run=Path(folder), overrides=tuple(overrides), device=device, trained=True)))
+
+    def cameras(self, n_views: int, size: int | None = None) -> Cameras:
+        """Fixed views around the object from its front on.
+
+        Args:
+            size: of the rendered latents, in rows and columns; None: as guidance works.
+        """
+        return self.system.validation_cameras(n_views, size or self.system.guidance.latent_size)
+
+    def render(self, cameras: Cameras, with_normals: bool = False) -> RenderOutput:
+        """Latents, opacity and depth of views."""
+        return self.system.render(cameras, with_normals)
+
+    def decode(self, latents: Float[Tensor, "views height width channels"]) -> Float[Tensor, "views rows columns 3"]:
+        """Rendered latents to pictures, RGB in [0, 1]."""
+        return self.system.decode(latents)
+
+    def export(self, exporters: Sequence[Choice[Exporter]] | None = None, on_event: Listener = ignore) -> list[Path]:
+        """Let exporters write their files into the run's folder; one that fails does not hold up the others.
+
+        Args:
+            exporters: None: those of the recipe.
+
+        Raises:
+            UserError: one does not fit the system, or another process works in the folder.
+            ExportError: what the failed ones say, after all have had their turn.
+        """
+        with locked(self.folder):
+            return write_files(self, self.recipe.exporters if exporters is None else exporters, on_event)
+
+
+class ExportError(UserError):
+    """Some exporters have failed; the others have written their files."""
+
+    def __init__(self, message: str, run: Run, files: Sequence[Path]) -> None:
+        super().__init__(message)
+        self.run, self.files = run, tuple(files)
+
+
+def open_run(plan: Plan) -> Run:
+    """The trained run of a plan that asks for one.
+
+    Raises:
+        UserError: it does not fit its recipe.
+    """
+    if plan.run is None:
+        raise UserError("name a run: --export RUN, --validate RUN or --test RUN, or --config with --resume auto")
+    return Run(plan.run.folder, plan.recipe, *ready_system(plan))
+
+
+def write_files(run: Run, exporters: Sequence[Choice[Exporter]], on_event: Listener) -> list[Path]:
+    """What `Run.export` does, in a folder that is locked already.
+
+    Raises:
+        UserError: an exporter does not fit the system.
+        ExportError: what the failed ones say, after all have had their turn.
+    """
+    files: list[Path] = []
+    faults: list[str] = []
+    for exporter in build_exporters(exporters, run.system):
+        start = time.monotonic()
+        try:
+            made = exporter.export(run.system, run.folder)
+        except UserError as error:
+            faults.append(f"{exporter.part_name}: {error}")
+            continue
+        on_event(Exported(exporter.part_name, tuple(made), time.monotonic() - start))
+        files += made
+    if faults:
+        raise ExportError("\n".join(faults), run, files)
+    return files

@@ -1,0 +1,129 @@
+"""What recipe files and the command line say, laid over one another: a recipe over what it extends, overrides over all.
+
+Mappings are merged key by key, lists are replaced as a whole. Replaced as a whole are also a part whose `type` differs,
+with all its settings, and a schedule that is written in its other form.
+"""
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from core.errors import UserError, require
+from core.schedule import is_other_form
+
+_OVERRIDE = re.compile(r"[A-Za-z_][\w.\[\]-]*=")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What one file says, or the command line, without the files that it extends."""
+
+    tree: Mapping[Any, Any]
+    folder: Path
+    """What relative paths in it start from; absolute."""
+
+
+def read_layers(path: Path, overrides: Sequence[str] = ()) -> list[Layer]:
+    """A recipe file, all that it extends, and `key.sub=value` texts; a later layer wins over an earlier one.
+
+    Raises:
+        UserError: a missing or broken file, a circle of `extends`, a broken override.
+    """
+    return [*_file_layers(path, ()), Layer(_read_overrides(overrides), Path.cwd())]
+
+
+def merge_layers(layers: Sequence[Layer], name: str) -> dict[str, Any]:
+    """One plain tree of all layers, interpolations resolved.
+
+    Args:
+        name: of the whole, for the errors.
+
+    Raises:
+        UserError: an override of a list's element that is not there, a broken interpolation.
+    """
+    merged: Any = {}
+    for layer in layers:
+        merged = merge(merged, layer.tree)
+    try:
+        resolved: Any = OmegaConf.to_container(OmegaConf.create(merged), resolve=True)
+    except OmegaConfBaseException as error:
+        raise UserError(f"{name}: {error.full_key or ''}: {str(error).splitlines()[0]}") from error
+    return resolved
+
+
+def merge(base: Any, over: Any, path: str = "") -> Any:
+    """Lay one tree over another; a mapping whose keys are all numbers goes over those elements of a list.
+
+    Args:
+        path: where the trees stand in the recipe, for the errors.
+
+    Raises:
+        UserError: the list has no such element.
+    """
+    if isinstance(base, list) and isinstance(over, Mapping) and over and all(str(key).isdigit() for key in over):
+        return _with_elements(base, over, path)
+    if not isinstance(base, Mapping) or not isinstance(over, Mapping):
+        return over
+    if ("type" in over and over["type"] != base.get("type")) or is_other_form(base, over):
+        return dict(over)
+    merged = {key: merge(base.get(key), item, f"{path}.{key}" if path else str(key)) for key, item in over.items()}
+    return {**base, **merged}
+
+
+def _with_elements(base: list[Any], over: Mapping[Any, Any], path: str) -> list[Any]:
+    items = list(base)
+    for key, item in over.items():
+        here = f"{path}.{key}" if path else str(key)
+        valid = f"its elements are 0 to {len(base) - 1}" if base else "the list is empty"
+        require(int(key) < len(base), f"{here}: no such element of {path or 'the list'}; {valid}")
+        items[int(key)] = merge(items[int(key)], item, here)
+    return items
+
+
+def _file_layers(path: Path, children: tuple[Path, ...]) -> list[Layer]:
+    path = path.resolve()
+    if path in children:
+        circle = " -> ".join(file.name for file in (*children, path))
+        raise UserError(f"{path}: `extends` goes in a circle: {circle}")
+    own = _read_file(path)
+    named = own.pop("extends", None) or []
+    parents = named if isinstance(named, list) else [named]
+    if not all(isinstance(parent, str) for parent in parents):
+        raise UserError(f"{path}: extends: expected a recipe file or a list of them, got {named!r}")
+    layers = [layer for parent in parents for layer in _file_layers(path.parent / parent, (*children, path))]
+    return [*layers, Layer(own, path.parent)]
+
+
+def _read_file(path: Path) -> dict[Any, Any]:
+    if not path.is_file():
+        near = difflib.get_close_matches(path.name, [file.name for file in path.parent.glob("*.yaml")], n=1)
+        raise UserError(f"{path}: no such recipe." + (f" Did you mean '{near[0]}'?" if near else ""))
+    try:
+        tree = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+    except (yaml.YAMLError, OmegaConfBaseException, UnicodeDecodeError, OSError) as error:
+        raise UserError(f"{path}: not a readable YAML file: {_one_line(error)}") from error
+    if not isinstance(tree, dict):
+        raise UserError(f"{path}: expected a mapping with `system`, got a {type(tree).__name__}")
+    return tree
+
+
+def _read_overrides(texts: Sequence[str]) -> Any:
+    for text in texts:
+        if not _OVERRIDE.match(text):
+            raise UserError(f"'{text}': expected key.sub=value. A prompt of several words goes in quotes.")
+        try:
+            OmegaConf.from_dotlist([text])
+        except (yaml.YAMLError, OmegaConfBaseException) as error:
+            raise UserError(f"'{text}': {_one_line(error)}") from error
+    return OmegaConf.to_container(OmegaConf.from_dotlist(list(texts)), resolve=False)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

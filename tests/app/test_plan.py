@@ -1,0 +1,143 @@
+"""From a command's words to its plan: few files on the way, hardly any twice; all of it checked, nothing written."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from itertools import groupby
+from pathlib import Path
+
+import pytest
+
+from app import api, cli
+from app.plan import Request, make_plan
+from core.errors import UserError
+from tests.app.small_command import EXAMPLE, ball_command, runs, small_overrides
+
+ROOT = Path(__file__).parents[2]
+#: What a reader of the way from options to plan passes; each part's own range checks lie beside it, one file a part.
+ON_THE_WAY = ("app/", "core/")
+MOST_FILES, MOST_RETURNS = 15, 10
+
+
+#: Run in a process of its own, where the tests' type checks wrap no function. Prints a line per function.
+PROBE = """
+import sys
+from app import cli, commands, describe, parts
+
+parts.register_parts()  # beforehand: what a module does when it is imported is no function of the way
+
+def end(plan):
+    sys.setprofile(None)
+    raise SystemExit(0)
+
+commands.dry_run = end
+known = set()
+
+def note(frame, event, _):
+    code = frame.f_code
+    if event == "call" and code not in known and not code.co_name.startswith("<") and code is not end.__code__:
+        known.add(code)
+        print(code.co_filename, code.co_name)
+
+arguments = sys.argv[1:]
+sys.setprofile(note)
+cli.main(arguments)
+"""
+
+
+def files_in_reading_order(*arguments: str) -> list[str]:
+    """The files that someone opens who reads from a command's words to its plan.
+
+    Each function is read once, where it is first called; neighbours in one file are one stop.
+    """
+    command = [sys.executable, "-c", PROBE, *arguments, "--dry-run"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    files = [line.split()[0].removeprefix(f"{ROOT}/") for line in done.stdout.splitlines()]
+    return [path for path, _ in groupby(path for path in files if path.startswith(ON_THE_WAY))]
+
+
+def test_options_pass_few_files_and_return_to_few(tmp_path: Path) -> None:
+    command = ["--config", "configs/latent-nerf.yaml", "--prompt", "a mug", "seed=3", "--device", "cpu"]
+    passed = files_in_reading_order(*command, "--out", str(tmp_path))
+    assert passed[0] == "app/cli.py"
+    assert {"app/plan.py", "core/recipe.py", "core/settings.py"} <= set(passed), "the whole way is seen"
+    assert len(set(passed)) <= MOST_FILES, sorted(set(passed))
+    assert len(passed) - len(set(passed)) <= MOST_RETURNS, passed
+
+
+def test_a_plan_says_what_will_run(tmp_path: Path) -> None:
+    overrides = (*small_overrides(tmp_path), "trainer.logger=[]", "exporters=[]")
+    plan = make_plan(Request(EXAMPLE, "a [red] ball", overrides, out=tmp_path / "runs", device="cpu"))
+    text = plan.text()
+    assert text.splitlines()[0] == "prompt: 'a [red] ball'"
+    assert "geometry voxels, background solid, renderer volume, guidance target-image" in text
+    assert "steps: 3 on cpu in 32-true" in text
+    assert f"run folder: {tmp_path / 'runs' / 'a-red-ball-'}" in text
+    assert f"copied into it: {tmp_path / 'views'} (system.guidance.folder)" in text
+    assert "losses go to: nowhere\nthen: no exporters" in text
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_plan_names_the_run_that_it_goes_on_with(tmp_path: Path) -> None:
+    run = api.train(EXAMPLE, "a ball", overrides=small_overrides(tmp_path), out=tmp_path / "runs", export=False)
+    named, newest = Request(run=run.folder), Request(EXAMPLE, "a ball", tuple(small_overrides(tmp_path)), newest=True)
+    for request in (named, replace(newest, out=tmp_path / "runs")):
+        plan = make_plan(request)
+        assert plan.run is not None
+        assert plan.run.folder == run.folder
+        assert f"run folder: {run.folder} (resumed)" in plan.text()
+        assert plan.recipe.system.config.guidance.config.folder.is_relative_to(run.folder)
+        assert plan.copies == {}
+
+
+@pytest.mark.parametrize("mode", [["--dry-run"], []])
+def test_an_exporter_that_does_not_fit_is_refused_before_the_training(
+    mode: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ball_command(tmp_path)
+    exporters = "exporters=[{type: contact-sheet}, {type: painted-mesh}, {type: mesh}]"
+    assert cli.main([*command, "--prompt", "a ball", exporters, *mode]) == 2
+    said = capsys.readouterr()
+    assert said.err.splitlines() == [
+        "error: exporters.1: 'painted-mesh' exports textured meshes; 'voxels' is none",
+    ]
+    assert "Everything fits" not in said.out
+    assert runs(command) == []
+
+
+PLUGIN = '''
+from dataclasses import dataclass
+
+from core.kinds import Exporter
+
+
+class Sculpture(Exporter, name="sculpture"):
+    """Nothing is good enough for it."""
+
+    @dataclass(frozen=True)
+    class Config:
+        """It has no settings."""
+
+    def __init__(self, config):
+        self.config = config
+
+    def accepts(self, system):
+        return f"wants marble; '{system.geometry.part_name}' is none"
+
+    def export(self, system, run_folder):
+        return []
+'''
+
+
+def test_a_user_s_own_exporter_is_asked_too(tmp_path: Path, registry: None, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "sculpture.py").write_text(PLUGIN)
+    words = ["--prompt", "a ball", "--plugin", str(tmp_path / "sculpture.py"), "exporters=[{type: sculpture}]"]
+    assert cli.main([*ball_command(tmp_path), *words, "--dry-run"]) == 2
+    assert capsys.readouterr().err == "error: exporters.0: 'sculpture' wants marble; 'voxels' is none\n"
+
+
+def test_a_missing_logger_is_refused_before_anything_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("systems.loggers.find_spec", lambda name: None)
+    overrides = (*small_overrides(tmp_path), "trainer.logger=[csv, wandb]")
+    with pytest.raises(UserError, match=r"^trainer\.logger\.1: wandb is not installed"):
+        make_plan(Request(EXAMPLE, "a ball", overrides, out=tmp_path / "runs"))
