@@ -2,7 +2,11 @@
 
 import sys
 
-from app.cli import main
+from app.threads import wait_passively
+
+wait_passively()  # before anything imports torch
+
+from app.cli import main  # noqa: E402
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

@@ -56,12 +56,12 @@ def ready_system(plan: Plan) -> tuple[LightningSystem, int]:
     step = 0
     if plan.run is not None:
         step = load_weights(system, plan.run.checkpoint)
-    elif plan.begins_with is None and system.continues:
+    elif plan.begins_with is None and system.refines:
         raise UserError(f"--from is missing: '{system.part_name}' goes on from a run; give --from RUN")
     system.to(plan.device)
-    system.prepare()
+    system.set_up()
     if plan.begins_with is not None:
-        system.take_over(ready_system(plan.begins_with)[0])
+        system.start_from(ready_system(plan.begins_with)[0])
     return system, step
 
 

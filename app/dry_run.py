@@ -48,10 +48,7 @@ def _one_pass(system: LightningSystem) -> float:
     """One step without an optimiser, in seconds."""
     start = time.monotonic()
     rng = torch.Generator(system.device).manual_seed(0)
-    system.geometry.advance(0, system.total_steps)
-    system.renderer.prepare(system.geometry, 0, rng)
-    terms, _ = system.losses(system.training_cameras(0, rng), 0, rng)
-    loss = torch.stack(list(terms.values())).sum()
+    loss, _ = system.compute_loss(0, rng)
     loss.backward()
     float(loss.detach())  # waits for a GPU
     system.zero_grad(set_to_none=True)

@@ -28,9 +28,9 @@ from benchmarks.part_colours import part_colours
 from benchmarks.verdicts import judged_cameras
 from core.cameras import ViewBins, view_names
 from core.types import Cameras
-from guidance.model_source import MODEL_ALIASES
+from guidance.model_source import find_model
 from guidance.prompts import view_prompts
-from guidance.world import read_world
+from guidance.training_distribution import read_training_distribution
 from toybox.captions import Subject
 
 DESCRIPTION = "Count the parts of a fixed colour that the bundled model draws by itself."
@@ -59,7 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> Report:
     resolve_threads()
-    pipeline, world = model_pipeline(resolve_device(options.device)), read_world(MODEL_ALIASES["toybox"])
+    pipeline = model_pipeline(resolve_device(options.device))
+    world = read_training_distribution(find_model("toybox").folder)
     assert world is not None, "the bundled model says what it was trained to see"
     cameras = judged_cameras(picture_size(pipeline))
     subjects = SUBJECTS[: 1 if options.quick else None]
@@ -84,7 +85,7 @@ def model_pipeline(device: Device) -> Any:
 
     logging.disable_progress_bar()
     pipeline = image_to_image.StableDiffusionImg2ImgPipeline.from_pretrained(
-        MODEL_ALIASES["toybox"], dtype=torch.float32
+        find_model("toybox").address, dtype=torch.float32
     )
     pipeline.set_progress_bar_config(disable=True)
     return pipeline.to(device)

@@ -22,7 +22,7 @@ from core.types import Cameras
 from geometry.isosurface import density_volume, find_threshold
 from systems.base import LightningSystem
 from systems.contact_sheet import save_png, tiled
-from systems.views import Views, spread_views
+from systems.views.orbit import CameraRanges, cameras_everywhere
 from toybox.world import load_world
 
 RESOLUTION = 128  # points of the density grid along each axis
@@ -106,9 +106,8 @@ def trained_solid(system: LightningSystem) -> tuple[float | None, Solid | None]:
 def silhouette_agreement(system: LightningSystem, kind: str, place: Alignment) -> float:
     """Mean overlap of rendered and canonical silhouettes over views from all sides, ours moved to `place`."""
     ranges = load_world().cameras
-    everywhere = Views(elevation_deg=ranges["elevation_deg"], radius=ranges["radius"], fovy_deg=ranges["fovy_deg"])
-    size = 2 * system.guidance.latent_size
-    cameras = spread_views(everywhere, N_SILHOUETTES, size)
+    everywhere = CameraRanges(ranges["elevation_deg"], ranges["radius"], ranges["fovy_deg"])
+    cameras = cameras_everywhere(everywhere, N_SILHOUETTES, 2 * system.guidance.latent_size)
     seen = system.render(moved_cameras(cameras, place)).opacity.cpu() > OPAQUE
     return mean_overlap(canonical_silhouettes(kind, cameras), seen)
 

@@ -107,7 +107,7 @@ def _look(system: LightningSystem, prompt: ToyPrompt, sheet: Path) -> tuple[int,
 
 def _untrained(run: BenchmarkRun, device: str, *settings: str) -> LightningSystem:
     """The same system before its first step, with some settings changed; nothing is drawn ahead for its training."""
-    overrides = [*run.overrides, "system.pool_size=0", *settings]
+    overrides = [*run.overrides, *settings]
     return untrained_system(run.config, run.prompt.text, overrides=overrides, device=device)
 
 

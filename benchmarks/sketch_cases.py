@@ -65,15 +65,15 @@ class SketchCase:
         """Settings on top of the recipe; a canonical sketch is written to the work folder."""
         settings = [
             f"seed={self.seed}",
-            f"system.sketch.path={self._file(work)}",
-            f"system.sketch.lenience={self.lenience}",
+            f"system.losses.sketch.path={self._file(work)}",
+            f"system.losses.sketch.lenience={self.lenience}",
         ]
         if self.sketch.startswith("canonical-"):
-            settings += ["system.sketch.center=none", "system.sketch.scale=none"]
+            settings += ["system.losses.sketch.center=none", "system.losses.sketch.scale=none"]
         if self.box is not None:
-            settings.append(f"system.sketch.complete_box={[list(corner) for corner in self.box]}")
+            settings.append(f"system.losses.sketch.complete_box={[list(corner) for corner in self.box]}")
             if self.sketch not in HOLLOW:
-                settings.append("system.losses.density=0")
+                settings.append("system.losses.density=null")
         return settings if self.steps is None else [*settings, f"trainer.max_steps={self.steps}"]
 
     def _file(self, work: Path) -> Path:

@@ -15,6 +15,7 @@ from benchmarks.machine import ROOT
 from benchmarks.runs import BenchmarkRun, Trainings, load_trained
 from benchmarks.shape_agreement import overlap
 from benchmarks.sketch_cases import CONFORMITY, INFLUENCE, SketchCase, canonical_mesh
+from benchmarks.sketch_tables import shape_loss_of
 from benchmarks.solids import inside_closed_mesh, solid_of
 from benchmarks.toy_prompts import ToyPrompt
 from benchmarks.verdicts import Votes, judge_object, judged_pictures
@@ -80,7 +81,8 @@ def measure(case: SketchCase, system: SketchShape, prompt: ToyPrompt, seconds: f
     pictures = judged_pictures(system)
     save_png(folder / "views.png", tiled([list(pictures)]))
     threshold, solid = trained_solid(system)
-    half = system.sketch.half_side
+    sketch = shape_loss_of(system).sketch
+    half = sketch.half_side
     ours = torch.zeros((RESOLUTION,) * 3, dtype=torch.bool) if solid is None else solid.occupied
     completed = given = None
     if case.box is not None:
@@ -90,7 +92,7 @@ def measure(case: SketchCase, system: SketchShape, prompt: ToyPrompt, seconds: f
     return SketchFigures(
         seconds=seconds,
         threshold=threshold,
-        iou=overlap(mesh_solid(system.sketch.mesh, half), ours),
+        iou=overlap(mesh_solid(sketch.mesh, half), ours),
         iou_others={name: overlap(mesh_solid(other, half), ours) for name, other in other_sketches(case).items()},
         iou_completed=completed,
         iou_given=given,

@@ -16,15 +16,16 @@ import trimesh
 
 from benchmarks.machine import ROOT
 from benchmarks.speed import OCCUPANCY_STEP, Stopwatch, Training, take_step
-from core.types import RenderOutput
+from core.kinds import TrainingStep
 from geometry.mesh import Mesh
 from geometry.placement import Placement, placed
 from geometry.sketch import Sketch, load_sketch_mesh, read_sketch
 from geometry.sketch_tables import exact_distance, exact_occupancy
 from sketches.build import SKETCHES
+from systems.losses.sketch import distance_weight
+from systems.losses.sketch_shape import SketchShapeLoss, shape_loss
 from systems.random_streams import stream
-from systems.sketch_shape import SketchShape, distance_weight, shape_loss
-from systems.views import random_views
+from systems.sketch_shape import SketchShape
 
 HALF = 0.6  # the toybox field's bound
 N_POINTS = 100_000
@@ -129,19 +130,19 @@ def loss_cost(system: SketchShape, step: int) -> dict[str, float]:
     if step > OCCUPANCY_STEP:
         take_step(training, OCCUPANCY_STEP, watch)
     take_step(training, step, watch)  # the first step loads libraries and fills caches
-    render = _rendering(system, step)
-    assert render.samples is not None
-    density = render.samples.density.detach().requires_grad_()
-    render = replace(render, samples=replace(render.samples, density=density))
-    positions = system.samples_looked_at(render, step).positions
+    now, loss_part = _step(system, step), shape_loss_of(system)
+    assert now.render.samples is not None
+    density = now.render.samples.density.detach().requires_grad_()
+    now = replace(now, render=replace(now.render, samples=replace(now.render.samples, density=density)))
+    positions = loss_part.samples(now).positions
 
     def alone() -> None:
-        torch.autograd.grad(system.sketch_losses(render, step)["shape"], density)
+        torch.autograd.grad(loss_part(now), density)
 
     def libigl() -> None:
         points = positions.double().cpu().numpy()
-        exact_occupancy(system.sketch.mesh, points)
-        exact_distance(system.sketch.mesh, points)
+        exact_occupancy(loss_part.sketch.mesh, points)
+        exact_distance(loss_part.sketch.mesh, points)
 
     whole = cpu_milliseconds(lambda: take_step(training, step, watch))
     loss = cpu_milliseconds(alone)
@@ -158,10 +159,10 @@ def loss_cost(system: SketchShape, step: int) -> dict[str, float]:
 
 def lenient_share(system: SketchShape, lenience: float = 1e3, strict: float = 0.05) -> dict[str, float]:
     """Shape loss and its gradient's norm at a boundless lenience over those at a strict one, on a step's samples."""
-    render = _rendering(system, 0)
-    assert render.samples is not None
-    reading = system.sketch(render.samples.positions)
-    density = render.samples.density.detach().requires_grad_()
+    samples = _step(system, 0).render.samples
+    assert samples is not None
+    reading = shape_loss_of(system).sketch(samples.positions)
+    density = samples.density.detach().requires_grad_()
 
     def both(sigma: float) -> tuple[float, float]:
         loss = shape_loss(density, reading.occupied, distance_weight(reading.distance, sigma), 0.2)
@@ -172,11 +173,19 @@ def lenient_share(system: SketchShape, lenience: float = 1e3, strict: float = 0.
     return {"loss": loss / strict_loss, "gradient": gradient / strict_gradient}
 
 
-def _rendering(system: SketchShape, step: int) -> RenderOutput:
+def shape_loss_of(system: SketchShape) -> SketchShapeLoss:
+    """The one loss of a system that follows a sketch's shape."""
+    (found,) = (loss for loss in system.losses.parts() if isinstance(loss, SketchShapeLoss))
+    return found
+
+
+def _step(system: SketchShape, step: int) -> TrainingStep:
+    """What losses see of a step, without gradient."""
     rng = stream(system.seed, "training", step, system.device)
-    cameras = random_views(system.views, system.guidance.latent_size, rng)
+    cameras = system.views.draw(system.guidance.latent_size, step, system.total_steps, rng)
     with torch.no_grad():
-        return system.renderer(system.geometry, system.background, cameras, rng)
+        render = system.renderer(system.geometry, system.background, cameras, rng)
+    return TrainingStep(render, cameras, system.geometry, system.renderer, step, system.total_steps, rng)
 
 
 def cpu_milliseconds(action: Callable[[], Any], rounds: int = ROUNDS) -> float:

@@ -80,6 +80,21 @@ class Stopwatch:
         self.seconds[name] += time.perf_counter() - start
 
     @contextmanager
+    def timing_calls(self, name: str, owner: Any, method: str) -> Iterator[None]:
+        """Time every call of one object's method within a block."""
+        original = getattr(owner, method)
+
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            with self.timing(name):
+                return original(*args, **kwargs)
+
+        setattr(owner, method, timed)
+        try:
+            yield
+        finally:
+            delattr(owner, method)
+
+    @contextmanager
     def watching(self, name: str, module: nn.Module) -> Iterator[None]:
         """Time every call of a module within a block."""
         began: list[float] = []
@@ -125,12 +140,8 @@ def take_step(training: Training, step: int, watch: Stopwatch) -> None:
     """What systems/base.py does in a step and Lightning around it."""
     system, optimizer, scaler = training.system, training.optimizer, training.scaler
     rng = stream(system.seed, "training", step, system.device)
-    with training.precision.train_step_context():
-        system.geometry.advance(step, system.total_steps)
-        with watch.timing("occupancy"):
-            system.renderer.prepare(system.geometry, step, rng)
-        terms, _ = system.losses(system.training_cameras(step, rng), step, rng)
-        loss = torch.stack([system.weight(name, step) * term for name, term in terms.items()]).sum()
+    with training.precision.train_step_context(), watch.timing_calls("occupancy", system.renderer, "refresh"):
+        loss, _ = system.compute_loss(step, rng)
     with watch.timing("backward"):
         scaler.scale(loss).backward()
     with watch.timing("optimizer"):

@@ -24,10 +24,10 @@ from benchmarks.command import Report, benchmark_parser, resolve_threads, run_be
 from benchmarks.export_figures import psnr_db
 from benchmarks.floors import Floor
 from benchmarks.verdicts import judged_cameras, judged_pictures
+from core.kinds import FirstLook
 from exporters.mesh_files import write_mesh
 from geometry.mesh import Mesh
-from geometry.textured_mesh import TexturedMesh
-from systems.first_pictures import own_pictures
+from systems.first_look import first_pictures
 from systems.latent_paint import LatentPaint
 from toybox.captions import Subject
 from toybox.scenes import build
@@ -76,12 +76,11 @@ def coloured_mesh(subject: Subject, path: Path) -> Path:
 
 
 @torch.no_grad()
-def measure(system: LatentPaint, kind: str, name: str) -> Encoding:
-    """Compare a painting that has not begun with the texture that it began from."""
+def measure(system: LatentPaint, look: FirstLook, kind: str, name: str) -> Encoding:
+    """Compare a painting before its first step with the texture that it began from, its first look."""
     guidance, surface = system.guidance, system.geometry
-    assert isinstance(surface, TexturedMesh)
     cameras = judged_cameras(guidance.picture_size)
-    shown = own_pictures(surface, system.config.renderer, cameras.to(system.device))
+    shown = first_pictures(surface, look, system.config.renderer, cameras.to(system.device))
     mask, true = canonical_silhouettes(kind, cameras).numpy(), shown.cpu().numpy()
     again = guidance.decode(guidance.encode(shown)).cpu().numpy()
     return Encoding(name, psnr_db(judged_pictures(system).numpy(), true, mask), psnr_db(again, true, mask))
@@ -118,7 +117,9 @@ def _encoding(subject: Subject, options: argparse.Namespace) -> Encoding:
     overrides = [*settings, *options.overrides]
     system = untrained_system(options.config, subject.caption(), overrides=overrides, device=options.device)
     assert isinstance(system, LatentPaint)
-    return measure(system, subject.kind, subject.caption())
+    look = system.config.geometry.build(system.guidance.latent_channels).first_look()
+    assert look is not None, "a mesh that nobody has painted begins with its own texture"
+    return measure(system, look, subject.kind, subject.caption())
 
 
 if __name__ == "__main__":

@@ -65,7 +65,7 @@ def judged_pictures(system: LightningSystem) -> Float[Tensor, "views rows column
     guidance = system.guidance
     red, green, blue = load_world().backgrounds["grey"]
     grey = SolidColor(SolidColor.Config((red, green, blue)), guidance.latent_channels).to(system.device)
-    grey.set_bank(system.encoded_palette(grey))
+    system.encode_colours(grey)
     latents = system.render(judged_cameras(guidance.latent_size), background=grey).latents
     return system.decode(latents).cpu()
 

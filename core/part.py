@@ -27,7 +27,7 @@ What `build` takes beside the Config is said by the kind (core/kinds.py).
 import inspect
 import re
 from abc import ABC
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, TypeVar
 
 from core.errors import UserError, did_you_mean
@@ -44,6 +44,8 @@ class Part(ABC):
     """The name that recipes call this part by, such as "hash-grid"."""
     Config: ClassVar[type]
     """The part's settings: a nested frozen dataclass."""
+    recipe_path: str = ""
+    """Where the recipe holds this part, such as "system.guidance.inner"; empty for a part that code has made."""
     _registry: ClassVar[dict[str, dict[str, type["Part"]]]] = {}
 
     def __init_subclass__(cls, *, kind: str | None = None, name: str | None = None, **rest: Any) -> None:
@@ -67,12 +69,19 @@ class Part(ABC):
             raise TypeError(
                 f"{here}: the name '{name}' of kind '{cls.kind}' is taken by {there.__qualname__} ({_place(there)})"
             )
-        config = getattr(cls, "Config", None)
+        config: Any = getattr(cls, "Config", None)
         params = getattr(config, "__dataclass_params__", None)
         if params is None or not params.frozen:
             raise TypeError(f"{here}: a part needs a nested class Config decorated with @dataclass(frozen=True)")
+        promised: type = getattr(next(base for base in cls.__mro__ if "kind" in base.__dict__), "Config", object)
+        if not issubclass(config, promised):
+            raise TypeError(f"{here}: a Config of a {cls.kind} subclasses {promised.__qualname__}")
         cls.part_name = name
         parts[name] = cls
+
+    def setting(self, name: str) -> str:
+        """The full path of one of the part's settings in the recipe, for advice that can be followed as it stands."""
+        return f"{self.recipe_path}.{name}" if self.recipe_path else name
 
 
 PartT = TypeVar("PartT", bound=Part)
@@ -84,6 +93,8 @@ class Choice(Generic[PartT]):
 
     part: type[PartT]
     config: Any
+    path: str = field(default="", compare=False)
+    """Where the recipe holds the choice."""
 
     @classmethod
     def of(cls, part: type[PartT], **settings: Any) -> "Choice[PartT]":
@@ -92,7 +103,10 @@ class Choice(Generic[PartT]):
 
     def build(self, *context: Any) -> PartT:
         """Make the part. `context` is what its kind promises to every constructor, see core/kinds.py."""
-        return self.part(self.config, *context)  # pyright: ignore[reportCallIssue]
+        made = self.part.__new__(self.part)
+        made.recipe_path = self.path  # before the constructor, whose errors name settings
+        made.__init__(self.config, *context)  # pyright: ignore[reportCallIssue]
+        return made
 
 
 def kinds() -> list[str]:

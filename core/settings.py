@@ -2,7 +2,8 @@
 
 What a Config's field may be annotated with: bool, int, float, str, Path, FolderOrName (core/paths.py), X | None,
 Literal["a", "b"], tuple[X, ...], tuple[X, Y], dict[str, X], another frozen dataclass, Choice[Kind] (core/part.py), and
-any class with a classmethod `from_setting(value)` and a method `to_setting()`, such as Schedule.
+any class with a classmethod `from_setting(value)` and a method `to_setting()`, such as Schedule. A dataclass may name
+settings that it no longer has: `MOVED: ClassVar[Mapping[str, str]]`, from the old name to what is said instead.
 """
 
 import dataclasses
@@ -94,7 +95,9 @@ def _dataclass(cls: Any, value: Any, path: str, faults: list[str], owner: str) -
     n_before = len(faults)
     for key in value:
         if key not in fields:
-            faults.append(f"{_join(path, key)}: no such setting of {owner}. {did_you_mean(str(key), fields)}")
+            moved = getattr(cls, "MOVED", {}).get(key)
+            hint = f"Say {moved} instead." if moved else did_you_mean(str(key), fields)
+            faults.append(f"{_join(path, key)}: no such setting of {owner}. {hint}")
     read: dict[str, Any] = {}
     for name, field in fields.items():
         here, n_sound, default = _join(path, name), len(faults), _default(field)
@@ -156,13 +159,15 @@ def _choice(promise: type[Part], value: Any, path: str, faults: list[str]) -> An
         return _fault(faults, f"{path}.type: '{part.part_name}' is no {promise.__name__}. Valid: {valid}.")
     rest = {key: item for key, item in value.items() if key != "type"}
     config = _dataclass(part.Config, rest, path, faults, part.__name__)
-    return config if config is _FAILED else Choice(part, config)
+    return config if config is _FAILED else Choice(part, config, path)
 
 
 def _union(options: Sequence[Any], value: Any, path: str, faults: list[str]) -> Any:
     if value is None and NoneType in options:
         return None
+    is_part = isinstance(value, Mapping) and "type" in value
     options = [option for option in options if option is not NoneType]
+    options = [option for option in options if (get_origin(option) is Choice) == is_part] or options
     for option in options[:-1]:
         attempt: list[str] = []
         result = _value(option, value, path, attempt)

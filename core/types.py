@@ -5,12 +5,14 @@ latent or RGB picture, always last. World units throughout; angles carry their u
 """
 
 import dataclasses
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn import functional as F
 
 RecordT = TypeVar("RecordT", bound="TensorRecord")
 
@@ -135,17 +137,69 @@ class RenderOutput(TensorRecord):
     """Expected distance along the ray, over the opaque share; 0 where nothing is hit."""
     normals: Float[Tensor, "views height width 3"] | None
     """Outward, in world space, premultiplied by opacity; None unless asked for."""
-    foreground: Float[Tensor, "views height width channels"]
-    """Premultiplied by opacity, without background."""
+    foreground: Float[Tensor, "views height width shown"]
+    """What the geometry shows, premultiplied by opacity, without background; `shown` channels, the latents' own unless
+    guidance has encoded a picture."""
     samples: RaySamples | None
     """Of a volume rendering; None where the renderer has none."""
+
+    def with_latents(self, latents: Float[Tensor, "views rows columns channels"]) -> "RenderOutput":
+        """The rendering of which these are the latents: all else is averaged down to their size."""
+        size = (latents.shape[1], latents.shape[2])
+
+        def smaller(values: Tensor) -> Tensor:
+            return F.adaptive_avg_pool2d(values.movedim(-1, 1), size).movedim(1, -1)
+
+        opacity, depth = smaller(torch.stack([self.opacity, self.depth], dim=-1)).unbind(dim=-1)
+        normals = None if self.normals is None else smaller(self.normals)
+        return RenderOutput(latents, opacity, depth, normals, smaller(self.foreground), samples=None)
+
+    @staticmethod
+    def joined(outputs: "Sequence[RenderOutput]") -> "RenderOutput":
+        """Renderings of some views each as one batch, without the samples along rays, which only losses need."""
+        normals = [output.normals for output in outputs if output.normals is not None]
+        return RenderOutput(
+            latents=torch.cat([output.latents for output in outputs]),
+            opacity=torch.cat([output.opacity for output in outputs]),
+            depth=torch.cat([output.depth for output in outputs]),
+            normals=torch.cat(normals) if normals else None,
+            foreground=torch.cat([output.foreground for output in outputs]),
+            samples=None,
+        )
 
 
 @dataclass(frozen=True)
 class GuidanceOutput(TensorRecord):
-    """What guidance thinks of rendered views."""
+    """What guidance says of rendered views."""
 
     loss: Float[Tensor, ""]
     """Mean over views and pixels; its gradient is the guidance."""
     metrics: dict[str, Float[Tensor, ""]]
     """Numbers for the log, detached."""
+    terms: dict[str, Float[Tensor, ""]] = field(default_factory=dict)
+    """Further loss terms, by the names that the guidance declares in `term_names`."""
+
+
+@dataclass(frozen=True)
+class ViewNeeds(TensorRecord):
+    """Which views guidance can work with."""
+
+    n_together: int = 1
+    """Views of one object that it looks at together, at one timestep: 4 for MVDream (arXiv:2308.16512)."""
+    cameras: Cameras | None = None
+    """The only cameras that it knows pictures from; None: any."""
+
+
+@dataclass(frozen=True)
+class LinearColour(TensorRecord):
+    """rgb = (matrix z + bias + 1) / 2, with rgb in [0, 1] for colours that the map can express."""
+
+    matrix: Float[Tensor, "3 channels"]
+    bias: Float[Tensor, "3"]
+    r_squared: float | None = None
+    """Share of the pictures' colour variance that a fitted map explains; None for a published one."""
+
+    def rgb(self, latents: Float[Tensor, "*batch channels"]) -> Float[Tensor, "*batch 3"]:
+        """Colours of latents, without clamping: a clamp would kill gradients."""
+        matrix, bias = self.matrix.to(latents), self.bias.to(latents)
+        return (latents @ matrix.T + bias + 1) / 2

@@ -68,4 +68,4 @@ def field_colours(system: System, points: Float[np.ndarray, "points 3"]) -> Floa
 
 
 def _has_colours_at_points(system: System) -> bool:
-    return system.decodes_points and isinstance(system.geometry, DensityField)
+    return system.guidance.decodes_pixelwise and isinstance(system.geometry, DensityField)

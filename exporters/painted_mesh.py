@@ -95,7 +95,7 @@ def colour_texture(
     """The painting as sRGB, row 0 on top."""
     size = config.texture_size or texture_size(system.guidance.picture_size)
     mesh = seen_mesh(surface, system.surrounding_cameras(config.n_photographs, 2 * system.guidance.latent_size))
-    if system.decodes_points or config.colours == "atlas":
+    if system.guidance.decodes_pixelwise or config.colours == "atlas":
         return decoded_atlas(system, surface, mesh)
     return baked_texture(system, mesh, size, size, config.n_photographs, phases)
 

@@ -31,16 +31,13 @@ class Level:
         scale: grid cells per unit of position; a position x in [0, 1] lies at x * scale + 0.5 in the grid.
         resolution: vertices along each axis.
         n_entries: rows of the table.
+        is_dense: whether each vertex has an entry of its own.
     """
 
     scale: float
     resolution: int
     n_entries: int
-
-    @property
-    def is_dense(self) -> bool:
-        """Whether each vertex has an entry of its own."""
-        return self.resolution**3 <= self.n_entries
+    is_dense: bool
 
 
 @dataclass(frozen=True)
@@ -83,5 +80,5 @@ def level_layout(shape: HashGridShape) -> tuple[Level, ...]:
         scale = np.float32(2.0**exponent) * np.float32(shape.base_resolution) - np.float32(1)
         resolution = math.ceil(scale) + 1
         n_entries = min(8 * math.ceil(resolution**3 / 8), 2**shape.log2_table_size)
-        levels.append(Level(float(scale), resolution, n_entries))
+        levels.append(Level(float(scale), resolution, n_entries, resolution**3 <= n_entries))
     return tuple(levels)

@@ -61,6 +61,9 @@ def density_blob(
 class HashGridField(DensityField, name="hash-grid"):
     """A multi-resolution hash grid and a small MLP give density and latents; no view dependence."""
 
+    # The height of its first ball, as training left it, comes with its tensors.
+    free_settings = (*DensityField.free_settings, "blob_height")
+
     @dataclass(frozen=True)
     class Config:
         """Settings of the hash-grid field."""

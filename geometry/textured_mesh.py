@@ -14,10 +14,12 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from core.errors import UserError, require
-from core.kinds import TexturedSurface
+from core.kinds import FirstLook, Geometry, TexturedSurface
+from core.types import LinearColour
 from geometry.mesh import Mesh
 from geometry.mesh_file import read_mesh
 from geometry.mip_texture import sample_mip
+from geometry.own_texture import read_own_texture
 from geometry.placement import Placement, placed
 from geometry.surface_pieces import pieces
 from geometry.texels import covered_texels
@@ -27,6 +29,8 @@ from geometry.uv_check import uv_fault
 log = logging.getLogger(__name__)
 
 Color = tuple[float, float, float]
+#: A mesh's own texture is read at this size: finer than its views can show.
+OWN_TEXTURE_SIZE = 1024
 #: More faces are refused: to simplify them would not leave them as they are.
 MOST_FACES = 500_000
 
@@ -101,6 +105,11 @@ class TexturedMesh(TexturedSurface, name="textured-mesh"):
             self.register_buffer("texel_piece", self._texel_piece())  # follows corner_uv, so it is kept as that is
 
     @property
+    def texture_size(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Texels along each side."""
+        return self.config.texture_size
+
+    @property
     def uses_own_uv(self) -> bool:
         """Whether the texture lies where the file's own coordinates say.
 
@@ -128,14 +137,36 @@ class TexturedMesh(TexturedSurface, name="textured-mesh"):
         if self.piece_latents is not None:
             self.texel_piece.copy_(self._texel_piece())
 
-    @torch.no_grad()
-    def start_from(self, texture: Float[Tensor, "*rows_columns channels"]) -> None:
-        """Take what the texture shows at first: a whole texture, or one texel for all. Once only.
+    def first_look(self) -> FirstLook | None:
+        """What the recipe says it begins with; None where a checkpoint has brought a texture.
 
-        A texture that a checkpoint has brought counts as started.
+        Raises:
+            UserError: the file's own texture is asked for, and it came with none that can be used.
         """
-        if not bool(self.is_started):
-            self.restart(texture)
+        if bool(self.is_started):
+            return None
+        if self.config.start == "own-texture":
+            picture = read_own_texture(self.mesh, OWN_TEXTURE_SIZE)
+            assert self.mesh.corner_uv is not None, "a texture without coordinates is refused"
+            return FirstLook(picture, torch.from_numpy(self.mesh.corner_uv).float())
+        return FirstLook(torch.tensor(self.config.start_color)[None, None], is_lit=self.config.start == "lit")
+
+    @torch.no_grad()
+    def start_from(self, other: Geometry, colour: LinearColour | None = None) -> None:
+        """Take another painting's texture coordinates, and its texture where it has this one's size and channels.
+
+        Raises:
+            UserError: it has painted another mesh.
+        """
+        if not isinstance(other, TexturedMesh):
+            raise UserError(f"--from: a painting goes on from a painting; that run has made a '{other.part_name}'")
+        same = torch.equal(self.faces, other.faces) and self.vertices.shape == other.vertices.shape
+        same = same and torch.allclose(self.vertices, other.vertices, atol=1e-5, equal_nan=True)
+        if not same:
+            raise UserError(f"--from: that run has painted another mesh ({other.config.path}), or placed it otherwise")
+        self.set_uv(other.corner_uv)  # an atlas may have been packed for another size
+        if self.texture.shape == other.texture.shape:
+            self.restart(other.whole_texture())
 
     @torch.no_grad()
     def restart(self, texture: Float[Tensor, "*rows_columns channels"]) -> None:

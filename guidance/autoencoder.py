@@ -32,7 +32,7 @@ class Autoencoder(FrozenNetworks):
     std: Tensor
 
     def __init__(self, source: ModelSource) -> None:
-        network = source.load("vae")
+        network = source.network("vae")
         super().__init__(network)
         config = network.config
         self.n_channels = int(config.latent_channels)
@@ -40,9 +40,9 @@ class Autoencoder(FrozenNetworks):
         mean, std = _latent_statistics(config, self.n_channels)
         self.register_buffer("mean", mean, persistent=False)
         self.register_buffer("std", std, persistent=False)
-        self.use_weights(torch.float32)
+        self.use_precision(torch.float32)
 
-    def use_weights(self, dtype: torch.dtype) -> None:
+    def use_precision(self, dtype: torch.dtype) -> None:
         """Hold the weights in a dtype; a VAE that overflows in half precision (SD XL) stays in float32."""
         network: Any = self._networks[0]
         # nn.Module's own `to`: the library's warns of layers that no VAE has.

@@ -3,30 +3,11 @@
 Good enough to look at latents without a VAE, and the starting point of RGB refinement (Latent-NeRF, section 3.3).
 """
 
-from dataclasses import dataclass
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-
-@dataclass(frozen=True)
-class LinearColour:
-    """rgb = (matrix z + bias + 1) / 2, with rgb in [0, 1] for colours that the map can express.
-
-    Attributes:
-        r_squared: share of the pictures' colour variance that a fitted map explains; None for a published one.
-    """
-
-    matrix: Float[Tensor, "3 channels"]
-    bias: Float[Tensor, "3"]
-    r_squared: float | None = None
-
-    def rgb(self, latents: Float[Tensor, "*batch channels"]) -> Float[Tensor, "*batch 3"]:
-        """Colours of latents, without clamping: a clamp would kill gradients."""
-        matrix, bias = self.matrix.to(latents), self.bias.to(latents)
-        return (latents @ matrix.T + bias + 1) / 2
-
+from core.types import LinearColour
 
 #: Stable Diffusion 1.x: Latent-NeRF (arXiv:2211.07600), section 3.3.
 STABLE_DIFFUSION_1 = LinearColour(

@@ -13,14 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
+import yaml
 
 from core.errors import UserError
+from guidance.model_weights import check_weights, variants_to_try
 
 log = logging.getLogger(__name__)
 
-#: Short names that recipes may use. The only place where a model is known by name.
-MODEL_ALIASES = {"toybox": Path(__file__).parents[1] / "toybox" / "model"}
+#: The only place where a model is known by a short name.
+ALIASES = Path(__file__).parent / "model_aliases.yaml"
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -50,28 +51,56 @@ class ModelSource:
         entry = self.index.get(part)
         return isinstance(entry, list) and len(entry) == 2 and all(entry)
 
-    def load(self, part: str, **options: Any) -> Any:
-        """One part, by its class's `from_pretrained`; frozen, in evaluation mode where it is a network.
+    def class_of(self, part: str) -> str:
+        """The name of a part's class.
 
         Raises:
-            UserError: if the part is missing, of a foreign library, or its files cannot be read.
+            UserError: the part is missing, of a foreign library, or of a class that its library does not have.
         """
         if not self.has(part):
-            raise UserError(f"model '{self.name}': has no '{part}', which latent guidance needs; {_FITTING}")
+            raise UserError(f"model '{self.name}': has no '{part}', which latent guidance needs; {FITTING}")
         library, class_name = self.index[part]
         if library not in ("diffusers", "transformers"):
-            raise UserError(f"model '{self.name}': its '{part}' is code of '{library}'; {_FITTING}")
-        part_class = getattr(importlib.import_module(library), class_name, None)
-        if part_class is None:
+            raise UserError(f"model '{self.name}': its '{part}' is code of '{library}'; {FITTING}")
+        if getattr(importlib.import_module(library), class_name, None) is None:
             raise UserError(f"model '{self.name}': {library} has no class '{class_name}' for its '{part}'")
+        return class_name
+
+    def tokenizer(self, part: str) -> Any:
+        """A tokenizer, by its class's `from_pretrained`.
+
+        Raises:
+            UserError: it is missing, of a foreign library, or its files cannot be read.
+        """
+        return self._read(part)
+
+    def network(self, part: str) -> Any:
+        """A network, by its class's `from_pretrained`; frozen, in evaluation mode.
+
+        Raises:
+            UserError: it is missing, of a foreign library, its files cannot be read, or its weights are not all there.
+        """
+        first: UserError | None = None
+        for variant in variants_to_try(self.name, self.folder / part if self.folder else None):
+            try:
+                network, report = self._read(part, variant=variant, use_safetensors=True, output_loading_info=True)
+            except UserError as error:
+                first = first or error
+                continue
+            check_weights(self.name, part, network, report)
+            return network.requires_grad_(False).eval()
+        assert first is not None, "there is something to try"
+        raise first
+
+    def _read(self, part: str, **options: Any) -> Any:
+        class_name, library = self.class_of(part), self.index[part][0]
+        part_class = getattr(importlib.import_module(library), class_name)
         _without_progress_bars()
+        local = {"local_files_only": True} if self.folder else {}
         try:
-            loaded = part_class.from_pretrained(self.address, subfolder=part, **self._local(), **options)
+            return part_class.from_pretrained(self.address, subfolder=part, **local, **options)
         except Exception as error:  # the libraries raise a dozen kinds; each becomes one line with its cause
             raise UserError(f"model '{self.name}': cannot read its '{part}': {_first_line(error)}") from error
-        if isinstance(loaded, torch.nn.Module):
-            loaded.requires_grad_(False).eval()
-        return loaded
 
     def config(self, part: str, file_name: str) -> dict[str, Any]:
         """A part's JSON config.
@@ -81,30 +110,35 @@ class ModelSource:
         """
         return _read_json(self.name, self.address, f"{part}/{file_name}")
 
-    def _local(self) -> dict[str, bool]:
-        return {"local_files_only": True} if self.folder else {}
+
+FITTING = "a Stable-Diffusion-like pipeline in the diffusers layout fits (SD 1.x, 2.x, XL, 3)"
 
 
-_FITTING = "a Stable-Diffusion-like pipeline in the diffusers layout fits (SD 1.x, 2.x, XL, 3)"
-
-
-def find_model(name: str) -> ModelSource:
+def find_model(name: str, setting: str = "model") -> ModelSource:
     """The source behind `model:` of a recipe: an alias, a folder in the diffusers layout, or a hub id.
+
+    Args:
+        setting: the full path of that setting, for advice.
 
     Raises:
         UserError: unknown folder, no network, or a folder that holds no pipeline.
     """
-    path = MODEL_ALIASES.get(name, Path(name).expanduser())
+    aliases = {alias: ALIASES.parent / place for alias, place in yaml.safe_load(ALIASES.read_text()).items()}
+    path = aliases.get(name, Path(name).expanduser())
     if path.is_dir():
         if not (path / "model_index.json").is_file():
-            raise UserError(f"model '{name}': {path} has no model_index.json; {_FITTING}")
+            raise UserError(f"model '{name}': {path} has no model_index.json; {FITTING}")
         address = str(path)
-    elif name in MODEL_ALIASES or not _HUB_ID.fullmatch(name) or name.startswith("."):
-        known = ", ".join(MODEL_ALIASES)
+    elif name in aliases or not _HUB_ID.fullmatch(name) or name.startswith("."):
+        known = ", ".join(aliases)
         raise UserError(f"model '{name}': no folder {path}. Give {known}, a folder, or a hub id like 'owner/name'")
     else:
         address = name
-    return ModelSource(name, address, _read_json(name, address, "model_index.json"))
+    try:
+        return ModelSource(name, address, _read_json(name, address, "model_index.json"))
+    except UnreachableError as error:
+        ways = f"`{setting}={next(iter(aliases))}`, a folder, or download it where there is a network"
+        raise UserError(f"{error}. Use {ways}") from error
 
 
 def _read_json(name: str, address: str, file_name: str) -> dict[str, Any]:
@@ -150,11 +184,14 @@ def _download(name: str, hub_id: str, file_name: str) -> Path:
         raise _unreachable(name, error) from error
 
 
-def _unreachable(name: str, error: Exception) -> UserError:
-    return UserError(
+class UnreachableError(UserError):
+    """The hub cannot be asked."""
+
+
+def _unreachable(name: str, error: Exception) -> UnreachableError:
+    return UnreachableError(
         f"model '{name}': no such folder here, not in the local cache, and huggingface.co cannot be reached "
-        f"({_first_line(error).rstrip('.')}). Use `system.guidance.model=toybox`, a folder, or download it where there "
-        "is a network"
+        f"({_first_line(error).rstrip('.')})"
     )
 
 

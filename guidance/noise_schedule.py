@@ -2,9 +2,9 @@
 
 Three families are read from a diffusers scheduler's config:
 
-    epsilon       alpha = sqrt(abar), sigma = sqrt(1 - abar)    eps = output
-    v-prediction  alpha = sqrt(abar), sigma = sqrt(1 - abar)    eps = alpha v + sigma x_t
-    flow          alpha = 1 - s,      sigma = s                 eps = x_t + (1 - s) v
+    epsilon       alpha = sqrt(abar), sigma = sqrt(1 - abar)    eps = output               z = (x_t - sigma eps) / alpha
+    v-prediction  alpha = sqrt(abar), sigma = sqrt(1 - abar)    eps = alpha v + sigma x_t  z = alpha x_t - sigma v
+    flow          alpha = 1 - s,      sigma = s                 eps = x_t + (1 - s) v      z = x_t - s v
 
 Sources: DDPM (arXiv:2006.11239), eq. 4; progressive distillation (arXiv:2202.00512), appendix D, for v;
 rectified flow as in Stable Diffusion 3 (arXiv:2403.03206), eq. 12; zero terminal SNR (arXiv:2305.08891), algorithm 1.
@@ -94,3 +94,24 @@ def noise_from_output(
     if family == "v_prediction":
         return alpha * output + sigma * noisy
     return noisy + alpha * output
+
+
+def picture_from_output(
+    family: str,
+    output: Float[Tensor, "views height width channels"],
+    noisy: Float[Tensor, "views height width channels"],
+    alpha: Float[Tensor, "views"],
+    sigma: Float[Tensor, "views"],
+) -> Float[Tensor, "views height width channels"]:
+    """z_hat, the picture without noise that the network believes in, in float32.
+
+    Not by way of eps_hat: where alpha is 0 (zero terminal SNR), that says nothing of the picture any more, and the
+    outputs of v-prediction and flow matching still say all. A network that predicts noise needs alpha above 0.
+    """
+    output, noisy = output.float(), noisy.float()
+    alpha, sigma = alpha[:, None, None, None], sigma[:, None, None, None]
+    if family == "epsilon":
+        return (noisy - sigma * output) / alpha
+    if family == "v_prediction":
+        return alpha * noisy - sigma * output
+    return noisy - sigma * output

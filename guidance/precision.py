@@ -4,13 +4,13 @@ from typing import Literal
 
 import torch
 
-Weights = Literal["auto", "float32", "float16", "bfloat16"]
+Precision = Literal["auto", "float32", "float16", "bfloat16"]
 
 
-def frozen_dtype(weights: Weights, device: torch.device) -> torch.dtype:
+def frozen_dtype(precision: Precision, device: torch.device) -> torch.dtype:
     """What a recipe's word stands for; `auto` is float16 on a GPU, bfloat16 on CPUs that compute it, else float32."""
-    if weights != "auto":
-        return getattr(torch, weights)
+    if precision != "auto":
+        return getattr(torch, precision)
     if device.type == "cuda":
         return torch.float16
     return torch.bfloat16 if _cpu_computes_bfloat16() else torch.float32

@@ -4,18 +4,17 @@ Vocabulary: z are the rendered latents, t the diffusion timestep, alpha and sigm
 eps the drawn noise, eps_hat the noise that the diffusion model sees in x_t.
 
     x_t  = alpha z + sigma eps
-    eps_hat = eps_uncond + s (eps_text - eps_uncond)       or, with a scale of its own for the view,
-    eps_hat = eps_uncond + s (eps_plain - eps_uncond) + s_view (eps_text - eps_plain)
+    eps_hat = eps_uncond + s (eps_text - eps_uncond)
     z_hat   = (x_t - sigma eps_hat) / alpha                the picture that eps_hat asks for, its contrast brought back:
     z_hat  <- (phi std(z_text) / std(z_hat) + 1 - phi) z_hat
     g    = w(t) (eps_hat - eps)
     loss = 0.5 * sum (z - stop_grad(z - g))^2 / (views * height * width)
 
-eps_plain is what the prompt without its view word says, z_text what eps_text alone asks for.
+z_text is what eps_text alone asks for.
 
-Sources: DreamFusion (arXiv:2209.14988), eq. 3; classifier-free guidance (arXiv:2207.12598), eq. 6; with two conditions,
-InstructPix2Pix (arXiv:2211.09800), eq. 3; the contrast: Lin et al. (arXiv:2305.08891), eq. 15-16, applied to z_hat as
-in MVDream (arXiv:2308.16512); Latent-NeRF (arXiv:2211.07600), section 3.1.
+Sources: DreamFusion (arXiv:2209.14988), eq. 3; classifier-free guidance (arXiv:2207.12598), eq. 6; the contrast: Lin et
+al. (arXiv:2305.08891), eq. 15-16, applied to z_hat as in MVDream (arXiv:2308.16512); Latent-NeRF (arXiv:2211.07600),
+section 3.1.
 """
 
 from collections.abc import Callable, Mapping
@@ -40,17 +39,18 @@ FAINTEST_CONTRAST = 1e-6
 
 
 def draw_timesteps(
-    n_views: int, floor: float, ceiling: float, n_timesteps: int, rng: torch.Generator
+    n_views: int, floor: float, ceiling: float, n_timesteps: int, rng: torch.Generator, n_together: int = 1
 ) -> Int[Tensor, "views"]:
-    """One timestep per view, t ~ U[floor, ceiling], as an index into the noise schedule.
+    """One timestep for each object's views, t ~ U[floor, ceiling], as an index into the noise schedule.
 
     Args:
+        n_together: views of one object, one after the other.
         floor: least noise, as a share of the schedule in [0, 1].
-        ceiling: most noise, likewise; at least `floor`.
+        ceiling: most noise, as a share of the schedule; at least `floor`.
         n_timesteps: length of the schedule; index 0 is the least noise.
     """
-    share = floor + (ceiling - floor) * torch.rand(n_views, generator=rng, device=rng.device)
-    return (share * n_timesteps).long().clamp(0, n_timesteps - 1)
+    share = floor + (ceiling - floor) * torch.rand(n_views // n_together, generator=rng, device=rng.device)
+    return (share * n_timesteps).long().clamp(0, n_timesteps - 1).repeat_interleave(n_together)
 
 
 def add_noise(
@@ -72,50 +72,50 @@ def guided_noise(
     return unconditional + scale * (conditional - unconditional)
 
 
-def view_guided_noise(
-    unconditional: Float[Tensor, "views height width channels"],
-    plain: Float[Tensor, "views height width channels"],
-    conditional: Float[Tensor, "views height width channels"],
-    scale: float,
-    view_scale: float,
-) -> Float[Tensor, "views height width channels"]:
-    """eps_hat = eps_uncond + s (eps_plain - eps_uncond) + s_view (eps_text - eps_plain).
-
-    With s_view = s this is `guided_noise`. A model that hardly minds the view word is told it louder, without all else
-    becoming louder too.
-
-    Args:
-        plain: the prediction for the prompt without its view word.
-        conditional: the prediction for the prompt with it.
-    """
-    return guided_noise(unconditional, plain, scale) + view_scale * (conditional - plain)
-
-
 def rescaled_noise(
     noisy: Float[Tensor, "views height width channels"],
     guided: Float[Tensor, "views height width channels"],
     conditional: Float[Tensor, "views height width channels"],
     sigma: Float[Tensor, "views"],
     share: float,
+    n_together: int = 1,
 ) -> Float[Tensor, "views height width channels"]:
     """eps_hat whose picture z_hat has its contrast brought back towards that of the text alone.
 
-    Each view's alpha z_hat = x_t - sigma eps_hat is multiplied by share std(z_text) / std(z_hat) + 1 - share, the
-    standard deviations being over all its pixels and channels.
+    It works on alpha z_hat = x_t - sigma eps_hat, which needs no division by alpha.
 
     Args:
         noisy: x_t.
         guided: eps_hat.
         conditional: eps_text, the prediction for the prompt without guidance.
-        share: phi; 0 changes nothing, 1 gives all of the text's own contrast.
-
-    Source: Lin et al. (arXiv:2305.08891), eq. 15-16, there of eps_hat; MVDream (arXiv:2308.16512) of z_hat.
+        share, n_together: as of `rescaled_picture`.
     """
     noisy = noisy.float()
     asked, plain = (noisy - per_pixel(sigma) * noise.float() for noise in (guided, conditional))
-    contrast = [picture.std(dim=(1, 2, 3), keepdim=True) for picture in (plain, asked)]
-    factor = share * contrast[0] / contrast[1].clamp_min(FAINTEST_CONTRAST) + 1 - share
-    return (noisy - factor * asked) / per_pixel(sigma)
+    return (noisy - rescaled_picture(asked, plain, share, n_together)) / per_pixel(sigma)
+
+
+def rescaled_picture(
+    guided: Float[Tensor, "views height width channels"],
+    conditional: Float[Tensor, "views height width channels"],
+    share: float,
+    n_together: int = 1,
+) -> Float[Tensor, "views height width channels"]:
+    """z_hat, multiplied by share std(z_text) / std(z_hat) + 1 - share.
+
+    Args:
+        guided: z_hat.
+        conditional: z_text, the picture for the prompt without guidance.
+        share: phi; 0 changes nothing, 1 gives all of the text's own contrast.
+        n_together: views of one object, one after the other, over whose pixels and channels the standard deviations
+            are taken together: else a view of little contrast would be lifted above its neighbours.
+
+    Source: Lin et al. (arXiv:2305.08891), eq. 15-16, there of eps_hat; MVDream (arXiv:2308.16512) of z_hat.
+    """
+    objects = [picture.unflatten(0, (-1, n_together)) for picture in (conditional, guided)]
+    plain, asked = (views.std(dim=(1, 2, 3, 4), keepdim=True) for views in objects)
+    factor = share * plain / asked.clamp_min(FAINTEST_CONTRAST) + 1 - share
+    return (factor * objects[1]).flatten(0, 1)
 
 
 def sds_gradient(

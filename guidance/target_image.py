@@ -20,13 +20,13 @@ from core.errors import UserError, require
 from core.kinds import Guidance, device_of
 from core.paths import FolderOrName
 from core.schedule import Schedule
-from core.types import Cameras, GuidanceOutput
+from core.types import Cameras, GuidanceOutput, RenderOutput, ViewNeeds
 from guidance.autoencoder import Autoencoder
-from guidance.known_views import KnownViews, read_views
-from guidance.latent_diffusion import latent_size
+from guidance.model_gate import latent_size
 from guidance.model_source import find_model
+from guidance.posed_pictures import PosedPictures, read_posed_pictures
 from guidance.sds import WEIGHTINGS, Weighting, sds_gradient, sds_loss
-from guidance.world import read_world
+from guidance.training_distribution import read_training_distribution
 
 #: Latents that should be seen from the given cameras: (views height width channels), in the cameras' picture size.
 Target = Callable[[Cameras], Tensor]
@@ -38,8 +38,8 @@ class TargetImage(Guidance, name="target-image"):
     @dataclass(frozen=True)
     class Config:
         folder: Path | None = None
-        """Pictures and their cameras (known_views.py); training views are drawn from these. Code may give a function to
-        `set_target` instead."""
+        """Pictures and their cameras (guidance/posed_pictures.py), from which `views: {type: posed-pictures}` draws.
+        Code may give a function to `set_target` instead."""
         model: FolderOrName | None = None
         """Whose autoencoder makes the latents; null: latents are RGB itself, scaled to [-1, 1]."""
         size: int = 32
@@ -57,15 +57,17 @@ class TargetImage(Guidance, name="target-image"):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
-        source = find_model(config.model) if config.model else None
+        source = find_model(config.model, self.setting("model")) if config.model else None
         self.autoencoder = Autoencoder(source) if source else None
-        self.world = read_world(source.folder) if source else None
+        self.trained_on = read_training_distribution(source.folder) if source else None
         self._size = latent_size(source) if source else config.size
-        self.decodes_points = self.autoencoder is None
+        self.decodes_pixelwise = self.autoencoder is None
         self._target: Target | None = None
-        self._views = read_views(config.folder) if config.folder else None
-        if self._views is not None:
-            self.known_cameras = self._views.cameras.resized(self._size, self._size)
+        self._views = read_posed_pictures(config.folder) if config.folder else None
+        if self._views is None:
+            self.size_step = 1  # a function of the cameras follows their size; encoded pictures have one of their own
+        else:
+            self.view_needs = ViewNeeds(cameras=self._views.cameras)
 
     @property
     def latent_channels(self) -> int:
@@ -95,11 +97,13 @@ class TargetImage(Guidance, name="target-image"):
         if self._target is None and self._views is not None:
             self._target = self._encode_views(self._views)
         if self._target is None:
-            raise UserError("system.guidance.folder: target-image needs a folder of pictures, or set_target() in code")
+            raise UserError(
+                f"{self.setting('folder')}: target-image needs a folder of pictures, or set_target() in code"
+            )
 
     def forward(
         self,
-        latents: Float[Tensor, "views height width channels"],
+        render: RenderOutput,
         cameras: Cameras,
         step: int,
         total_steps: int,
@@ -110,6 +114,7 @@ class TargetImage(Guidance, name="target-image"):
         Raises:
             RuntimeError: before `prepare`.
         """
+        latents = render.latents
         if self._target is None:
             raise RuntimeError("call prepare(prompt) before the first step")
         with torch.no_grad():
@@ -130,6 +135,6 @@ class TargetImage(Guidance, name="target-image"):
         return self.autoencoder.encode(rgb) if self.autoencoder else 2 * rgb - 1
 
     @torch.no_grad()
-    def _encode_views(self, views: KnownViews) -> Target:
+    def _encode_views(self, views: PosedPictures) -> Target:
         latents = self.encode(views.pictures(self.picture_size).to(device_of(self)))
         return lambda cameras: latents[views.index_of(cameras).to(latents.device)]

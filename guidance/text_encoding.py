@@ -50,8 +50,8 @@ class TextEncoder:
             joint_width: channels of the tokens that an SD 3 transformer reads; None for the others.
         """
         suffixes = ["", "_2"] if source.has("text_encoder_2") else [""]
-        self.tokenizers: list[Any] = [source.load(f"tokenizer{suffix}") for suffix in suffixes]
-        self.networks: list[nn.Module] = [source.load(f"text_encoder{suffix}") for suffix in suffixes]
+        self.tokenizers: list[Any] = [source.tokenizer(f"tokenizer{suffix}") for suffix in suffixes]
+        self.networks: list[nn.Module] = [source.network(f"text_encoder{suffix}") for suffix in suffixes]
         self._limits = [_token_limit(*pair) for pair in zip(self.tokenizers, self.networks, strict=True)]
         self._joint_width = joint_width
         self._zero_for_empty = len(suffixes) == 2 and bool(source.index.get("force_zeros_for_empty_prompt", False))

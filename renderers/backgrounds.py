@@ -6,6 +6,7 @@ expects to see.
 """
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +15,9 @@ from jaxtyping import Float
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from core.errors import require
-from core.kinds import Background
+from core.errors import UserError, require
+from core.kinds import Background, Encode
+from core.types import LinearColour
 
 Color = tuple[float, float, float]
 
@@ -78,15 +80,36 @@ class DirectionalBackground(Background, name="directional"):
         """One group, with its own learning rate."""
         return [{"params": list(self.parameters()), "lr": self.config.learning_rate}]
 
+    @torch.no_grad()
+    def start_from(self, other: Background, colour: LinearColour | None = None) -> None:
+        """Begin with another one's network; its last layer takes the colours' in: rgb = (M z + b + 1) / 2.
+
+        Raises:
+            UserError: a network of another size.
+        """
+        if not isinstance(other, DirectionalBackground):
+            return  # a flat background has learnt nothing that one could begin with
+        state = other.mlp.state_dict()
+        if colour is not None:
+            matrix, bias = colour.matrix.to(state["2.weight"]), colour.bias.to(state["2.weight"])
+            state["2.weight"] = matrix @ state["2.weight"] / 2
+            state["2.bias"] = (matrix @ state["2.bias"] + bias + 1) / 2
+        try:
+            self.mlp.load_state_dict(state)
+        except RuntimeError as error:
+            first = " ".join(str(error).splitlines()[1:2]).strip()
+            raise UserError(f"--from: the run does not fit {self.recipe_path} of this recipe: {first}") from error
+
 
 class FlatBackground(Background):
-    """Flat colours as encoded pictures. The system encodes `palette` once and hands the latent maps to `set_bank`."""
+    """Flat colours as encoded pictures, kept as latent maps with the checkpoint."""
 
     bank: Float[Tensor, "colours rows columns channels"]
 
     def __init__(self, n_channels: int) -> None:
         super().__init__()
         self.register_buffer("bank", torch.empty(0, 0, 0, n_channels))
+        self._further: dict[int, Tensor] = {}  # by height and width: as encoded for pictures of other sizes
 
     @abstractmethod
     def palette(self, known: Float[Tensor, "known 3"] | None = None) -> Float[Tensor, "colours 3"]:
@@ -96,6 +119,21 @@ class FlatBackground(Background):
             known: those that the diffusion model was trained with, where it says so.
         """
 
+    @torch.no_grad()
+    def encode_colours(
+        self,
+        encode: Encode,
+        picture_size: int,
+        known: Float[Tensor, "known 3"] | None,
+        device: torch.device,
+        further_sizes: Sequence[int] = (),
+    ) -> None:
+        """Encode a flat picture of each colour of the palette, in every size."""
+        colours = self.palette(known).to(device)[:, None, None]
+        self.set_bank(encode(colours.expand(-1, picture_size, picture_size, -1)))
+        further = [encode(colours.expand(-1, size, size, -1)) for size in further_sizes]
+        self._further = {len(latent_maps[0]): latent_maps for latent_maps in further}
+
     def set_bank(self, latent_maps: Float[Tensor, "colours rows columns channels"]) -> None:
         """Take the encoded pictures, one per colour; they are kept with the checkpoint."""
         if len(latent_maps) == 0 or latent_maps.shape[-1] != self.bank.shape[-1]:
@@ -104,12 +142,11 @@ class FlatBackground(Background):
         self.bank = latent_maps.detach().to(self.bank.device).clone()
 
     def maps_at(self, index: Tensor, height: int, width: int) -> Float[Tensor, "views height width channels"]:
-        """The chosen latent maps, interpolated where pictures have another size than the bank."""
+        """The chosen latent maps, interpolated where pictures have a size that nothing was encoded for."""
         if len(self.bank) == 0:
-            raise RuntimeError(
-                f"background '{self.part_name}' has no colours yet: encode palette() and call set_bank()"
-            )
-        maps = self.bank[index.to(self.bank.device)]
+            raise RuntimeError(f"background '{self.part_name}' has no colours yet: call encode_colours() or set_bank()")
+        bank = self._further.get(height, self.bank)
+        maps = bank[index.to(bank.device)]
         if maps.shape[1:3] == (height, width):
             return maps
         resized = F.interpolate(maps.movedim(-1, 1), (height, width), mode="bilinear", align_corners=False)
@@ -123,7 +160,7 @@ class FlatBackground(Background):
 
 
 class RandomColor(FlatBackground, name="random-color"):
-    """A flat colour per view, drawn anew each step: an object cannot melt into what it cannot know."""
+    """A flat colour, drawn anew each step: an object cannot melt into what it cannot know."""
 
     @dataclass(frozen=True)
     class Config:
@@ -152,10 +189,12 @@ class RandomColor(FlatBackground, name="random-color"):
     def forward(
         self, directions: Float[Tensor, "views height width 3"], rng: Generator
     ) -> Float[Tensor, "views height width channels"]:
-        """In training one colour per view, drawn from `rng`; in evaluation always the preview's."""
+        """In training one colour for the views of an object, drawn from `rng`; in evaluation always the preview's."""
         n_views, height, width, _ = directions.shape
         if self.training:
-            index = torch.randint(max(len(self.bank), 1), (n_views,), generator=rng, device=rng.device)
+            n_objects = n_views // self.n_together
+            index = torch.randint(max(len(self.bank), 1), (n_objects,), generator=rng, device=rng.device)
+            index = index.repeat_interleave(self.n_together)
         else:
             index = torch.full((n_views,), min(self.config.preview, max(len(self.bank) - 1, 0)))
         return self.maps_at(index, height, width)
@@ -188,6 +227,20 @@ class SolidColor(FlatBackground, name="solid"):
         """The same colour for all views; nothing is drawn."""
         n_views, height, width, _ = directions.shape
         return self.maps_at(torch.zeros(n_views, dtype=torch.int64), height, width)
+
+
+class NoBackground(Background):
+    """0 behind everything."""
+
+    def __init__(self, n_channels: int) -> None:
+        super().__init__()
+        self.n_channels = n_channels
+
+    def forward(
+        self, directions: Float[Tensor, "views height width 3"], rng: Generator
+    ) -> Float[Tensor, "views height width channels"]:
+        """0 behind every ray; nothing is drawn."""
+        return directions.new_zeros(*directions.shape[:-1], self.n_channels)
 
 
 def _check_color(setting: str, color: Color) -> None:

@@ -4,6 +4,7 @@ A pixel is the mean over a few points in it, each looked up in the texture's mip
 soft as in an area-averaged picture, and a texture seen from afar does not flicker.
 """
 
+import logging
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,13 +14,15 @@ from torch import Generator, Tensor
 
 from core.cameras import camera_rays
 from core.errors import UserError, require
-from core.kinds import Background, Geometry, Renderer, TexturedSurface
+from core.kinds import Background, Encode, Geometry, Renderer, TexturedSurface
 from core.part import names
 from core.types import Cameras, RenderOutput
 from renderers.compositing import over_background
 from renderers.outline import MOST_POINTS, EncodedOutline
 from renderers.rasterize import RASTERIZERS
 from renderers.surface_views import SurfaceView, ViewPool
+
+log = logging.getLogger(__name__)
 
 
 class MeshRenderer(Renderer, name="rasterizer"):
@@ -78,6 +81,27 @@ class MeshRenderer(Renderer, name="rasterizer"):
             foreground=foreground,
             samples=None,
         )
+
+    def draw_ahead(self, geometry: Geometry, cameras: Cameras, wait: bool = False) -> None:
+        """Find what the cameras see of the mesh, and keep it."""
+        if wait:
+            self.pool.draw(_textured_surface(geometry), cameras)
+        else:
+            self.pool.draw_ahead(_textured_surface(geometry), cameras)
+
+    def stop_drawing_ahead(self) -> None:
+        """Leave the cameras undrawn that have not been drawn by now."""
+        self.pool.end()
+
+    def learn_encoding(self, encode: Encode, cameras: Cameras, picture_size: int, rng: Generator) -> None:
+        """Learn what the autoencoder makes of the mesh's outlines, unless a checkpoint has brought it."""
+        if self.outline is None or bool(self.outline.is_fitted):
+            return
+        explained = self.outline.fit_to_views(self.pool.rasterize, encode, cameras, picture_size, rng)
+        if explained is None:
+            log.warning("outlines: no view shows the mesh's, so they stay mixed; look at system.geometry.placement")
+        else:
+            log.info("outlines: %.0f%% of what the autoencoder makes of them is explained", 100 * explained)
 
     def _in_pixels(
         self, values: Float[Tensor, "points channels"], views: list[SurfaceView], cameras: Cameras

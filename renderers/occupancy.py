@@ -62,7 +62,7 @@ class OccupancyGrid(nn.Module):
         return torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1)
 
     def force(self, cells: Bool[Tensor, "cells cells cells"]) -> None:
-        """Mark cells that are occupied whatever the field says, in place of those marked before (a sketch's inside)."""
+        """Mark cells as occupied whatever the field says (a sketch's inside), in place of those marked before."""
         if cells.shape != self.forced.shape:
             raise ValueError(f"cells to force: expected {tuple(self.forced.shape)}, got {tuple(cells.shape)}")
         self.forced.copy_(cells)

@@ -15,13 +15,20 @@ A, B, c are found once by least squares, from pictures that the autoencoder has 
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 from torch.nn import functional as F
+
+from core.kinds import Encode
+from core.types import Cameras
+from renderers.rasterize import Rasterizer
 
 #: Most points along each side of a pixel: the equations grow with the fourth power.
 MOST_POINTS = 4
 #: Weight of the squared coefficients beside the squared errors: a picture's worth of outline is some hundred pixels.
 RIDGE = 10.0
+#: Colours along each side of a picture to learn from: an outline seldom has one colour alone.
+N_PATCHES = 4
+PICTURES_AT_ONCE = 4
 
 
 class EncodedOutline(nn.Module):
@@ -95,6 +102,34 @@ class EncodedOutline(nn.Module):
         self.is_fitted.fill_(True)
         left = (missing - inputs @ found).square().sum()
         return float(1 - left / missing.square().sum().clamp_min(torch.finfo(left.dtype).tiny))
+
+    @torch.no_grad()
+    def fit_to_views(
+        self, rasterizer: Rasterizer, encode: Encode, cameras: Cameras, picture_size: int, rng: Generator
+    ) -> float | None:
+        """Learn from pictures of a mesh's own outlines in random colours, one from each camera.
+
+        Args:
+            cameras: in the size of latents.
+            picture_size: height and width of the pictures to encode, in pixels.
+
+        Returns:
+            As `fit`.
+        """
+        device, finer = cameras.c2w.device, self.points_per_side
+        encoded, hits = [], []
+        for first in range(0, len(cameras), PICTURES_AT_ONCE):
+            few = cameras[first : first + PICTURES_AT_ONCE]
+            hits.append(rasterizer(few.resized(finer * few.height, finer * few.width)).mask)
+            fine = rasterizer(few.resized(finer * picture_size, finer * picture_size)).mask
+            covered = F.avg_pool2d(fine[:, None].float(), finer)[:, 0, ..., None]
+            patches = torch.rand(len(few), 3, N_PATCHES, N_PATCHES, generator=rng, device=device)
+            objects = F.interpolate(patches, (picture_size, picture_size)).movedim(1, -1)
+            backgrounds = torch.rand(len(few), 1, 1, 3, generator=rng, device=device).expand_as(objects)
+            pictures = objects, backgrounds, covered * objects + (1 - covered) * backgrounds
+            encoded.append([encode(picture.contiguous()) for picture in pictures])
+        objects, backgrounds, both = (torch.cat(latents) for latents in zip(*encoded, strict=True))
+        return self.fit(objects, backgrounds, both, torch.cat(hits))
 
     def _outline(
         self, hit: Bool[Tensor, "views rows columns"]

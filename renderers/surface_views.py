@@ -77,10 +77,11 @@ class ViewPool:
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._kept: dict[bytes, SurfaceView] = {}
+        self._coordinates = (0, 0)
 
     def views(self, surface: TexturedSurface, cameras: Cameras) -> list[SurfaceView]:
         """What each camera sees: as kept, else drawn now and not kept."""
-        keys = _keys(cameras)
+        keys = self._keys(surface, cameras)
         kept = [self._kept.get(key) for key in keys]
         if all(view is not None for view in kept):
             return [view.to(cameras.c2w.device) for view in kept if view is not None]
@@ -91,7 +92,7 @@ class ViewPool:
         for i in range(len(cameras)):
             camera = cameras[i : i + 1]
             (view,) = draw_views(surface, self.rasterize, camera, self.finer)
-            self._kept[_keys(camera)[0]] = view
+            self._kept[self._keys(surface, camera)[0]] = view
 
     def draw_ahead(self, surface: TexturedSurface, cameras: Cameras) -> threading.Thread:
         """Draw cameras in a thread, until `end`.
@@ -110,10 +111,6 @@ class ViewPool:
         thread.start()
         return thread
 
-    def forget(self) -> None:
-        """Keep nothing of what was drawn: the texture lies otherwise on the mesh now."""
-        self._kept.clear()
-
     def end(self) -> None:
         """Draw no more ahead; the view that is being drawn is the last."""
         self._ended.set()
@@ -123,8 +120,16 @@ class ViewPool:
         with self._lock:
             return self.rasterizer(cameras)
 
+    def _keys(self, surface: TexturedSurface, cameras: Cameras) -> Sequence[bytes]:
+        """A name for each camera and its picture's size; what was kept for other texture coordinates is forgotten."""
+        coordinates = surface.corner_uv.data_ptr(), surface.corner_uv._version  # torch counts changes in place
+        if coordinates != self._coordinates:
+            self._kept.clear()
+            self._coordinates = coordinates
+        return _camera_keys(cameras)
 
-def _keys(cameras: Cameras) -> Sequence[bytes]:
+
+def _camera_keys(cameras: Cameras) -> Sequence[bytes]:
     """A name for each camera and its picture's size."""
     numbers = torch.cat([cameras.c2w.flatten(1), cameras.fovy_deg[:, None]], dim=1).detach().float().cpu().numpy()
     size = f"{cameras.height}x{cameras.width}@{cameras.window}:".encode()

@@ -10,15 +10,17 @@ Source: Mildenhall et al., NeRF (arXiv:2003.08934), section 4; packing and early
 """
 
 import math
+from collections.abc import Callable, Set
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Generator, Tensor
 
 from core.cameras import camera_rays
 from core.errors import UserError, require
-from core.kinds import Background, DensityField, Geometry, Renderer
+from core.kinds import Background, DensityField, Extra, Geometry, Renderer
 from core.part import names
 from core.types import Cameras, RaySamples, RenderOutput, TensorRecord
 from renderers.compositing import over_background, ray_weights, sum_over_rays
@@ -44,6 +46,8 @@ class RayColours(TensorRecord):
 
 class VolumeRenderer(Renderer, name="volume"):
     """Volume rendering of a density field, skipping empty space and what is hidden."""
+
+    gives: ClassVar[Set[Extra]] = frozenset({"samples", "normals", "depth"})
 
     @dataclass(frozen=True)
     class Config:
@@ -93,9 +97,14 @@ class VolumeRenderer(Renderer, name="volume"):
             config.occupancy_refresh_every,
         )
 
-    def prepare(self, geometry: Geometry, step: int, rng: Generator) -> None:
-        """Refresh the occupancy grid when its time has come."""
+    def refresh(self, geometry: Geometry, step: int, rng: Generator) -> None:
+        """Look at the field anew when its time has come."""
         self.occupancy.refresh(_density_field(geometry), step, rng)
+
+    def never_skip(self, cells: Callable[[float, int], Bool[Tensor, "cells cells cells"]]) -> None:
+        """Count cells as occupied whatever the field says."""
+        grid = self.occupancy
+        grid.force(grid.forced | cells(grid.bound, grid.resolution))
 
     def forward(
         self, geometry: Geometry, background: Background, cameras: Cameras, rng: Generator, with_normals: bool = False

@@ -1,34 +1,34 @@
 """What all methods share: parts are built and checked, losses weighed and logged, views drawn, parameters optimised.
 
-A method subclasses `LightningSystem`, declares its loss terms as a dataclass of weights, and computes the terms:
+A method subclasses `LightningSystem`, narrows the parts that it can work with, and says how one step is rendered:
 
     class LatentNeRF(LightningSystem, name="latent-nerf"):
         @dataclass(frozen=True)
         class Config(LightningSystem.Config):
-            losses: Losses = field(default_factory=Losses)
-
-        def losses(self, cameras, step, rng): ...
+            geometry: Choice[DensityField]
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
 from lightning import LightningModule
-from torch import Tensor, nn
+from torch import Generator, Tensor
 
-from core.errors import UserError, require
-from core.kinds import Background, Geometry, Guidance, Renderer, System
+from core.errors import UserError
+from core.kinds import Background, Geometry, Guidance, Loss, Renderer, System, TrainingStep, Views
 from core.part import Choice
 from core.schedule import Schedule
 from core.types import Cameras, RenderOutput
-from renderers.backgrounds import FlatBackground
-from systems.continuation import check_same_tensors
+from systems.loss_terms import GUIDANCE_TERM, LossTerms, check_losses
+from systems.optimizer import AdamSettings, check_groups, check_same_tensors
 from systems.random_streams import stream
-from systems.rendering import joined
+from systems.step_rendering import StepRendering
 from systems.steps import Steps
-from systems.views import USUAL_BINS, Views, random_views, shown_views, spread_views
+from systems.training_size import TrainingSize
+from systems.views.orbit import Orbit
 
 #: Views that validation looks at.
 N_VALIDATION_VIEWS = 4
@@ -36,31 +36,22 @@ N_VALIDATION_VIEWS = 4
 RAYS_AT_ONCE = 2**14
 
 
-@dataclass(frozen=True)
-class AdamSettings:
-    """Adam (arXiv:1412.6980), as instant NGP and Latent-NeRF set it; learning rates belong to the parts."""
-
-    betas: tuple[float, float] = (0.9, 0.99)
-    """Decay of the first and second moments."""
-    eps: float = 1e-15
-    """Added to the second moment's root: small, because a hash grid's gradients are."""
-    rate: Schedule = field(default_factory=lambda: Schedule.constant(1.0))
-    """Factor on all learning rates over the training."""
-
-    def __post_init__(self) -> None:
-        require(all(0 <= beta < 1 for beta in self.betas), f"betas: from 0 to below 1, got {list(self.betas)}")
-        require(self.eps > 0, f"eps: above 0, got {self.eps:g}")
-
-
 class LightningSystem(System, LightningModule):
     """A method whose training Lightning drives."""
 
-    continues: bool = False
-    """Whether it can only go on from another run's result."""
+    refines: ClassVar[bool] = False
+    """Whether it can only begin with another run's result."""
 
     @dataclass(frozen=True)
     class Config:
         """Parts and settings that every method has."""
+
+        MOVED: ClassVar[Mapping[str, str]] = {
+            "cameras": "views: {type: orbit, ...} with the same settings (spread, opened: type: narrowed-orbit)",
+            "sketch": "losses: {sketch: {type: sketch-shape, path: ..., weight: ...}}",
+            "pool_size": "views: {type: pool, size: ...}, or {type: orbit} for 0,",
+            "kept_pixels": "losses: {kept: {type: kept-colours, square: ..., weight: ...}}",
+        }
 
         geometry: Choice[Geometry]
         """What is trained."""
@@ -70,10 +61,19 @@ class LightningSystem(System, LightningModule):
         """What makes pictures of it."""
         guidance: Choice[Guidance]
         """What says how the pictures should change."""
-        cameras: Views = field(default_factory=Views)
-        """Where training views are taken from."""
+        views: Choice[Views] = field(default_factory=lambda: Choice(Orbit, Orbit.Config()))
+        """Where pictures are taken from."""
+        latent_size: Schedule | None = None
+        """Size of training pictures, in latents. {start: 16, end: 32, from: 0.2, to: 0.6} begins with the whole, at a
+        quarter of the cost. Null: the model's own."""
+        losses: dict[str, Choice[Loss] | Schedule | None] = field(default_factory=dict)
+        """Loss terms by names of your own, each {type: ..., weight: ...}; null leaves one out. A number alone, as in
+        `sds: 1.0`, is the weight of a term that the guidance gives."""
         optimizer: AdamSettings = field(default_factory=AdamSettings)
         """How the parameters follow the gradient."""
+
+        def __post_init__(self) -> None:
+            check_losses(self.losses)
 
     def __init__(self, config: Any, prompt: str, seed: int, total_steps: int) -> None:
         """Build the parts.
@@ -83,69 +83,65 @@ class LightningSystem(System, LightningModule):
         """
         super().__init__()
         self.config, self.prompt, self.seed, self.total_steps = config, prompt, seed, total_steps
-        self.guidance = config.guidance.build()
-        channels = self.guidance.latent_channels
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)  # torch's layers take their first values from the global stream only
+            self.guidance = config.guidance.build()
+            channels = self.guidance.latent_channels
+            torch.manual_seed(seed)  # whatever loading a model has drawn
             self.geometry = config.geometry.build(channels)
             self.background = config.background.build(channels)
         if self.geometry.n_channels != channels:
             raise UserError(
-                f"system.geometry: '{self.geometry.part_name}' shows {self.geometry.n_channels} channels, "
+                f"{self.setting('geometry')}: '{self.geometry.part_name}' shows {self.geometry.n_channels} channels, "
                 f"'{self.guidance.part_name}' wants {channels}"
             )
         self.renderer = config.renderer.build(self.geometry)
-        self.views = config.cameras.settled(self.guidance.world, self.guidance.known_cameras)
+        self.views = config.views.build(self.guidance, seed)
+        if reason := self.views.misfit(self.guidance.view_needs):
+            raise UserError(f"{self.setting('views')}: '{self.guidance.part_name}' {reason}")
+        self.background.n_together = self.views.n_together
+        self.losses = LossTerms(config.losses, self.geometry, self.renderer, self.guidance, self.setting("losses"))
         self._latent_size = self.guidance.latent_size
-        #: Weights of loss terms that stand elsewhere in the recipe than under `losses`.
-        self.further_weights: dict[str, Schedule] = {}
-        self._is_prepared = False
+        self._training_size = TrainingSize.of(config.latent_size, self.guidance, self.setting("latent_size"))
+        self._is_set_up = False
 
     # The training, step by step.
 
-    def prepare(self) -> None:
+    def set_up(self) -> None:
         """Embed the prompt and encode flat backgrounds; once, when the system is on its device."""
-        if self._is_prepared:
+        if self._is_set_up:
             return
         self.guidance.prepare(self.prompt)
-        if isinstance(self.background, FlatBackground):
-            self.background.set_bank(self.encoded_palette(self.background))
-        self._is_prepared = True
+        self.encode_colours(self.background)
+        self._is_set_up = True
 
     def training_step(self, batch: int, batch_idx: int) -> dict[str, Any]:
-        """One step: views, loss terms, weighted sum. The batch carries nothing; all chance comes from seed and step.
+        """One step. The batch carries nothing; all chance comes from seed and step.
 
         Returns:
             `loss`, to be minimised, and `numbers` by name, to be shown.
         """
         step = self.global_step
-        rng = stream(self.seed, "training", step, self.device)
-        self.geometry.advance(step, self.total_steps)
-        self.renderer.prepare(self.geometry, step, rng)
-        cameras = self.training_cameras(step, rng)
-        terms, metrics = self.losses(cameras, step, rng)
-        loss = torch.stack([self.weight(name, step) * term for name, term in terms.items()]).sum()
-        shown = {f"loss/{name}": term.detach() for name, term in terms.items()} | metrics
+        loss, numbers = self.compute_loss(step, stream(self.seed, "training", step, self.device))
         # The callbacks get the numbers with the step's outputs: Lightning's own log would take a tenth of a small step.
-        return {"loss": loss, "numbers": {"loss": loss.detach(), **shown}}
+        return {"loss": loss, "numbers": {"loss": loss.detach(), **numbers}}
 
-    def training_cameras(self, step: int, rng: torch.Generator) -> Cameras:
-        """The views of one step."""
-        world = self.guidance.world
-        return random_views(
-            self.views,
-            self._latent_size,
-            rng,
-            self.guidance.known_cameras,
-            spread=self.views.spread.at(step, self.total_steps),
-            opened=self.views.opened.at(step, self.total_steps),
-            bins=world.view_bins if world else USUAL_BINS,
-        )
+    def compute_loss(self, step: int, rng: Generator) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
+        """Views, rendering, guidance, losses, weighed sum; and numbers for the log by name."""
+        self.geometry.advance(step, self.total_steps)
+        self.renderer.refresh(self.geometry, step, rng)
+        size = self._training_size.at(step, self.total_steps) if self.config.latent_size else self._latent_size
+        cameras = self.views.draw(size, step, self.total_steps, rng)
+        rendered = self.render_step(cameras, rng)
+        guidance = self.guidance(rendered.whole, cameras, step, self.total_steps, rng)
+        now = TrainingStep(rendered.fine, rendered.cameras, self.geometry, self.renderer, step, self.total_steps, rng)
+        loss, terms = self.losses({GUIDANCE_TERM: guidance.loss, **guidance.terms}, now)
+        return loss, {**terms, "opacity": rendered.whole.opacity.detach().mean(), **guidance.metrics}
 
-    def weight(self, term: str, step: int) -> float:
-        """The weight of a loss term at a step, as the recipe schedules it."""
-        schedule = self.further_weights.get(term) or getattr(self.config.losses, term)
-        return schedule.at(step, self.total_steps)
+    def render_step(self, cameras: Cameras, rng: Generator) -> StepRendering:
+        """Render the views of one training step."""
+        render = self.renderer(self.geometry, self.background, cameras, rng, self.losses.with_normals)
+        return StepRendering(render, render, cameras)
 
     def validation_step(self, batch: int, batch_idx: int) -> None:
         """Render and decode one fixed view; log how much of it the object covers."""
@@ -158,23 +154,29 @@ class LightningSystem(System, LightningModule):
         """The same views as in validation: there is no hidden test set in text-to-3D."""
         self.validation_step(batch, batch_idx)
 
-    def take_over(self, other: "LightningSystem") -> None:
-        """Begin with the result of another run, whose system is on this one's device; both are prepared.
+    def start_from(self, other: "LightningSystem") -> None:
+        """Begin with the result of another run, whose system is on this one's device; both are set up.
 
         Raises:
             UserError: it does not fit, or this method begins with nothing.
         """
+        self.take_result(other)
+        for loss in self.losses.parts():
+            loss.begin(self.geometry)
+
+    def take_result(self, other: "LightningSystem") -> None:
+        """Make another run's result this one's beginning; a method that begins with nothing leaves this as it is."""
         raise UserError(f"--from: '{self.part_name}' begins with nothing; leave --from out")
 
     # What others ask of a trained system.
 
     def validation_cameras(self, n_views: int, size: int) -> Cameras:
         """Fixed views around the object from its front on."""
-        return shown_views(self.views, n_views, size, self.device)
+        return self.views.around(n_views, size, self.device)
 
     def surrounding_cameras(self, n_views: int, size: int) -> Cameras:
         """Fixed views that see the object from all sides that training saw."""
-        return spread_views(self.views, n_views, size, self.device)
+        return self.views.everywhere(n_views, size, self.device)
 
     @torch.no_grad()
     def render(
@@ -193,48 +195,49 @@ class LightningSystem(System, LightningModule):
             ]
         finally:
             self.train(was_training)
-        return joined(outputs)
+        return RenderOutput.joined(outputs)
 
     @torch.no_grad()
     def decode(self, latents: Float[Tensor, "views height width channels"]) -> Float[Tensor, "views rows columns 3"]:
         """Rendered latents to pictures, RGB in [0, 1]."""
         return self.guidance.decode(latents)
 
-    @torch.no_grad()
-    def encoded_palette(self, background: FlatBackground) -> Float[Tensor, "colours height width channels"]:
-        """Latents of a flat background's colours, as its bank wants them."""
-        world = self.guidance.world
-        known = torch.tensor(list(world.backgrounds.values())) if world else None
-        colours = background.palette(known).to(self.device)
-        size = self.guidance.picture_size
-        return self.guidance.encode(colours[:, None, None].expand(-1, size, size, -1))
+    def encode_colours(self, background: Background) -> None:
+        """Let a background, this system's or another one to render before, encode its flat colours."""
+        known = self.guidance.trained_on
+        colours = torch.tensor(list(known.backgrounds.values())) if known else None
+        further = self._training_size.further_pictures(self.guidance)
+        background.encode_colours(self.guidance.encode, self.guidance.picture_size, colours, self.device, further)
 
     # What Lightning asks.
 
     def on_fit_start(self) -> None:
         """The system is on its device now."""
-        self.prepare()
+        self.set_up()
+        if (cameras := self.views.all_cameras(self._latent_size, self.device)) is not None:
+            self.renderer.draw_ahead(self.geometry, cameras)
+
+    def on_fit_end(self) -> None:
+        """A training that is shorter than its pool of views leaves the rest undrawn."""
+        self.renderer.stop_drawing_ahead()
 
     def on_validation_start(self) -> None:
-        """Likewise, where nothing is trained."""
-        self.prepare()
+        """The system is on its device now, and nothing is trained."""
+        self.set_up()
 
     def on_test_start(self) -> None:
-        """Likewise."""
-        self.prepare()
+        """The system is on its device now, and nothing is trained."""
+        self.set_up()
 
     def configure_optimizers(self) -> Any:
         """Adam over the groups that the parts declare."""
-        settings: AdamSettings = self.config.optimizer
         groups = self._groups()
-        _check_groups(self, groups)
-        adam = torch.optim.Adam(groups, betas=settings.betas, eps=settings.eps)
-        rate = torch.optim.lr_scheduler.LambdaLR(adam, lambda step: settings.rate.at(step, self.total_steps))
-        return {"optimizer": adam, "lr_scheduler": {"scheduler": rate, "interval": "step"}}
+        check_groups(self, groups)
+        return self.config.optimizer.over(groups, self.total_steps)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Before a training goes on."""
-        check_same_tensors(checkpoint, self._groups())
+        check_same_tensors(checkpoint, self._groups(), self.setting("geometry"))
 
     def train_dataloader(self) -> Steps:
         """No data: one number per step."""
@@ -249,12 +252,5 @@ class LightningSystem(System, LightningModule):
         return Steps(N_VALIDATION_VIEWS)
 
     def _groups(self) -> list[dict[str, Any]]:
-        return [*self.geometry.parameter_groups(), *self.background.parameter_groups()]
-
-
-def _check_groups(system: nn.Module, groups: list[dict[str, Any]]) -> None:
-    """Every trained parameter is in exactly one group, or the part's author has made a mistake."""
-    grouped = [id(parameter) for group in groups for parameter in group["params"]]
-    for name, parameter in system.named_parameters():
-        if parameter.requires_grad and grouped.count(id(parameter)) != 1:
-            raise TypeError(f"{name} is in {grouped.count(id(parameter))} parameter groups; one is right")
+        parts = self.geometry, self.background, self.guidance
+        return [group for part in parts for group in part.parameter_groups()]

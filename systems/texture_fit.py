@@ -12,12 +12,13 @@ Source: the simultaneous iterative reconstruction technique, Gilbert, J. Theor. 
 
 import torch
 from jaxtyping import Float
-from torch import Generator, Tensor
+from torch import Tensor
 from torch.nn import functional as F
 
-from core.kinds import Background, Renderer, TexturedSurface
+from core.kinds import Renderer, TexturedSurface
 from core.types import Cameras
 from geometry.mip_texture import sample_mip
+from renderers.backgrounds import NoBackground
 from systems.random_streams import stream
 
 #: Pixels of which the object takes less may show the background.
@@ -55,20 +56,6 @@ class Repainted(TexturedSurface):
         return sample_mip(self.texture, uv, footprint)
 
 
-class Nothing(Background):
-    """0 behind everything."""
-
-    def __init__(self, n_channels: int) -> None:
-        super().__init__()
-        self.n_channels = n_channels
-
-    def forward(
-        self, directions: Float[Tensor, "views height width 3"], rng: Generator
-    ) -> Float[Tensor, "views height width channels"]:
-        """Zeros."""
-        return directions.new_zeros(*directions.shape[:-1], self.n_channels)
-
-
 def fitted_texture(
     surface: TexturedSurface,
     renderer: Renderer,
@@ -85,6 +72,7 @@ def fitted_texture(
     Returns:
         The texture, and the root of the mean squared error before the last improvement.
     """
+    renderer.draw_ahead(surface, cameras, wait=True)
     texture = torch.zeros(1, 1, pictures.shape[-1], device=pictures.device)
     texture, error = _improved(surface, renderer, cameras, pictures, texture)
     side = min(COARSEST, size)
@@ -105,7 +93,7 @@ def _improved(
     texture: Tensor,
 ) -> tuple[Tensor, float]:
     """One improvement, and the error before it."""
-    rng, behind = stream(0, "texture fit", 0), Nothing(texture.shape[-1])
+    rng, behind = stream(0, "texture fit", 0), NoBackground(texture.shape[-1])
     painted = Repainted(surface, texture.detach().requires_grad_())
     correction, share = torch.zeros_like(texture), torch.zeros_like(texture)
     squared, n_values = 0.0, 0

@@ -13,22 +13,16 @@ RAY_CHANNELS = 6  # direction and moment
 POSE_NUMBERS = 16  # a flattened 4x4 matrix
 
 # What programs must know to tell this model its cameras; written beside model_index.json as `cameras.json`.
-CONVENTION = {
-    "ray_maps": {
-        "channels": ["direction x", "direction y", "direction z", "moment x", "moment y", "moment z"],
-        "place": "after the latent channels",
-        "direction": "unit length, from the camera through the middle of each latent cell, world axes",
-        "moment": "origin x direction, world units",
-    },
-    "pose": {
-        "input": "class_labels",
-        "numbers": "camera-to-world, row by row, the camera moved to unit distance from the origin",
-    },
-    "camera_axes": "OpenGL: x right, y up, looks along -z",
-    "world_axes": "y up, the front looks along +z, x to the right of who looks at the front",
-    "untold": "zeros in ray maps and pose",
-    "views": 4,
-}
+#
+#     ray_maps    six channels after the latents': the unit direction d of the ray from the camera through the middle of
+#                 each latent cell, and its moment o x d, in world axes and units
+#     pose        as class_labels, 16 numbers: camera-to-world, row by row (OpenGL: x right, y up, looks along -z), the
+#                 camera moved to unit distance from the origin
+#     up_axis     of the world; the front looks along +z, x is to the right of who looks at the front
+#     n_together  views of one object that it looks at together
+#
+# A camera that is not told is zeros in both.
+CONVENTION = {"n_together": 4, "ray_maps": True, "pose": True, "up_axis": "y"}
 
 
 @dataclass(frozen=True)

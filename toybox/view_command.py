@@ -8,6 +8,7 @@ It goes on where --work holds a training, with its settings, after a kill at any
 import argparse
 import copy
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -84,9 +85,11 @@ def train_multiview(arguments: list[str]) -> int:
 
 
 def export_multiview(denoiser: ViewDenoiser, vae: AutoencoderKL, folder: Path, facts: dict) -> None:
-    """Writes the parts in the diffusers layout, and `cameras.json` beside them, which says how cameras are told."""
+    """Writes the parts in the diffusers layout; beside them `cameras.json`, which says how cameras are told, and the
+    world's numbers, which recipes read from a model's own folder."""
     export(assemble(vae, denoiser), folder, facts)
     save_json(folder / "cameras.json", CONVENTION)
+    shutil.copy(MODEL_FOLDER / "world.json", folder)
 
 
 def load_multiview(folder: Path = MULTIVIEW_FOLDER) -> tuple[ViewDenoiser, AutoencoderKL]:

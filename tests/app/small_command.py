@@ -10,7 +10,7 @@ EXAMPLE = ROOT / "examples" / "my_field.yaml"
 SMALL = {
     "system.guidance.type": "target-image",
     "system.guidance.size": 16,
-    "system.cameras.from_model": "false",
+    "system.views.type": "posed-pictures",
     "system.background.type": "solid",
     "system.renderer.occupancy_resolution": 16,
     "system.renderer.samples_per_ray": 16,

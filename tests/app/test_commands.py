@@ -189,7 +189,7 @@ def test_a_checkpoint_outside_of_a_run_is_no_place_to_write_in(
     ("overrides", "complaint"),
     [
         (["trainer.precision=16-mixed"], "trainer.precision: '16-mixed' needs a GPU"),
-        (["system.guidance.folder=null"], "target-image needs a folder of pictures"),
+        (["system.guidance.folder=null"], "'target-image' knows no pictures of its own"),
         (["system.guidance={type: latent-sds, model: toybox}", "prompt=''"], "prompt"),
         (["system.guidance.folder=nowhere"], "nowhere/cameras.json: no such file"),
     ],

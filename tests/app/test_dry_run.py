@@ -59,13 +59,13 @@ def test_the_step_runs_in_the_training_s_precision(tmp_path: Path, monkeypatch: 
     register_parts()
     mixed: list[bool] = []
     system: Any = find("system", "latent-nerf")
-    losses = system.losses
+    compute_loss = system.compute_loss
 
     def watched(self: Any, *given: Any) -> Any:
         mixed.append(torch.is_autocast_enabled("cpu"))
-        return losses(self, *given)
+        return compute_loss(self, *given)
 
-    monkeypatch.setattr(system, "losses", watched)
+    monkeypatch.setattr(system, "compute_loss", watched)
     command = [*ball_command(tmp_path), "--prompt", "a ball", "--dry-run"]
     for precision in ("bf16-mixed", "32-true"):
         assert main([*command, f"trainer.precision={precision}"]) == 0

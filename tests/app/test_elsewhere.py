@@ -35,7 +35,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         "system.guidance.type=target-image",
         "system.guidance.folder=views",
         "system.guidance.size=16",
-        "system.cameras.from_model=false",
+        "system.views.type=posed-pictures",
         "system.background.type=solid",
         "trainer.max_steps=2",
         "trainer.preview_every=0",

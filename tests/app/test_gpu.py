@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(),
 SHORT = ["trainer.max_steps=40", "trainer.preview_every=20", "trainer.checkpoint_every=20", "--device", "cuda"]
 RECIPES = {
     "latent-nerf": ["a red mushroom"],
-    "sketch-shape": ["a blue chair", "system.sketch.path=sketches/chair.obj"],
+    "sketch-shape": ["a blue chair", "system.losses.sketch.path=sketches/chair.obj"],
     "latent-paint": ["a green chair", "system.geometry.path=sketches/chair.obj"],
 }
 
@@ -41,13 +41,13 @@ def views(size: int, device: str) -> Cameras:
 def trained(steps: int = 30) -> LatentNeRF:
     """A small field that has seen a ball for some steps."""
     system = fitting_system(steps)
-    system.prepare()
+    system.set_up()
     optimizer = system.configure_optimizers()["optimizer"]
     for step in range(steps):
         rng = torch.Generator().manual_seed(step)
-        terms, _ = system.losses(system.training_cameras(step, rng), step, rng)
+        loss, _ = system.compute_loss(step, rng)
         optimizer.zero_grad()
-        torch.stack(list(terms.values())).sum().backward()
+        loss.backward()
         optimizer.step()
     return system
 
@@ -85,7 +85,7 @@ def test_the_toyboxs_score_and_pictures_are_the_same_on_both_devices(dtype: torc
     answers = []
     for device, weights in (("cpu", torch.float32), ("cuda", dtype)):
         model = LatentDiffusion(find_model("toybox")).to(device)
-        model.use_weights(weights)
+        model.use_precision(weights)
         rng = torch.Generator().manual_seed(0)
         noisy = torch.randn(2, model.latent_size, model.latent_size, model.autoencoder.n_channels, generator=rng)
         text = model.embed_text(["a red mushroom", "a blue chair, back view"]).select(torch.arange(2, device=device))

@@ -12,7 +12,6 @@ from PIL import Image
 from app.cli import main
 from app.parts import register_parts
 from core.recipe import read_recipe
-from systems.continuation import check_same_field
 from tests.known_ball import write_ball_views
 from tests.systems.small_paint import write_ball
 
@@ -33,7 +32,7 @@ class Workshop:
             f"{guidance}.type": "target-image",
             f"{guidance}.folder": self.pictures,
             f"{guidance}.size": 16,
-            "system.cameras.from_model": "false",
+            "system.views.type": "posed-pictures",
             "system.background.type": "solid",
             "system.geometry.path": self.ball,
             "system.geometry.placement.scale": 0.4,
@@ -89,13 +88,13 @@ def test_one_command_paints_a_mesh_and_gives_it_back(workshop: Workshop):
 def test_the_second_recipe_takes_the_field_of_the_first(first: str, second: str):
     register_parts()
     theirs, mine = (read_recipe(ROOT / "configs" / f"{name}.yaml").system.config.geometry for name in (first, second))
-    check_same_field(mine.config.of, theirs, "system.geometry.of")
+    mine.config.inner.build(4).start_from(theirs.build(4))  # raises where they differ
 
 
 def test_a_second_stage_goes_on_from_the_first(workshop: Workshop, capsys: pytest.CaptureFixture[str]):
     painted = workshop.run("painted")
-    more = ("system.geometry.texture_size=64", "system.pool_size=8", "--from", str(painted))
-    command = workshop.command("latent-paint-rgb.yaml", "refined", "system.guidance.of", *more)
+    more = ("system.geometry.texture_size=64", "--from", str(painted))
+    command = workshop.command("latent-paint-rgb.yaml", "refined", "system.guidance.inner", *more)
     assert main([*command, "--dry-run"]) == 0
     assert "prompt: 'a red ball'" in capsys.readouterr().out, "the run's prompt is kept"
     assert main(command) == 0
@@ -130,7 +129,7 @@ def test_a_second_coat_begins_with_the_first_texture(workshop: Workshop):
 def test_what_does_not_fit_is_refused_in_a_sentence(
     workshop: Workshop, capsys: pytest.CaptureFixture[str], recipe: str, more: list[str], complaint: str
 ):
-    key = "system.guidance.of" if "rgb" in recipe else "system.guidance"
+    key = "system.guidance.inner" if "rgb" in recipe else "system.guidance"
     command = workshop.command(recipe, "refused", key, *more, "--from", str(workshop.run("painted")))
     if "nerf" in recipe:
         command = [word for word in command if not word.startswith("system.geometry.")]
@@ -141,7 +140,7 @@ def test_what_does_not_fit_is_refused_in_a_sentence(
 
 
 def test_a_stage_that_needs_a_run_says_so(workshop: Workshop, capsys: pytest.CaptureFixture[str]):
-    command = workshop.command("latent-nerf-rgb.yaml", "refused", "system.guidance.of", "--prompt", "a ball")
+    command = workshop.command("latent-nerf-rgb.yaml", "refused", "system.guidance.inner", "--prompt", "a ball")
     command = [word for word in command if not word.startswith("system.geometry.")]
     assert main(command) == 2
     assert "--from is missing: 'latent-nerf-rgb' goes on from a run; give --from RUN" in capsys.readouterr().err

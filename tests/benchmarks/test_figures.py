@@ -10,7 +10,7 @@ from benchmarks.figures import mean_overlap, moved_cameras, read_figures
 from benchmarks.shape_agreement import Alignment
 from core.cameras import camera_rays
 from core.types import Cameras
-from systems.views import Views, spread_views
+from systems.views.orbit import CameraRanges, cameras_everywhere
 from toybox.scenes import build
 
 
@@ -23,7 +23,7 @@ def seen_by(cameras: Cameras, mesh: Trimesh) -> torch.Tensor:
 
 def test_moved_cameras_see_the_object_as_if_it_had_been_moved():
     place = Alignment(0.5, scale=0.8, shift=(0.06, -0.05, 0.04))
-    cameras = spread_views(Views(elevation_deg=(-40.0, 80.0), radius=(1.5, 1.5), fovy_deg=(48.0, 48.0)), 5, 48)
+    cameras = cameras_everywhere(CameraRanges((-40.0, 80.0), (1.5, 1.5), (48.0, 48.0)), 5, 48)
     chair = build("chair").mesh
     moved = Trimesh(chair.vertices * place.scale + np.array(place.shift), chair.faces, process=False)
     truth = seen_by(cameras, moved)
@@ -32,7 +32,7 @@ def test_moved_cameras_see_the_object_as_if_it_had_been_moved():
 
 
 def test_canonical_silhouettes_are_those_of_the_canonical_mesh():
-    cameras = spread_views(Views(elevation_deg=(-40.0, 80.0), radius=(1.4, 1.8), fovy_deg=(42.0, 52.0)), 4, 48)
+    cameras = cameras_everywhere(CameraRanges((-40.0, 80.0), (1.4, 1.8), (42.0, 52.0)), 4, 48)
     assert mean_overlap(seen_by(cameras, build("chair").mesh), canonical_silhouettes("chair", cameras)) > 0.98
 
 

@@ -18,7 +18,9 @@ from benchmarks.sketch_figures import SketchFigures, box_points, mesh_solid, oth
 from benchmarks.sketch_report import conformity, measured_floors, table, trained_floors, write_plot
 from benchmarks.verdicts import Votes
 from core.recipe_layers import merge_layers, read_layers
-from geometry.mesh import TriangleMesh, load_mesh
+from geometry.bodies import encloses_volume
+from geometry.mesh import Mesh
+from geometry.sketch import load_sketch_mesh
 from toybox.captions import Subject
 
 VOTES = Votes(8, 5, 5, None, [], [], [], 5)
@@ -55,8 +57,8 @@ def test_every_question_is_asked_in_full():
 
 @pytest.mark.parametrize("case", [*cases()[::7], *cases()[-4:]], ids=lambda case: case.sketch)
 def test_cases_are_settings_of_their_recipe(case: SketchCase, tmp_path: Path):
-    sketch = _settings(case, tmp_path)["sketch"]
-    assert load_mesh(Path(sketch["path"])).bounds_volume()
+    sketch = _settings(case, tmp_path)["losses"]["sketch"]
+    assert encloses_volume(load_sketch_mesh(Path(sketch["path"])))
     assert sketch["lenience"] == case.lenience
     assert (sketch.get("complete_box") is not None) == (case.question == "completion")
 
@@ -64,13 +66,13 @@ def test_cases_are_settings_of_their_recipe(case: SketchCase, tmp_path: Path):
 def test_of_what_is_completed_the_mug_alone_is_hollow(tmp_path: Path):
     completed = {case.sketch: case for case in cases() if case.question == "completion"}
     losses = {name: _settings(case, tmp_path)["losses"] for name, case in completed.items()}
-    assert {name for name, terms in losses.items() if terms["density"] > 0} == {"half-mug"}
+    assert {name for name, terms in losses.items() if terms["density"] is not None} == {"half-mug"}
 
 
 def test_a_box_as_a_solid():
     half, size = 0.6, np.array([0.5, 0.3, 0.4])
     box = trimesh.creation.box(extents=2 * size)
-    solid = mesh_solid(TriangleMesh(np.asarray(box.vertices), np.asarray(box.faces, dtype=np.int64)), half)
+    solid = mesh_solid(Mesh(np.asarray(box.vertices), np.asarray(box.faces, dtype=np.int64)), half)
     axis = torch.linspace(-half, half, 128)
     points = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1)
     clear = ((points.abs() - torch.from_numpy(size)).abs() > 1e-3).all(dim=-1)
@@ -80,7 +82,7 @@ def test_a_box_as_a_solid():
 @pytest.mark.parametrize(("name", "subject", "box"), COMPLETION, ids=lambda value: str(value)[:20])
 def test_what_is_given_and_what_is_missing_make_the_whole(name: str, subject: Subject, box: Any):
     whole = whole_object(subject.kind, 0.6)
-    given = mesh_solid(load_mesh(Path("sketches") / f"{name}.obj"), 0.6)
+    given = mesh_solid(load_sketch_mesh(Path("sketches") / f"{name}.obj"), 0.6)
     missing = whole & box_points(box, 0.6)
     assert float((whole & ~given & ~missing).sum() / whole.sum()) < 0.03
     assert 0.1 < float(missing.sum() / whole.sum()) < 0.7

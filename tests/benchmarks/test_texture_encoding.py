@@ -13,7 +13,7 @@ from geometry.textured_mesh import TexturedMesh
 from guidance.target_image import TargetImage
 from renderers.backgrounds import SolidColor
 from renderers.mesh import MeshRenderer
-from systems.first_pictures import own_pictures
+from systems.first_look import first_pictures
 from systems.latent_paint import LatentPaint
 from toybox.captions import Subject
 from toybox.scenes import build
@@ -23,7 +23,10 @@ def test_the_meshs_own_texture_shows_each_parts_colour(tmp_path: Path):
     subject = Subject("car", "red")
     config = LatentPaint.Config(
         geometry=Choice.of(
-            TexturedMesh, path=coloured_mesh(subject, tmp_path / "car.glb"), placement=Placement(scale="none")
+            TexturedMesh,
+            path=coloured_mesh(subject, tmp_path / "car.glb"),
+            placement=Placement(scale="none"),
+            start="own-texture",
         ),
         background=Choice.of(SolidColor),
         renderer=Choice.of(MeshRenderer),
@@ -32,7 +35,9 @@ def test_the_meshs_own_texture_shows_each_parts_colour(tmp_path: Path):
     cameras = judged_cameras(48)
     surface = LatentPaint(config, "", 0, 1).geometry
     assert isinstance(surface, TexturedMesh)
-    shown = own_pictures(surface, config.renderer, cameras)
+    look = surface.first_look()
+    assert look is not None
+    shown = first_pictures(surface, look, config.renderer, cameras)
     _, parts = canonical_views(subject, cameras)
     colours = torch.from_numpy(build("car").part_colours("red", None))
     inner = (parts >= 0) & (torch.nn.functional.max_pool2d(-parts[:, None].float(), 3, 1, 1)[:, 0] == -parts)

@@ -86,8 +86,8 @@ def test_the_judge_sees_grey_behind_the_object_whatever_it_was_trained_before(tm
     """A blue ball that was painted before white: its views' corners are the world's grey, its middle stays blue."""
     system = fitting_paint(write_ball(tmp_path / "ball.ply"), 3)
     assert isinstance(system.geometry, TexturedMesh)
-    system.geometry.start_from(torch.tensor([-1.0, -1.0, 1.0]))
-    system.prepare()
+    system.geometry.restart(torch.tensor([-1.0, -1.0, 1.0]))
+    system.set_up()
     pictures = judged_pictures(system)
     middle = pictures.shape[1] // 2
     grey = torch.tensor(load_world().backgrounds["grey"]).expand(8, 3)

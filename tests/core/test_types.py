@@ -41,3 +41,17 @@ def test_shapes_that_disagree_are_refused_under_the_test_hook() -> None:
 def test_records_are_frozen() -> None:
     with pytest.raises(AttributeError):
         cameras().height = 9  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _render(value: float, with_normals: bool) -> RenderOutput:
+    flat, picture = torch.full((1, 2, 2), value), torch.full((1, 2, 2, 3), value)
+    return RenderOutput(picture, flat, flat, picture if with_normals else None, picture, None)
+
+
+def test_renderings_are_joined_in_their_order() -> None:
+    whole = RenderOutput.joined([_render(1.0, True), _render(2.0, True)])
+    assert whole.latents[:, 0, 0, 0].tolist() == [1, 2]
+    assert whole.normals is not None
+    assert whole.normals[:, 0, 0, 0].tolist() == [1, 2]
+    assert whole.depth.shape == (2, 2, 2)
+    assert RenderOutput.joined([_render(1.0, False)]).normals is None

@@ -28,7 +28,7 @@ SMALL = MeshExporter.Config(resolution=32, n_silhouettes=4, n_photographs=8, tex
 def ball_system(radius: float = 0.4) -> Any:
     """A system whose field is, in closed form, a ball: red above, green below."""
     system: Any = fitting_system(1, size=32)
-    system.prepare()
+    system.set_up()
 
     def field(positions: torch.Tensor) -> FieldOutput:
         distance = positions.norm(dim=-1)
@@ -54,7 +54,7 @@ def _colours_of(mesh: Mesh) -> np.ndarray:
 @pytest.mark.parametrize("colours", ["texture", "vertices"])
 def test_a_ball_keeps_its_size_its_colours_and_its_way_up(colours: str, asks_the_field: bool):
     system = ball_system()
-    system.guidance.decodes_points = asks_the_field
+    system.guidance.decodes_pixelwise = asks_the_field
     mesh, figures = coloured_mesh(system, dataclasses.replace(SMALL, colours=colours), Phases("mesh"))
     solid = trimesh.Trimesh(mesh.vertices, mesh.faces, process=True, merge_tex=True, merge_norm=True)
     assert solid.is_watertight

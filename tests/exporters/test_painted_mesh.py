@@ -61,7 +61,7 @@ def exported(path: Path, folder: Path, **settings: Any) -> Path:
     """The mesh after painting that has not begun."""
     folder.mkdir()
     system = fitting_paint(path, 3)
-    system.prepare()
+    system.set_up()
     return Choice.of(PaintedMesh, texture_size=64, n_photographs=4, **settings).build().export(system, folder)[0]
 
 
@@ -154,7 +154,7 @@ def test_what_was_painted_is_in_the_file(tmp_path: Path):
     """A ball, red above and green below: asked for through the file alone."""
     system = fitting_paint(write_ball(tmp_path / "ball.ply"), 60)
     quiet_trainer(60).fit(system)
-    system.guidance.decodes_points = False  # as with a real model: views are decoded and baked
+    system.guidance.decodes_pixelwise = False  # as with a real model: views are decoded and baked
     exporter = Choice.of(PaintedMesh, format="obj", texture_size=128, n_photographs=12).build()
     files = exporter.export(system, tmp_path)
     assert [file.name for file in files] == ["mesh.obj", "mesh.mtl", "mesh.png"]
@@ -198,9 +198,9 @@ def test_the_atlas_option_shows_what_pieces_have_in_common_too(tmp_path: Path):
     surface = system.geometry
     assert isinstance(surface, TexturedMesh)
     assert surface.piece_latents is not None
-    surface.start_from(torch.tensor([-1.0, -1.0, -1.0]))
+    surface.restart(torch.tensor([-1.0, -1.0, -1.0]))
     surface.piece_latents.data[:, 2] = 2.0
-    system.prepare()
+    system.set_up()
     made = Choice.of(PaintedMesh, colours="atlas", format="glb").build().export(system, tmp_path)[0]
     mesh: Any = trimesh.load(made, process=False, force="mesh")
     assert (np.asarray(mesh.visual.material.baseColorTexture.convert("RGB")) == [0, 0, 255]).all()
@@ -209,8 +209,8 @@ def test_the_atlas_option_shows_what_pieces_have_in_common_too(tmp_path: Path):
 def _painted_blue(path: Path) -> LatentPaint:
     system = fitting_paint(path, 3)
     assert isinstance(system.geometry, TexturedMesh)
-    system.geometry.start_from(torch.tensor([-1.0, -1.0, 1.0]))
-    system.prepare()
+    system.geometry.restart(torch.tensor([-1.0, -1.0, 1.0]))
+    system.set_up()
     return system
 
 

@@ -9,7 +9,7 @@ from core.part import Choice
 from exporters.painted_surface import looks_away, written_mesh
 from geometry.mesh_file import read_mesh
 from geometry.textured_mesh import TexturedMesh
-from systems.views import Views, spread_views
+from systems.views.orbit import CameraRanges, cameras_everywhere
 from tests.exporters.test_painted_mesh import arrays, exported, raw_glb
 from tests.geometry.test_textured_mesh import sheet
 
@@ -48,7 +48,7 @@ def test_faces_turned_over_are_found(tmp_path: Path):
     turned = np.arange(len(ball.faces)) % 3 == 0
     ball.faces[turned] = ball.faces[turned][:, ::-1]
     ball.export(tmp_path / "ball.ply")
-    cameras = spread_views(Views(elevation_deg=(-80.0, 80.0)), 20, 64)
+    cameras = cameras_everywhere(CameraRanges((-80.0, 80.0), (1.25, 1.25), (55.0, 55.0)), 20, 64)
     np.testing.assert_array_equal(looks_away(made(tmp_path / "ball.ply"), cameras), turned)
 
 

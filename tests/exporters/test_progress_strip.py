@@ -22,7 +22,7 @@ def _preview(folder: Path, step: int, level: int) -> None:
 
 def test_the_first_tile_of_a_sheet_is_its_first_view() -> None:
     system = fitting_system(1, size=8)
-    system.prepare()
+    system.set_up()
     sheet = contact_sheet(system, 3)
     front = view_pictures(system, system.validation_cameras(1, 8))["colour"][0]
     assert first_tile(sheet, N_ROWS) / 255 == pytest.approx(front.numpy(), abs=0.5 / 255 + 1e-6)
@@ -33,7 +33,7 @@ def test_moments_in_order_and_the_end_last(tmp_path: Path) -> None:
         _preview(tmp_path, step, level)
     (tmp_path / "previews" / "validation.png").write_bytes(b"")
     system = fitting_system(100, size=SIDE)
-    system.prepare()
+    system.set_up()
     (path,) = ProgressStrip(ProgressStrip.Config()).export(system, tmp_path)
     strip = np.asarray(Image.open(path))
     assert strip.shape == (SIDE + LABEL_HEIGHT, 3 * (SIDE + GAP) - GAP, 3)  # step 200 is not yet: the run has 100
@@ -45,7 +45,7 @@ def test_of_many_previews_evenly_spaced_ones(tmp_path: Path) -> None:
     for step in range(10):
         _preview(tmp_path, step, 10 * step)
     system = fitting_system(100, size=SIDE)
-    system.prepare()
+    system.set_up()
     (path,) = ProgressStrip(ProgressStrip.Config(n_moments=4)).export(system, tmp_path)
     strip = np.asarray(Image.open(path))
     shown = [strip[:SIDE, i * (SIDE + GAP)].mean() for i in range(3)]

@@ -17,7 +17,7 @@ from tests.systems.small_systems import fitting_system
 
 def test_one_turn_ends_before_it_begins_again():
     system = fitting_system(1, size=8)
-    system.prepare()
+    system.set_up()
     frames = list(turntable_frames(system, 4))
     assert len(frames) == 4
     assert {frame.shape for frame in frames} == {(256, 3 * 256, 3)}
@@ -42,7 +42,7 @@ def test_webp_where_ffmpeg_is_missing(tmp_path: Path, monkeypatch: pytest.Monkey
     found = importlib.util.find_spec
     monkeypatch.setattr("exporters.video.find_spec", lambda name: None if name == "imageio_ffmpeg" else found(name))
     system = fitting_system(1, size=8)
-    system.prepare()
+    system.set_up()
     (path,) = Turntable(Turntable.Config(n_frames=3)).export(system, tmp_path)
     with Image.open(path) as picture:
         assert (picture.format, picture.n_frames, picture.size) == ("WEBP", 3, (768, 256))  # pyright: ignore
@@ -50,7 +50,7 @@ def test_webp_where_ffmpeg_is_missing(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_turntable_and_sheet_land_in_the_run_folder(tmp_path: Path):
     system = fitting_system(1, size=8)
-    system.prepare()
+    system.set_up()
     made = [
         *Turntable(Turntable.Config(n_frames=2)).export(system, tmp_path),
         *ContactSheet(ContactSheet.Config(n_views=2)).export(system, tmp_path),

@@ -88,7 +88,9 @@ def test_weights_are_shares_and_rows_are_in_the_table() -> None:
         assert 0 <= rows.min() <= rows.max() < level.n_entries
 
 
-@pytest.mark.parametrize("level", [Level(2.0, 3, 32), Level(9.0, 10, 16)], ids=["dense", "hashed"])
+@pytest.mark.parametrize(
+    "level", [Level(2.0, 3, 32, is_dense=True), Level(9.0, 10, 16, is_dense=False)], ids=["dense", "hashed"]
+)
 def test_gradients_of_tables_and_positions_equal_differences(level: Level) -> None:
     torch.manual_seed(1)
     table = torch.randn(level.n_entries, 4, dtype=torch.float64, requires_grad=True)

@@ -172,23 +172,3 @@ def test_broken_embedded_data_is_told(tmp_path: Path):
     whole.write_text(text[:begin] + "*" + text[begin + 1 :])
     with pytest.raises(UserError, match=r"a\.gltf: "):
         read_own_texture(read_mesh(whole), 8)
-
-
-@pytest.mark.parametrize(
-    ("first_line", "materials"),
-    [
-        ("mtllib sheet.mtl", "newmtl a\nmap_Kd deeper\\wood.png\nnewmtl b\nmap_Kd none.png\n"),
-        ("mtllib other.mtl sheet.mtl", "newmtl a\nmap_Kd deeper/wood.png\n"),
-        ("\ufeffmtllib my sheet.mtl", "newmtl a\nmap_Kd deeper/wood.png\n"),
-    ],
-    ids=["a backslash, and a material that no face has", "two libraries", "a byte order mark, and a space"],
-)
-def test_obj_files_of_the_wild_find_their_picture(tmp_path: Path, first_line: str, materials: str):
-    (tmp_path / "deeper").mkdir()
-    (tmp_path / "deeper" / "wood.png").write_bytes(png())
-    path = obj(tmp_path, materials=materials)
-    for name in ("my sheet.mtl", "other.mtl"):
-        (tmp_path / name).write_text(materials if " " in name else "newmtl c\nKd 1 1 1\n")
-    path.write_text(path.read_text().replace("mtllib sheet.mtl", first_line), encoding="utf-8")
-    found = read_own_texture(read_mesh(path), 8)
-    assert torch.equal((found * 255).round().byte(), torch.from_numpy(PICTURE))

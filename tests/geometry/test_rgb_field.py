@@ -20,12 +20,12 @@ def test_colours_are_the_linear_map_of_the_latents_and_the_density_is_the_fields
     field.set_colour(matrix, bias)
     points = torch.rand(50, 3, generator=rng) - 0.5
     with torch.no_grad():
-        seen, inner = field(points), field.of(points)
+        seen, inner = field(points), field.inner(points)
     torch.testing.assert_close(seen.features, (inner.features @ matrix.T + bias + 1) / 2)
     assert torch.equal(seen.density, inner.density)
     with torch.no_grad():
         assert torch.equal(field.density(points), inner.density)
-    assert field.bound == field.of.bound
+    assert field.bound == field.inner.bound
 
 
 def test_every_parameter_is_in_one_group_and_the_layer_has_its_own_rate():

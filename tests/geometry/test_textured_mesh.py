@@ -146,11 +146,14 @@ def test_it_is_placed_for_the_cameras_and_its_front_turned_to_them(tmp_path: Pat
 
 def test_the_first_texture_is_taken_once(tmp_path: Path):
     surface = made(sheet(tmp_path / "a.obj"))
-    surface.start_from(torch.tensor([1.0, 2.0, 3.0, 4.0]))
+    look = surface.first_look()
+    assert look is not None
+    assert look.texture.tolist() == [[[0.5, 0.5, 0.5]]], "a grey, which the method encodes"
+    surface.restart(torch.tensor([1.0, 2.0, 3.0, 4.0]))
     assert surface.texture[5, 7].tolist() == [1, 2, 3, 4]
     again = made(sheet(tmp_path / "a.obj"))
     again.load_state_dict(surface.state_dict())
-    again.start_from(torch.zeros(4))
+    assert again.first_look() is None
     assert again.texture[5, 7].tolist() == [1, 2, 3, 4], "what a checkpoint has brought stays"
 
 

@@ -67,6 +67,6 @@ def test_a_vae_that_must_stay_in_float32_stays(upcast: bool, expected: torch.dty
     source = find_model(str(make_tiny_model(tmp_path, dtype=torch.float16, vae={"force_upcast": upcast})))
     autoencoder = Autoencoder(source)
     assert autoencoder._networks[0].dtype == torch.float32  # stored as float16
-    autoencoder.use_weights(torch.bfloat16)
+    autoencoder.use_precision(torch.bfloat16)
     assert autoencoder._networks[0].dtype == expected
     assert autoencoder.encode(torch.rand(1, 16, 16, 3)).dtype == torch.float32

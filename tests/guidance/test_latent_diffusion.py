@@ -68,7 +68,7 @@ def test_weights_in_bfloat16_predict_nearly_the_same(tiny_model: Callable[..., P
     model = LatentDiffusion(find_model(str(tiny_model())))
     noisy, timestep = _noisy(1), torch.tensor([500])
     full = model.predict_noise(noisy, timestep, model.embed_text(["red"]))
-    model.use_weights(torch.bfloat16)
+    model.use_precision(torch.bfloat16)
     half = model.predict_noise(noisy, timestep, model.embed_text(["red"]))
     assert half.dtype == torch.float32
     assert ((half - full).norm() / full.norm()).item() < 0.05

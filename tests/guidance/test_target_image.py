@@ -10,10 +10,12 @@ from PIL import Image
 
 from core.cameras import orbit_cameras
 from core.errors import UserError
+from core.part import Choice
 from core.schedule import Schedule
 from core.types import Cameras
 from guidance.sds import add_noise
 from guidance.target_image import TargetImage
+from tests.guidance.seen import seen_as
 
 
 def _cameras(n_views: int, size: int = 4) -> Cameras:
@@ -37,13 +39,13 @@ def test_score_is_that_of_the_best_denoiser_for_a_single_picture():
     expected = 0.36 * (best_guess - noise) / (2 * 4 * 4)
     leaf = latents.clone().requires_grad_()
     guidance = _toward(target, noise=Schedule.constant(0.6))
-    (seen,) = torch.autograd.grad(guidance(leaf, _cameras(2), 0, 1, torch.Generator()).loss, leaf)
+    (seen,) = torch.autograd.grad(guidance(seen_as(leaf), _cameras(2), 0, 1, torch.Generator()).loss, leaf)
     torch.testing.assert_close(seen, expected, rtol=1e-4, atol=1e-6)
 
 
 def test_at_the_target_there_is_nothing_to_do():
     target = torch.randn(1, 4, 4, 3)
-    output = _toward(target)(target.clone(), _cameras(1), 0, 1, torch.Generator())
+    output = _toward(target)(seen_as(target.clone()), _cameras(1), 0, 1, torch.Generator())
     assert output.loss.item() == 0
     assert output.metrics["target_mse"].item() == 0
 
@@ -53,14 +55,16 @@ def test_free_latents_arrive_at_the_target():
     latents = torch.zeros_like(target, requires_grad=True)
     guidance = _toward(target, weighting="uniform")
     for step in range(200):
-        (gradient,) = torch.autograd.grad(guidance(latents, _cameras(1), step, 200, torch.Generator()).loss, latents)
+        (gradient,) = torch.autograd.grad(
+            guidance(seen_as(latents), _cameras(1), step, 200, torch.Generator()).loss, latents
+        )
         latents = (latents - gradient).detach().requires_grad_()
     torch.testing.assert_close(latents.detach(), target, rtol=1e-3, atol=1e-3)
 
 
 def test_the_generator_is_left_alone():
     rng = torch.Generator().manual_seed(5)
-    _toward(torch.zeros(1, 4, 4, 3))(torch.ones(1, 4, 4, 3), _cameras(1), 0, 1, rng)
+    _toward(torch.zeros(1, 4, 4, 3))(seen_as(torch.ones(1, 4, 4, 3)), _cameras(1), 0, 1, rng)
     assert torch.equal(rng.get_state(), torch.Generator().manual_seed(5).get_state())
 
 
@@ -77,11 +81,11 @@ def _picture_folder(folder: Path, size: int) -> Path:
 def test_a_folder_gives_each_known_camera_its_picture(tmp_path: Path):
     guidance = TargetImage(TargetImage.Config(folder=_picture_folder(tmp_path, 4), size=4))
     guidance.prepare("")
-    assert guidance.known_cameras is not None
-    assert (guidance.known_cameras.height, guidance.picture_size) == (4, 4)
+    assert guidance.view_needs.cameras is not None
+    assert (guidance.view_needs.cameras.height, guidance.picture_size) == (1, 4)
     for i, level in enumerate((-1.0, 1.0)):
         latents = torch.full((1, 4, 4, 3), level)
-        output = guidance(latents, guidance.known_cameras[i : i + 1], 0, 1, torch.Generator())
+        output = guidance(seen_as(latents), guidance.view_needs.cameras[i : i + 1], 0, 1, torch.Generator())
         assert output.metrics["target_mse"].item() == pytest.approx(0, abs=1e-9)
 
 
@@ -90,9 +94,9 @@ def test_with_a_model_the_pictures_go_through_its_autoencoder(tmp_path: Path, ti
     guidance = TargetImage(config)
     guidance.prepare("")
     assert (guidance.latent_channels, guidance.latent_size, guidance.picture_size) == (4, 8, 16)
-    assert guidance.known_cameras is not None
+    assert guidance.view_needs.cameras is not None
     white = guidance.encode(torch.ones(1, 16, 16, 3))
-    output = guidance(white, guidance.known_cameras[1:2], 0, 1, torch.Generator())
+    output = guidance(seen_as(white), guidance.view_needs.cameras[1:2], 0, 1, torch.Generator())
     assert output.metrics["target_mse"].item() == pytest.approx(0, abs=1e-9)
 
 
@@ -103,8 +107,8 @@ def test_rgb_latents_are_scaled_to_plus_minus_one():
 
 
 def test_without_pictures_it_says_what_is_missing():
-    with pytest.raises(UserError, match=r"system\.guidance\.folder: target-image needs a folder of pictures"):
-        TargetImage(TargetImage.Config()).prepare("")
+    with pytest.raises(UserError, match=r"^system\.guidance\.folder: target-image needs a folder of pictures"):
+        Choice(TargetImage, TargetImage.Config(), "system.guidance").build().prepare("")
 
 
 def test_noise_must_lie_between_nothing_and_everything():

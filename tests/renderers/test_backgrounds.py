@@ -7,7 +7,15 @@ import torch
 from torch import Generator, Tensor
 
 from core.errors import UserError
-from renderers.backgrounds import PLAIN_COLORS, DirectionalBackground, RandomColor, SolidColor, frequency_encoding
+from core.types import LinearColour
+from renderers.backgrounds import (
+    PLAIN_COLORS,
+    DirectionalBackground,
+    NoBackground,
+    RandomColor,
+    SolidColor,
+    frequency_encoding,
+)
 
 BANK = torch.arange(3.0)[:, None, None, None].expand(3, 4, 4, 2) + torch.arange(4.0)[:, None, None] * 0.1
 
@@ -76,7 +84,7 @@ def test_a_bank_is_part_of_the_state_whatever_its_size() -> None:
 
 def test_a_background_without_its_bank_says_what_is_missing() -> None:
     for made in (SolidColor(SolidColor.Config(), 2), RandomColor(RandomColor.Config(), 2)):
-        with pytest.raises(RuntimeError, match=rf"'{made.part_name}' has no colours yet: encode palette\(\)"):
+        with pytest.raises(RuntimeError, match=rf"'{made.part_name}' has no colours yet: call encode_colours"):
             made(directions(1), Generator())
     with pytest.raises(ValueError, match=r"expected \(at least 1, rows, columns, 2\), got \(3, 4, 4, 5\)"):
         made.set_bank(torch.zeros(3, 4, 4, 5))
@@ -111,3 +119,39 @@ def test_directional_learns_to_tell_up_from_down() -> None:
         losses.append(loss.item())
     assert losses[-1] < 0.2 * losses[0]
     assert optimizer.param_groups[0]["lr"] == 0.02
+
+
+def test_each_colour_is_encoded_as_a_flat_picture() -> None:
+    """By an encoder that halves the size and gives red, and red times green."""
+    seen: list[Tensor] = []
+
+    def encode(pictures: Tensor) -> Tensor:
+        seen.append(pictures)
+        small = pictures[:, ::2, ::2]
+        return torch.stack([small[..., 0], small[..., 0] * small[..., 1]], dim=-1)
+
+    made = RandomColor(RandomColor.Config(), 2)
+    made.encode_colours(encode, 8, torch.tensor([[0.5, 0.25, 1.0], [1.0, 0.5, 0.0]]), torch.device("cpu"))
+    assert [tuple(pictures.shape) for pictures in seen] == [(2, 8, 8, 3)]
+    assert made.bank.shape == (2, 4, 4, 2)
+    assert made.bank[:, 3, 1].tolist() == [[0.5, 0.125], [1.0, 0.5]]
+
+
+def test_nothing_is_behind_no_background() -> None:
+    assert torch.equal(NoBackground(5)(directions(2), Generator()), torch.zeros(2, 4, 4, 5))
+
+
+def test_a_learnt_background_begins_with_another_ones_colours() -> None:
+    """Its network after the layer: rgb = (M z + b + 1) / 2; a flat one has learnt nothing to begin with."""
+    torch.manual_seed(0)
+    config = DirectionalBackground.Config()
+    latents, colours = DirectionalBackground(config, 4), DirectionalBackground(config, 3)
+    layer = LinearColour(torch.randn(3, 4), torch.randn(3))
+    colours.start_from(latents, layer)
+    rays = directions(2)
+    torch.testing.assert_close(colours(rays, Generator()), layer.rgb(latents(rays, Generator())))
+    before = colours(rays, Generator())
+    colours.start_from(random_color())
+    assert torch.equal(colours(rays, Generator()), before)
+    with pytest.raises(UserError, match=r"^--from: the run does not fit .* size mismatch"):
+        colours.start_from(latents)

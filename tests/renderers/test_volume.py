@@ -134,7 +134,7 @@ def test_skipping_costs_no_more_opacity_than_the_skipped_optical_depth() -> None
     full = renderer(field, early_stop=0.0)
     whole = render(full, field, cameras)
     skipping = renderer(field, early_stop=0.0, occupancy_warmup_steps=0, occupancy_threshold=0.02)
-    skipping.prepare(field, 0, Generator().manual_seed(1))
+    skipping.refresh(field, 0, Generator().manual_seed(1))
     partial = render(skipping, field, cameras)
     assert whole.samples is not None
     skipped = ~skipping.occupancy.contains(whole.samples.positions)
@@ -237,7 +237,7 @@ def test_the_field_is_called_once_per_chunk() -> None:
 def test_the_state_holds_the_occupancy_grid() -> None:
     field = Balls(0.3, 50.0)
     first, second = (renderer(field, occupancy_warmup_steps=0) for _ in range(2))
-    first.prepare(field, 0, Generator().manual_seed(0))
+    first.refresh(field, 0, Generator().manual_seed(0))
     second.load_state_dict(first.state_dict())
     assert torch.equal(second.occupancy.occupied, first.occupancy.occupied)
     assert not second.occupancy.occupied.all()

@@ -15,8 +15,14 @@ from guidance.target_image import TargetImage
 from renderers.backgrounds import SolidColor
 from renderers.mesh import MeshRenderer
 from systems.latent_paint import LatentPaint
-from systems.views import Views
+from systems.views.orbit import Orbit
+from systems.views.pool import CameraPool
 from tests.systems.small_systems import BALL_RADIUS, ball_pictures
+
+#: Where training cameras stand.
+RANGES: dict[str, Any] = {"elevation_deg": (-60.0, 60.0), "radius": (1.5, 1.5), "fovy_deg": (45.0, 45.0)}
+#: Views that are new at every step, in place of the pool.
+ORBIT = Choice.of(Orbit, **RANGES, n_views=2)
 
 
 def write_ball(path: Path) -> Path:
@@ -35,8 +41,7 @@ def paint_config(path: Path, guidance: Choice, **changes: Any) -> LatentPaint.Co
         "background": Choice.of(SolidColor, color=(1.0, 1.0, 1.0)),
         "renderer": Choice.of(MeshRenderer),
         "guidance": guidance,
-        "cameras": Views(elevation_deg=(-60.0, 60.0), radius=(1.5, 1.5), fovy_deg=(45.0, 45.0), n_views=2),
-        "pool_size": 16,
+        "views": Choice.of(CameraPool, **RANGES, n_views=2, size=16),
     }
     return LatentPaint.Config(**{**settings, **changes})
 

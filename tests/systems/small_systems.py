@@ -19,11 +19,14 @@ from guidance.latent_sds import LatentSDS
 from guidance.target_image import TargetImage
 from renderers.backgrounds import RandomColor, SolidColor
 from renderers.volume import VolumeRenderer
-from systems.base import AdamSettings
-from systems.latent_nerf import LatentNeRF, Losses
-from systems.views import Views
+from systems.latent_nerf import LatentNeRF
+from systems.losses.opacity_entropy import OpacityEntropy
+from systems.optimizer import AdamSettings
+from systems.views.orbit import Orbit
 
 BALL_RADIUS = 0.4
+#: Where training cameras stand.
+RANGES: dict[str, Any] = {"elevation_deg": (-30.0, 60.0), "radius": (1.5, 1.5), "fovy_deg": (45.0, 45.0)}
 
 
 def small_config(guidance: Choice, **changes: Any) -> LatentNeRF.Config:
@@ -50,8 +53,8 @@ def small_config(guidance: Choice, **changes: Any) -> LatentNeRF.Config:
             occupancy_refresh_every=2,
         ),
         "guidance": guidance,
-        "cameras": Views(elevation_deg=(-30.0, 60.0), radius=(1.5, 1.5), fovy_deg=(45.0, 45.0), n_views=2),
-        "losses": Losses(sparsity=Schedule.constant(0.01)),
+        "views": Choice.of(Orbit, **RANGES, n_views=2),
+        "losses": {"sparsity": Choice.of(OpacityEntropy, weight=Schedule.constant(0.01))},
         "optimizer": AdamSettings(rate=Schedule.ramp(1.0, 0.1)),
     }
     return LatentNeRF.Config(**{**settings, **changes})

@@ -12,14 +12,17 @@ from torch import Tensor, nn
 from core.errors import UserError
 from core.kinds import DensityField
 from core.part import Choice
+from core.settings import read_settings
 from core.types import FieldOutput
 from geometry.hash_grid import encode
 from geometry.hash_grid_flat import FlatHashGrid, tables_from_flat
 from geometry.hash_levels import HashGridShape, level_layout
 from geometry.latent_field import HashGridField
-from systems.base import AdamSettings
+from guidance.target_image import TargetImage
 from systems.callbacks import CHECKPOINT, Checkpoints, Previews, save_checkpoint
-from tests.systems.small_systems import distilling_system, quiet_trainer
+from systems.latent_nerf import LatentNeRF
+from tests.known_ball import write_ball_views
+from tests.systems.small_systems import distilling_system, quiet_trainer, small_config
 
 Model = Callable[..., Path]
 
@@ -93,7 +96,7 @@ def test_a_checkpoint_holds_the_object_and_not_the_diffusion_model(tiny_model: M
 
 def test_no_picture_is_encoded_or_decoded_in_a_training_step(tiny_model: Model, monkeypatch: pytest.MonkeyPatch):
     system = distilling_system(tiny_model())
-    system.prepare()  # encodes the flat backgrounds, once
+    system.set_up()  # encodes the flat backgrounds, once
     calls: list[str] = []
     autoencoder: Any = system.guidance.model.autoencoder  # pyright: ignore[reportAttributeAccessIssue]
     vae = autoencoder._networks[0]
@@ -118,7 +121,7 @@ def test_prompt_and_backgrounds_are_prepared_once(tiny_model: Model, monkeypatch
 
 def test_rendering_for_people_is_repeatable_and_leaves_the_mode_alone(tiny_model: Model):
     system = distilling_system(tiny_model())
-    system.prepare()
+    system.set_up()
     system.train()
     cameras = system.validation_cameras(3, 8)
     first, second = system.render(cameras, with_normals=True), system.render(cameras, with_normals=True)
@@ -134,7 +137,7 @@ def test_rendering_for_people_is_repeatable_and_leaves_the_mode_alone(tiny_model
 
 def test_many_views_are_rendered_in_parts_of_the_same_picture(tiny_model: Model, monkeypatch: pytest.MonkeyPatch):
     system = distilling_system(tiny_model())
-    system.prepare()
+    system.set_up()
     cameras = system.surrounding_cameras(5, 8)
     at_once = system.render(cameras, with_normals=True)
     monkeypatch.setattr("systems.base.RAYS_AT_ONCE", 2 * 64)
@@ -151,12 +154,6 @@ def test_learning_rates_follow_their_schedule(tiny_model: Model):
     # From 1 to 0.1 over four steps: after two of them, 0.55 of what each part asked for.
     assert [group["lr"] for group in groups] == pytest.approx([0.55 * group["initial_lr"] for group in groups])
     assert {group["initial_lr"] for group in groups} == {0.05, 0.02}
-
-
-@pytest.mark.parametrize("settings", [{"betas": (0.9, 1.0)}, {"eps": 0.0}])
-def test_optimizer_settings_out_of_range(settings: dict[str, Any]):
-    with pytest.raises(UserError, match=r"(betas: from 0 to below 1|eps: above 0)"):
-        AdamSettings(**settings)
 
 
 @pytest.mark.usefixtures("registry")
@@ -182,7 +179,7 @@ class TestPartsThatDoNotFit:
         return Stubborn
 
     def test_channels(self, tiny_model: Model):
-        with pytest.raises(UserError, match=r"system\.geometry: 'stubborn' shows 7 channels, 'latent-sds' wants 4"):
+        with pytest.raises(UserError, match=r"^geometry: 'stubborn' shows 7 channels, 'latent-sds' wants 4"):
             distilling_system(tiny_model(), geometry=Choice.of(self._field()))
 
     def test_a_parameter_that_no_group_trains(self, tiny_model: Model):
@@ -206,3 +203,24 @@ def test_a_checkpoint_is_replaced_whole(tiny_model: Model, tmp_path: Path, monke
         save_checkpoint(trainer, tmp_path)
     assert (tmp_path / CHECKPOINT).read_bytes() == before
     assert [path.name for path in (tmp_path / CHECKPOINT).parent.iterdir()] == [CHECKPOINT.name]
+
+
+def test_an_old_recipes_cameras_are_told_their_new_name():
+    with pytest.raises(
+        UserError, match=r"cameras: no such setting of latent-nerf\. Say views: {type: orbit, \.\.\.} with"
+    ):
+        read_settings(LatentNeRF.Config, {"cameras": {"n_views": 2}}, owner="latent-nerf")
+
+
+def test_views_that_guidance_cannot_work_with_are_told_when_things_are_built(tmp_path: Path):
+    guidance = Choice.of(TargetImage, folder=write_ball_views(tmp_path / "views"), size=16)
+    with pytest.raises(
+        UserError, match=r"^views: 'target-image' knows pictures from a few cameras alone; use {type: po"
+    ):
+        LatentNeRF(small_config(guidance), "a ball", 0, 3)
+
+
+def test_a_method_that_begins_with_nothing_says_so(tiny_model: Model):
+    system = distilling_system(tiny_model())
+    with pytest.raises(UserError, match=r"^--from: 'latent-nerf' begins with nothing; leave --from out$"):
+        system.start_from(distilling_system(tiny_model()))

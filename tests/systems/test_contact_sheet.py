@@ -58,7 +58,7 @@ def test_tiles_stand_in_reading_order_with_gaps():
 
 def test_a_sheet_has_a_column_per_view_and_four_rows(tmp_path: Path):
     system = fitting_system(1)
-    system.prepare()
+    system.set_up()
     sheet = contact_sheet(system, n_views=3)
     assert sheet.shape == (4 * (16 + GAP) - GAP, 3 * (16 + GAP) - GAP, 3)
     twice = contact_sheet(system, n_views=1, magnify=2)

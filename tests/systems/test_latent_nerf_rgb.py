@@ -1,45 +1,59 @@
 """The RGB stage: its first look is the latent field's, squares see the whole picture, and it learns."""
 
 import dataclasses
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch.nn import functional as F
 
 from core.cameras import camera_rays
 from core.errors import UserError
 from core.part import Choice
 from core.schedule import Schedule
+from core.settings import read_settings
+from core.types import RenderOutput
 from geometry.latent_field import HashGridField
 from geometry.rgb_field import RGBField
 from guidance.rgb import RGBGuidance
 from guidance.target_image import TargetImage
 from renderers.backgrounds import DirectionalBackground
-from systems.callbacks import CHECKPOINT, Checkpoints
 from systems.latent_nerf import LatentNeRF
-from systems.latent_nerf_rgb import LatentNeRFRGB, RGBLosses, pasted, square_means_error
+from systems.latent_nerf_rgb import LatentNeRFRGB, pasted
 from systems.random_streams import stream
 from systems.shading import Shading
-from systems.views import random_views
 from tests.systems.small_systems import ball_pictures, fitting_system, quiet_trainer, small_config
+
+
+def set_up(system: LatentNeRF) -> LatentNeRF:
+    """A run as --from finds it: the app sets systems up before one begins with another."""
+    system.set_up()
+    return system
+
+
+def located(guidance: Choice, geometry: Choice) -> dict[str, Choice]:
+    """Guidance and field where a recipe holds them, so that errors name their settings in full."""
+    found = {"guidance": guidance, "geometry": geometry}
+    for kind, choice in found.items():
+        inner = dataclasses.replace(choice.config.inner, path=f"system.{kind}.inner")
+        config = dataclasses.replace(choice.config, inner=inner)
+        found[kind] = dataclasses.replace(choice, config=config, path=f"system.{kind}")
+    return found
 
 
 def refining(total: int = 3, size: int = 16, **changes: Any) -> LatentNeRFRGB:
     """The RGB stage of `fitting_system`, whose "latents" are 2 rgb - 1: three of them."""
     latent = small_config(Choice.of(TargetImage, size=size))
     settings: dict[str, Any] = {
-        **{name: getattr(latent, name) for name in ("background", "renderer", "cameras", "optimizer")},
-        "losses": RGBLosses(sparsity=latent.losses.sparsity),
-        "geometry": Choice.of(RGBField, of=latent.geometry, n_latents=3),
-        "guidance": Choice.of(RGBGuidance, of=Choice.of(TargetImage, size=size)),
+        **{name: getattr(latent, name) for name in ("background", "renderer", "views", "optimizer", "losses")},
+        "geometry": Choice.of(RGBField, inner=latent.geometry, n_latents=3),
+        "guidance": Choice.of(RGBGuidance, inner=Choice.of(TargetImage, size=size)),
         **changes,
     }
+    settings |= located(settings["guidance"], settings["geometry"])
     system = LatentNeRFRGB(LatentNeRFRGB.Config(**settings), "a ball", 0, total)
     assert isinstance(system.guidance, RGBGuidance)
-    assert isinstance(system.guidance.of, TargetImage)
-    system.guidance.of.set_target(ball_pictures)
+    assert isinstance(system.guidance.inner, TargetImage)
+    system.guidance.inner.set_target(ball_pictures)
     return system
 
 
@@ -52,8 +66,8 @@ def trained() -> LatentNeRF:
 
 def test_the_first_look_is_the_latent_fields(trained: LatentNeRF):
     system = refining()
-    system.prepare()
-    system.take_over(trained)
+    system.set_up()
+    system.start_from(trained)
     cameras = trained.validation_cameras(3, 16)
     theirs, mine = trained.render(cameras), system.render(cameras)
     # Theirs skips cells that are all but empty by now.
@@ -72,23 +86,23 @@ def test_the_first_ball_stays_as_the_field_was_left():
     geometry = Choice(HashGridField, fading)
     first = fitting_system(total_steps=2, geometry=geometry)
     quiet_trainer(2).fit(first)
-    second = refining(2, geometry=Choice.of(RGBField, of=geometry, n_latents=3))
-    second.prepare()
-    second.take_over(first)
+    second = refining(2, geometry=Choice.of(RGBField, inner=geometry, n_latents=3))
+    second.set_up()
+    second.start_from(first)
     quiet_trainer(2).fit(second)
     assert isinstance(first.geometry, HashGridField)
     assert first.geometry.blob_height == 5.0
     assert isinstance(second.geometry, RGBField)
-    assert isinstance(second.geometry.of, HashGridField)
-    assert second.geometry.of.blob_height == 5.0
+    assert isinstance(second.geometry.inner, HashGridField)
+    assert second.geometry.inner.blob_height == 5.0
 
 
 def test_a_learnt_background_goes_through_the_same_layer():
     behind = Choice.of(DirectionalBackground)
     latent, system = fitting_system(3, background=behind), refining(background=behind)
-    latent.prepare()
-    system.prepare()
-    system.take_over(latent)
+    latent.set_up()
+    system.set_up()
+    system.start_from(latent)
     field = system.geometry
     assert isinstance(field, RGBField)
     colour = field.colour
@@ -107,49 +121,54 @@ def test_another_field_is_refused_by_its_setting(setting: str, here: float, ther
     """Most of them change no tensor's shape: the same tables would be read at other places."""
     grid = small_config(Choice.of(TargetImage)).geometry.config
     other = Choice.of(HashGridField, **{**vars(grid), setting: here, "grid_learning_rate": 0.5})
-    system = refining(geometry=Choice.of(RGBField, of=other, n_latents=3))
+    system = refining(geometry=Choice.of(RGBField, inner=other, n_latents=3))
     with pytest.raises(UserError) as error:
-        system.take_over(fitting_system(3))
+        system.start_from(set_up(fitting_system(3)))
     assert str(error.value) == (
-        "--from: the run does not fit system.geometry.of of this recipe: "
-        f"{setting} is {there} there and {here} here; give system.geometry.of.{setting}={there}"
+        "--from: the run does not fit system.geometry.inner of this recipe: "
+        f"{setting} is {there} there and {here} here; give system.geometry.inner.{setting}={there}"
     )
 
 
 def test_another_number_of_latents_is_refused():
-    system = refining(geometry=Choice.of(RGBField, of=small_config(Choice.of(TargetImage)).geometry, n_latents=4))
+    system = refining(geometry=Choice.of(RGBField, inner=small_config(Choice.of(TargetImage)).geometry, n_latents=4))
     with pytest.raises(UserError, match=r"its latents have 3 channels, not 4; give system\.geometry\.n_latents=3$"):
-        system.take_over(fitting_system(3))
+        system.start_from(set_up(fitting_system(3)))
 
 
 def test_a_second_stage_of_colours_wants_the_same_field():
     first, second = refining(), refining(geometry=_with_bound(0.65))
     with pytest.raises(
-        UserError, match=r"of\.bound is 0\.6 there and 0\.65 here; give system\.geometry\.of\.bound=0\.6$"
+        UserError, match=r"inner\.bound is 0\.6 there and 0\.65 here; give system\.geometry\.inner\.bound=0\.6$"
     ):
-        second.take_over(first)
+        second.start_from(first)
 
 
 def test_the_published_layer_is_for_the_latents_of_its_model(monkeypatch: pytest.MonkeyPatch):
     system = refining(colour="stable-diffusion-1")
     assert isinstance(system.guidance, RGBGuidance)
-    monkeypatch.setattr(system.guidance.of, "encode", lambda rgb: 3 * rgb)
-    complaint = r"does not fit system\.guidance\.of of this recipe: its latents are those of 'target-image', not of"
+    monkeypatch.setattr(system.guidance.inner, "encode", lambda rgb: 3 * rgb)
+    complaint = r"does not fit system\.guidance\.inner of this recipe: its latents are those of 'target-image', not of"
     with pytest.raises(UserError, match=complaint):
-        system.take_over(fitting_system(3))
+        system.start_from(set_up(fitting_system(3)))
 
 
 def _with_bound(bound: float) -> Choice:
     grid = small_config(Choice.of(TargetImage)).geometry.config
-    return Choice.of(RGBField, of=Choice.of(HashGridField, **{**vars(grid), "bound": bound}), n_latents=3)
+    return Choice.of(RGBField, inner=Choice.of(HashGridField, **{**vars(grid), "bound": bound}), n_latents=3)
+
+
+def _flat(picture: torch.Tensor) -> RenderOutput:
+    """A rendering of such a picture, opacity and depth as its red."""
+    return RenderOutput(picture, picture[..., 0], picture[..., 0], None, picture, None)
 
 
 def test_a_pasted_picture_is_coarse_around_and_fine_inside():
     rng = torch.Generator().manual_seed(0)
     coarse, fine = torch.rand(2, 4, 4, 3, generator=rng), torch.rand(2, 8, 8, 3, generator=rng)
-    whole = pasted(coarse, fine, 4, 8, (16, 16))
+    whole = pasted(_flat(coarse), _flat(fine), (4, 8), (16, 16)).foreground
     assert torch.equal(whole[:, 4:12, 8:16], fine)
-    flat = pasted(torch.full((1, 4, 4, 3), 0.3), fine[:1], 0, 0, (16, 16))
+    flat = pasted(_flat(torch.full((1, 4, 4, 3), 0.3)), _flat(fine[:1]), (0, 0), (16, 16)).foreground
     assert bool((flat[:, 8:] == 0.3).all())
 
 
@@ -165,26 +184,28 @@ def test_squares_are_aligned_lie_inside_and_reach_everywhere(trained: LatentNeRF
 def test_the_square_shows_what_the_whole_picture_shows(trained: LatentNeRF, monkeypatch: pytest.MonkeyPatch):
     """In evaluation mode nothing is random but the square: inside of it both ways agree."""
     system = refining(coarse_pixel=2).eval()
-    system.prepare()
-    system.take_over(trained)
-    cameras = random_views(system.views, 16, stream(0, "views", 0))
+    system.set_up()
+    system.start_from(trained)
+    cameras = system.views.draw(16, 0, 3, stream(0, "views", 0))
     top, left, height, width = system._square(cameras, stream(0, "a", 0))
     monkeypatch.setattr(system, "_square", lambda *_: (top, left, height, width))
     with torch.no_grad():
-        picture, opacity, *_ = system._picture(cameras, stream(0, "a", 0))
+        rendered = system.render_step(cameras, stream(0, "a", 0))
         whole = system.renderer(system.geometry, system.background, cameras, stream(0, "a", 0))
     inside = (slice(None), slice(top, top + height), slice(left, left + width))
-    torch.testing.assert_close(picture[inside], whole.foreground[inside], atol=1e-4, rtol=0)
-    torch.testing.assert_close(opacity[inside], whole.opacity[inside], atol=1e-4, rtol=0)
-    assert float((opacity - whole.opacity).abs().mean()) < 0.1, "outside it is the same picture, coarsely"
+    torch.testing.assert_close(rendered.whole.foreground[inside], whole.foreground[inside], atol=1e-4, rtol=0)
+    torch.testing.assert_close(rendered.whole.opacity[inside], whole.opacity[inside], atol=1e-4, rtol=0)
+    assert float((rendered.whole.opacity - whole.opacity).abs().mean()) < 0.1, (
+        "outside it is the same picture, coarsely"
+    )
 
 
 @pytest.mark.parametrize("rays", ["whole", "square"])
 def test_colours_are_refined(trained: LatentNeRF, rays: str):
     """From colours that the layer has got wrong, back to those of the pictures."""
     system = refining(40, rays=rays, coarse_pixel=2, shading=Shading(share=0.0))
-    system.prepare()
-    system.take_over(trained)
+    system.set_up()
+    system.start_from(trained)
     assert isinstance(system.geometry, RGBField)
     system.geometry.set_colour(0.5 * torch.eye(3), torch.full((3,), 0.3))
     cameras = system.surrounding_cameras(4, 16)
@@ -195,81 +216,18 @@ def test_colours_are_refined(trained: LatentNeRF, rays: str):
     assert after < 0.6 * before
 
 
-def test_squares_may_change_inside_but_not_in_the_mean():
-    rng = torch.Generator().manual_seed(0)
-    before = torch.rand(2, 8, 8, 3, generator=rng)
-    stripes = before.clone()
-    stripes[:, :, ::2] += 0.25
-    stripes[:, :, 1::2] -= 0.25
-    assert float(square_means_error(stripes, before, 4)) == pytest.approx(0.0, abs=1e-12)
-    assert float(square_means_error(before + 0.1, before, 4)) == pytest.approx(0.01, rel=1e-4)
-    one_corner = before.clone()
-    one_corner[:, :4, :4] += 0.2
-    assert float(square_means_error(one_corner, before, 4)) == pytest.approx(0.01, rel=1e-4)
-    assert float(square_means_error(one_corner, before, 16)) == pytest.approx(0.05**2, rel=1e-4), "one square of all"
-
-
-def keeping(weight: float, **changes: Any) -> LatentNeRFRGB:
-    return refining(losses=RGBLosses(kept=Schedule.constant(weight)), kept_pixels=4, rays="whole", **changes)
-
-
-def test_what_is_kept_is_what_the_stage_began_with(trained: LatentNeRF):
-    system = keeping(1.0).eval()
-    system.prepare()
-    system.take_over(trained)
-    cameras = random_views(system.views, 16, stream(0, "v", 0))
-    assert isinstance(system.geometry, RGBField)
-    assert float(system.losses(cameras, 1, stream(0, "a", 1))[0]["kept"].detach()) == 0
-    with torch.no_grad():
-        system.geometry.colour.bias.add_(0.4)  # 0.2 brighter, as far as the object is opaque
-    kept = system.losses(cameras, 1, stream(0, "a", 1))[0]["kept"]
-    opacity = system.renderer(system.geometry, system.background, cameras, stream(0, "a", 1)).opacity
-    expected = (0.2 * F.avg_pool2d(opacity[:, None], 4)).square().mean()
-    torch.testing.assert_close(kept, expected, rtol=1e-3, atol=1e-7)
-    kept.backward()
-    assert system.began is not None
-    assert all(parameter.grad is None for parameter in system.began.parameters())
-
-
-def test_colours_stay_where_they_are_to_be_kept(trained: LatentNeRF):
-    """Guidance asks for a white ball; kept squares forbid it."""
-    moved = []
-    for weight in (0.0, 100.0):
-        system = keeping(weight, total=30)
-        assert isinstance(system.guidance, RGBGuidance)
-        assert isinstance(system.guidance.of, TargetImage)
-        system.guidance.of.set_target(lambda cameras: torch.ones(len(cameras), cameras.height, cameras.width, 3))
-        system.prepare()
-        system.take_over(trained)
-        cameras = system.surrounding_cameras(4, 16)
-        before = system.render(cameras).foreground
-        quiet_trainer(30).fit(system)
-        moved.append(float((system.render(cameras).foreground - before).mean(dim=(1, 2)).norm()))
-    assert moved[1] < 0.5 * moved[0]
-
-
-def test_a_resumed_stage_still_knows_what_it_began_with(trained: LatentNeRF, tmp_path: Path):
-    def stage() -> LatentNeRFRGB:
-        system = keeping(1.0, total=6)
-        system.prepare()
-        return system
-
-    whole, first, second = stage(), stage(), stage()
-    whole.take_over(trained)
-    first.take_over(trained)
-    quiet_trainer(6).fit(whole)
-    quiet_trainer(3, [Checkpoints(tmp_path, 0)]).fit(first)
-    quiet_trainer(6).fit(second, ckpt_path=tmp_path / CHECKPOINT, weights_only=True)
-    for name, value in whole.state_dict().items():
-        assert torch.equal(value, second.state_dict()[name]), name
-
-
 def test_light_reaches_the_shape(trained: LatentNeRF):
     """With light in every view the loss has a gradient in the density beyond that of colours alone."""
     system = refining(shading=Shading(share=1.0, ambient=0.0), rays="whole")
-    system.prepare()
-    system.take_over(trained)
-    terms, _ = system.losses(random_views(system.views, 16, stream(0, "v", 0)), 1, stream(0, "training", 1))
-    terms["sds"].backward()
+    system.set_up()
+    system.start_from(trained)
+    cameras = system.views.draw(16, 0, 3, stream(0, "v", 0))
+    rendered = system.render_step(cameras, stream(0, "training", 1))
+    system.guidance(rendered.whole, cameras, 1, 3, stream(0, "noise", 1)).loss.backward()
     assert all(bool(p.grad.isfinite().all()) for p in system.geometry.parameters() if p.grad is not None)
     assert any(float(p.grad.abs().sum()) > 0 for p in system.geometry.parameters() if p.grad is not None)
+
+
+def test_old_recipes_are_told_where_kept_colours_are_now():
+    with pytest.raises(UserError, match=r"kept_pixels: no such setting.*Say losses: {kept: {type: kept-colours, "):
+        read_settings(LatentNeRFRGB.Config, {"kept_pixels": 8})

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -24,12 +23,11 @@ from guidance.target_image import TargetImage
 from renderers.backgrounds import SolidColor
 from renderers.mesh import MeshRenderer
 from renderers.outline import EncodedOutline
-from systems.latent_paint import N_TAKEN_VIEWS, LatentPaint
+from systems.latent_paint import N_FITTED_VIEWS, LatentPaint
 from systems.random_streams import stream
-from systems.views import Views
 from tests.geometry.test_textured_mesh import sheet, two_boxes
 from tests.systems.small_paint import fitting_paint, paint_config, texture_at, views_of, write_ball
-from tests.systems.small_systems import BALL_RADIUS, ball_pictures, quiet_trainer
+from tests.systems.small_systems import BALL_RADIUS, ball_pictures, fitting_system, quiet_trainer
 from tests.tiny_pipelines import make_tiny_model
 
 
@@ -58,29 +56,12 @@ def test_the_background_never_gets_into_the_texture(ball: Path):
     textures = []
     for color in ((1.0, 1.0, 1.0), (0.0, 0.0, 0.0)):
         system = fitting_paint(ball, 3, background=Choice.of(SolidColor, color=color))
-        system.prepare()
+        system.set_up()
         render = system.renderer(system.geometry, system.background, views_of(system), stream(0, "a", 0))
         render.foreground.sum().backward()
         assert isinstance(system.geometry, TexturedMesh)
         textures.append(system.geometry.texture.grad)
     assert torch.equal(textures[0], textures[1])
-
-
-def test_each_step_sees_every_side_of_the_pool(ball: Path):
-    views = Views(elevation_deg=(-60.0, 60.0), radius=(1.5, 1.5), fovy_deg=(45.0, 45.0), n_views=4)
-    system = fitting_paint(ball, 3, cameras=views)
-    drawn = [system.training_cameras(step, stream(0, "training", step)) for step in range(100)]
-    for cameras in drawn:
-        quadrants = ((cameras.azimuth_deg + 180) / 90).floor().tolist()
-        assert quadrants == [0, 1, 2, 3]
-    different = {tuple(row) for cameras in drawn for row in cameras.c2w.flatten(1).tolist()}
-    assert len(different) == 16, "the whole pool is used, and nothing else"
-
-
-def test_without_a_pool_every_step_has_new_views(ball: Path):
-    system = fitting_paint(ball, 3, pool_size=0)
-    drawn = [system.training_cameras(step, stream(0, "training", step)) for step in range(20)]
-    assert len({tuple(row) for cameras in drawn for row in cameras.c2w.flatten(1).tolist()}) == 40
 
 
 def test_the_pool_is_drawn_ahead_and_changes_nothing(ball: Path):
@@ -89,8 +70,9 @@ def test_the_pool_is_drawn_ahead_and_changes_nothing(ball: Path):
         system = fitting_paint(ball, 4)
         assert isinstance(system.renderer, MeshRenderer)
         if waits:
-            assert isinstance(system.geometry, TexturedMesh)
-            system.renderer.pool.draw(system.geometry, system._pool())
+            cameras = system.views.all_cameras(16, torch.device("cpu"))
+            assert cameras is not None
+            system.renderer.draw_ahead(system.geometry, cameras, wait=True)
         quiet_trainer(4).fit(system)
         assert isinstance(system.geometry, TexturedMesh)
         textures.append(system.geometry.texture.detach())
@@ -99,7 +81,7 @@ def test_the_pool_is_drawn_ahead_and_changes_nothing(ball: Path):
 
 def test_painting_starts_from_the_colour_of_the_recipe(ball: Path):
     system = fitting_paint(ball, 3, geometry={"start_color": (0.25, 0.5, 1.0)})
-    system.prepare()
+    system.set_up()
     assert isinstance(system.geometry, TexturedMesh)
     torch.testing.assert_close(system.geometry.texture[3, 4].detach(), torch.tensor([-0.5, 0.0, 1.0]))
 
@@ -107,7 +89,7 @@ def test_painting_starts_from_the_colour_of_the_recipe(ball: Path):
 def test_a_diffusion_model_moves_every_seen_texel(ball: Path, tiny_model: Callable[..., Path]):
     config = paint_config(ball, Choice.of(LatentSDS, model=str(tiny_model())))
     system = LatentPaint(config, "a red ball", seed=0, total_steps=3)
-    system.prepare()
+    system.set_up()
     assert isinstance(system.geometry, TexturedMesh)
     before = system.geometry.texture.detach().clone()
     quiet_trainer(3).fit(system)
@@ -133,7 +115,7 @@ def test_painting_starts_from_the_meshs_own_texture(tmp_path: Path):
     )
     path = write_mesh(tmp_path / "ball.glb", mesh, {})[0]
     system = fitting_paint(path, 3, geometry={"start": "own-texture"})
-    system.prepare()
+    system.set_up()
     cameras = views_of(system)
     shown = system.render(cameras)
     solid = shown.opacity > 0.999
@@ -141,10 +123,10 @@ def test_painting_starts_from_the_meshs_own_texture(tmp_path: Path):
     assert float(error) < 0.15
 
 
-def _painting(path: Path, model: Path, **geometry: Any) -> LatentPaint:
-    config = paint_config(path, Choice.of(LatentSDS, model=str(model)), geometry=geometry)
+def _painting(path: Path, model: Path) -> LatentPaint:
+    config = paint_config(path, Choice(LatentSDS, LatentSDS.Config(model=str(model)), "system.guidance"))
     system = LatentPaint(config, "a red ball", seed=0, total_steps=3)
-    system.prepare()
+    system.set_up()
     return system
 
 
@@ -157,7 +139,7 @@ def test_latents_of_another_model_are_refused(ball: Path, tiny_model: Callable[.
         f"not of '{own}'; give system.guidance.model={tiny_model()}"
     )
     with pytest.raises(UserError, match=f"^{re.escape(complaint)}$"):
-        second.take_over(first)
+        second.start_from(first)
 
 
 def test_a_model_by_another_name_is_the_same_model(ball: Path, tiny_model: Callable[..., Path], tmp_path: Path):
@@ -167,23 +149,23 @@ def test_a_model_by_another_name_is_the_same_model(ball: Path, tiny_model: Calla
     assert isinstance(first.geometry, TexturedMesh)
     assert isinstance(second.geometry, TexturedMesh)
     first.geometry.restart(torch.randn(32, 32, 4, generator=torch.Generator().manual_seed(0)))
-    second.take_over(first)
+    second.start_from(first)
     assert torch.equal(second.geometry.texture, first.geometry.texture)
 
 
 def test_latents_of_as_many_channels_as_colours_are_no_colours(ball: Path):
     """Three latents z = 2 rgb - 1 go on as colours: through pictures, for as they are they would be too dark."""
     first = fitting_paint(ball, 3)
-    first.prepare()
+    first.set_up()
     assert isinstance(first.geometry, TexturedMesh)
     first.geometry.restart(torch.tensor([0.5, 0.0, -0.5]))
-    config = paint_config(ball, Choice.of(RGBGuidance, of=Choice.of(TargetImage, size=16)))
+    config = paint_config(ball, Choice.of(RGBGuidance, inner=Choice.of(TargetImage, size=16)))
     second = LatentPaint(config, "a ball", 0, 3)
     assert isinstance(second.guidance, RGBGuidance)
-    assert isinstance(second.guidance.of, TargetImage)
-    second.guidance.of.set_target(ball_pictures)
-    second.prepare()
-    second.take_over(first)
+    assert isinstance(second.guidance.inner, TargetImage)
+    second.guidance.inner.set_target(ball_pictures)
+    second.set_up()
+    second.start_from(first)
     assert isinstance(second.geometry, TexturedMesh)
     shown = second.render(views_of(second))
     colour = (shown.foreground / shown.opacity[..., None])[shown.opacity > 0.99].mean(dim=0)
@@ -197,7 +179,7 @@ def test_a_second_coat_keeps_the_coordinates_of_the_first(tmp_path: Path):
     assert isinstance(first.geometry, TexturedMesh)
     assert isinstance(second.geometry, TexturedMesh)
     assert second.geometry.uses_own_uv
-    second.take_over(first)
+    second.start_from(first)
     assert not second.geometry.uses_own_uv
     written = written_mesh(second.geometry)
     assert written.uv is not None
@@ -210,13 +192,13 @@ def test_views_that_were_kept_are_not_those_of_the_coordinates_before(tmp_path: 
     first = fitting_paint(path, 3, geometry={"uv": "atlas", "texture_size": 64})
     second = fitting_paint(path, 3, geometry={"start": "lit", "texture_size": 64, "piece_learning_rate": 0.1})
     for system in (first, second):
-        system.prepare()
+        system.set_up()
     assert isinstance(first.geometry, TexturedMesh)
     assert isinstance(second.geometry, TexturedMesh)
     first.geometry.set_uv(first.geometry.corner_uv.flip(-1))
     first.geometry.restart(torch.randn(64, 64, 3, generator=torch.Generator().manual_seed(0)))
-    second.take_over(first)
-    cameras = second.surrounding_cameras(N_TAKEN_VIEWS, second.guidance.picture_size)
+    second.start_from(first)
+    cameras = second.surrounding_cameras(N_FITTED_VIEWS, second.guidance.picture_size)
     assert torch.equal(second.render(cameras).foreground, first.render(cameras).foreground)
     fresh = fitting_paint(path, 3, geometry={"texture_size": 64, "piece_learning_rate": 0.1})
     assert isinstance(fresh.geometry, TexturedMesh)
@@ -229,7 +211,7 @@ def test_colours_mix_as_light_does(ball: Path):
     views = []
     for outline in ("mixed", "encoded"):
         system = fitting_paint(ball, 3, renderer=Choice.of(MeshRenderer, outline=outline))
-        system.prepare()
+        system.set_up()
         views.append(system.render(views_of(system)).latents)
     assert torch.equal(*views)
 
@@ -244,15 +226,15 @@ def test_what_pieces_have_in_common_goes_on_with_their_texels(ball: Path):
     assert bool((first.geometry.piece_latents != 0).all())
     for geometry in ({}, with_pieces):
         second = fitting_paint(ball, 3, geometry=geometry)
-        second.prepare()
-        second.take_over(first)
+        second.set_up()
+        second.start_from(first)
         assert isinstance(second.geometry, TexturedMesh)
         assert torch.equal(second.geometry.whole_texture(), first.geometry.whole_texture())
 
 
 def test_outlines_are_learnt_before_the_first_step_and_kept(ball: Path):
     """From the bundled autoencoder; a checkpoint's are taken as they are."""
-    guidance = Choice.of(LatentSDS, model="toybox", weights="float32")
+    guidance = Choice.of(LatentSDS, model="toybox", precision="float32")
     config = paint_config(ball, guidance, renderer=Choice.of(MeshRenderer, outline="encoded"))
 
     def outline_of(system: LatentPaint) -> EncodedOutline:
@@ -261,7 +243,7 @@ def test_outlines_are_learnt_before_the_first_step_and_kept(ball: Path):
         return system.renderer.outline
 
     first, again = LatentPaint(config, "a red ball", 0, 10), LatentPaint(config, "a red ball", 0, 10)
-    first.prepare()
+    first.set_up()
     outline = outline_of(first)
     assert bool(outline.is_fitted)
     views = views_of(first)
@@ -270,6 +252,23 @@ def test_outlines_are_learnt_before_the_first_step_and_kept(ball: Path):
     outline.coefficients.zero_()
     assert float((first.render(views).latents - with_outline).abs().max()) > 0.1
     again.load_state_dict(first.state_dict())
-    again.prepare()
+    again.set_up()
     assert not bool(outline_of(again).coefficients.any())
     assert bool(learnt.any())
+
+
+def test_a_volume_is_no_painting_to_go_on_from(ball: Path):
+    system = fitting_paint(ball, 3)
+    with pytest.raises(UserError, match=r"^--from: a painting goes on from a painting; that run has made a 'hash-"):
+        system.start_from(fitting_system(3))
+
+
+def test_another_mesh_is_refused(ball: Path, tmp_path: Path):
+    second = fitting_paint(sheet(tmp_path / "sheet.obj"), 3)
+    with pytest.raises(UserError, match=rf"^--from: that run has painted another mesh \({re.escape(str(ball))}\), or"):
+        second.start_from(fitting_paint(ball, 3))
+
+
+def test_old_recipes_are_told_where_the_pool_is_now():
+    with pytest.raises(UserError, match=r"pool_size: no such setting.*Say views: {type: pool, size: \.\.\.}, or"):
+        read_settings(LatentPaint.Config, {"pool_size": 8})

@@ -19,7 +19,7 @@ def test_a_texture_is_found_again_from_its_views(tmp_path: Path):
     surface.restart(
         torch.stack([wave.sin().expand(32, 32), wave.cos()[:, None].expand(32, 32), torch.zeros(32, 32)], -1)
     )
-    system.prepare()
+    system.set_up()
     cameras = system.surrounding_cameras(16, 32)
     pictures = system.render(cameras).latents
     texture, error = fitted_texture(surface, system.renderer, cameras, pictures, 32)
@@ -37,7 +37,7 @@ def test_what_is_beside_the_object_is_left_out(tmp_path: Path):
     system = fitting_paint(write_ball(tmp_path / "ball.ply"), 3)
     surface = system.geometry
     assert isinstance(surface, TexturedMesh)
-    system.prepare()
+    system.set_up()
     cameras = system.surrounding_cameras(6, 16)
     opacity = system.render(cameras).opacity[..., None]
     noise = torch.randn(*opacity.shape[:3], 3, generator=stream(0, "noise", 0))

@@ -8,7 +8,7 @@ import torch
 
 from core.cameras import camera_rays, orbit_cameras, view_name
 from guidance.prompts import VIEW_WORDS, unknown_words
-from guidance.world import read_world
+from guidance.training_distribution import read_training_distribution
 from toybox.buffers import View, random_view, view_rays
 from toybox.captions import subjects
 from toybox.judge.network import colour_classes, object_classes
@@ -21,7 +21,7 @@ def raw():
 
 
 def test_toybox_guidance_and_judge_read_the_same_file(raw):
-    toybox, guidance = load_world(), read_world(MODEL_FOLDER)
+    toybox, guidance = load_world(), read_training_distribution(MODEL_FOLDER)
     assert guidance is not None
     assert toybox.object_radius == guidance.object_radius == raw["object_radius"] == 0.5
     for name in ("elevation_deg", "radius", "fovy_deg"):
@@ -37,7 +37,7 @@ def test_toybox_guidance_and_judge_read_the_same_file(raw):
 
 def test_both_sides_call_a_view_by_the_same_word():
     rng = np.random.default_rng(0)
-    guidance = read_world(MODEL_FOLDER)
+    guidance = read_training_distribution(MODEL_FOLDER)
     assert guidance is not None
     angles = [(float(e), float(a)) for e, a in zip(rng.uniform(-90, 90, 500), rng.uniform(-400, 400, 500), strict=True)]
     angles += [(60.0, 0.0), (-30.0, 0.0), (0.0, 35.0), (0.0, -145.0)]  # the borders themselves

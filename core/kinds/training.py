@@ -1,0 +1,127 @@
+"""What is trained and what becomes of it: losses, systems, exporters."""
+
+from abc import abstractmethod
+from collections.abc import Set
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from jaxtyping import Float
+from torch import Generator, Tensor, nn
+
+from core.errors import require
+from core.kinds.guidance import Guidance, Views
+from core.kinds.scene import Background, Extra, Geometry, Renderer
+from core.part import Part
+from core.schedule import Schedule
+from core.types import Cameras, RenderOutput
+
+
+@dataclass(frozen=True)
+class TrainingStep:
+    """What a loss sees of one training step."""
+
+    render: RenderOutput
+    """What was rendered with gradient."""
+    cameras: Cameras
+    """Of that rendering."""
+    geometry: Geometry
+    renderer: Renderer
+    """Which made the rendering; for losses that render something else from the same cameras."""
+    step: int
+    total_steps: int
+    rng: Generator
+
+
+class Loss(Part, nn.Module, kind="loss"):
+    """A term of the training's loss. Constructor: `(config, geometry, renderer)`, for what it needs to know of them.
+
+    A recipe names its losses as it likes: `losses: {hollow: {type: density, weight: 0.02}}`. All terms are means (over
+    views and pixels, rays, or samples), so that a weight means the same at every size and precision.
+    """
+
+    @dataclass(frozen=True)
+    class Config:
+        """What every loss has; a loss's own Config subclasses this one."""
+
+        weight: Schedule = field(default_factory=lambda: Schedule.constant(1.0), kw_only=True)
+        """What the term is multiplied by; at 0 it is not computed."""
+
+        def __post_init__(self) -> None:
+            least = min(self.weight.values)
+            require(least >= 0, f"weight: at least 0, got {least:g}")
+
+    config: Any
+    needs: Set[Extra] = frozenset()
+    """What a rendering must hold for it: "samples", "normals", "depth"."""
+
+    def __init__(self, config: Any, geometry: Geometry, renderer: Renderer) -> None:
+        super().__init__()
+        self.config = config
+
+    @abstractmethod
+    def forward(self, now: TrainingStep) -> Float[Tensor, ""]:
+        """The term at this step, not yet weighed."""
+
+    def begin(self, geometry: Geometry) -> None:
+        """The training begins with another run's result, which `geometry` holds by now; not called on resume."""
+
+
+class System(Part, kind="system"):
+    """A method: what one training step computes. Constructor: `(config, prompt, seed, total_steps)`.
+
+    It builds its parts and checks that they fit each other. The training loop belongs to the app; systems/base.py joins
+    this promise to a LightningModule.
+    """
+
+    geometry: Geometry
+    background: Background
+    renderer: Renderer
+    guidance: Guidance
+    views: Views
+    config: Any
+    prompt: str
+    seed: int
+    total_steps: int
+
+    @abstractmethod
+    def set_up(self) -> None:
+        """What happens once, when the system is on its device: the prompt is embedded, flat backgrounds are encoded."""
+
+    @abstractmethod
+    def compute_loss(self, step: int, rng: Generator) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
+        """One training step: the weighed sum of the loss terms, and numbers for the log by name, detached."""
+
+    @abstractmethod
+    def validation_cameras(self, n_views: int, size: int) -> Cameras:
+        """Fixed views around the object, the same at every call, in pictures of size x size latents."""
+
+    @abstractmethod
+    def surrounding_cameras(self, n_views: int, size: int) -> Cameras:
+        """Fixed views that see the object from all sides, spread evenly."""
+
+    @abstractmethod
+    def render(
+        self, cameras: Cameras, with_normals: bool = False, background: Background | None = None
+    ) -> RenderOutput:
+        """Views for people and exporters: no gradient, and the training's random stream is left alone.
+
+        Args:
+            background: another one than the system's own.
+        """
+
+    @abstractmethod
+    def decode(self, latents: Float[Tensor, "views height width channels"]) -> Float[Tensor, "views rows columns 3"]:
+        """Rendered latents to pictures, RGB in [0, 1], no gradient."""
+
+
+class Exporter(Part, kind="exporter"):
+    """Turns what was trained into files. Constructor: `(config)`."""
+
+    def accepts(self, system: System) -> str | None:
+        """Why it has nothing to make of such a system, and what would do; None where it fits. Asked before training."""
+        return None
+
+    @abstractmethod
+    def export(self, system: System, run_folder: Path) -> list[Path]:
+        """Write files into the run's folder, each whole or not at all, and give their paths."""

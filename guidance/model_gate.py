@@ -1,0 +1,138 @@
+"""Whether a model can guide at all, judged from its small config files before any weights are loaded or downloaded."""
+
+from pathlib import Path
+from typing import Any
+
+from core.errors import UserError
+from guidance.camera_conditioning import FILE_NAME, POSE_NUMBERS, CameraConditioning, read_camera_conditioning
+from guidance.model_source import FITTING, ModelSource
+from guidance.noise_schedule import read_noise_schedule
+
+#: Denoisers that the network call is known of (latent_diffusion.py).
+DENOISERS = ("UNet2DConditionModel", "SD3Transformer2DModel")
+AUTOENCODERS = ("AutoencoderKL", "AutoencoderTiny")
+#: Files of which a tokenizer has at least one.
+VOCABULARIES = ("tokenizer.json", "vocab.json", "spiece.model")
+
+
+def denoiser_part(source: ModelSource) -> str:
+    """The folder of the denoiser: `transformer` for SD 3, `unet` for its elders."""
+    return "transformer" if source.has("transformer") else "unet"
+
+
+def latent_size(source: ModelSource) -> int:
+    """Height and width that a model's denoiser was trained with, in latents.
+
+    Raises:
+        UserError: where its config does not say, or says no square.
+    """
+    size = source.config(denoiser_part(source), "config.json").get("sample_size")
+    if isinstance(size, list) and len(set(size)) == 1:
+        size = size[0]
+    if not isinstance(size, int):
+        raise UserError(f"model '{source.name}': its denoiser's config gives no square sample_size (got {size})")
+    return size
+
+
+def size_step(source: ModelSource) -> int:
+    """Multiples of this size fit the denoiser: a UNet halves latents several times, a transformer cuts them up."""
+    config = source.config(denoiser_part(source), "config.json")
+    return int(config.get("patch_size") or 2 ** (len(config.get("block_out_channels") or (0,)) - 1))
+
+
+def check_model(source: ModelSource, cameras: CameraConditioning | None = None) -> None:
+    """Refuse a model whose configs say that it does not fit.
+
+    Args:
+        cameras: what the guidance will tell the denoiser of cameras; None for one that knows none.
+
+    Raises:
+        UserError: a part is missing or of an unknown class, the parts do not fit each other, or the denoiser wants to
+            be told what the guidance cannot tell it.
+    """
+    denoiser = denoiser_part(source)
+    _known_class(source, denoiser, DENOISERS)
+    _known_class(source, "vae", AUTOENCODERS)
+    for suffix in ("", "_2") if source.has("text_encoder_2") else ("",):
+        source.class_of(f"text_encoder{suffix}")
+        _check_tokenizer(source, f"tokenizer{suffix}")
+    network, vae = source.config(denoiser, "config.json"), source.config("vae", "config.json")
+    latent_size(source)
+    _check_told(source, network, cameras)
+    _check_channels(source, network, vae, cameras)
+    if vae.get("scaling_factor") == 0:
+        raise UserError(f"model '{source.name}': its VAE's scaling_factor is 0, so that all latents would be")
+    read_noise_schedule(source.config("scheduler", "scheduler_config.json"))
+
+
+def _known_class(source: ModelSource, part: str, known: tuple[str, ...]) -> None:
+    name = source.class_of(part)
+    if name not in known:
+        raise UserError(f"model '{source.name}': its '{part}' is of the class {name}; {FITTING} ({' or '.join(known)})")
+
+
+def _check_tokenizer(source: ModelSource, part: str) -> None:
+    source.class_of(part)
+    if source.folder is None:
+        return  # a hub id's is downloaded, whatever its files are called
+    folder = source.folder / part
+    if not any((folder / name).is_file() for name in VOCABULARIES):
+        wanted = " or ".join(VOCABULARIES)
+        raise UserError(f"model '{source.name}': its '{part}' has no vocabulary: {Path(folder)} holds no {wanted}")
+
+
+def _check_channels(
+    source: ModelSource, network: dict[str, Any], vae: dict[str, Any], cameras: CameraConditioning | None
+) -> None:
+    taken, given = network.get("in_channels"), vae.get("latent_channels", 4)
+    told = cameras.n_channels if cameras else 0
+    if taken == given + told:
+        return
+    if told:
+        raise UserError(
+            f"model '{source.name}': its denoiser takes {taken} channels; {given} of its VAE and {told} of ray maps, "
+            f"which its {FILE_NAME} asks for, are {given + told}"
+        )
+    raise UserError(
+        f"model '{source.name}': its denoiser takes {taken} channels and its VAE gives {given}. "
+        "Inpainting and depth models do not fit; a text-to-image model does"
+    )
+
+
+def _check_told(source: ModelSource, network: dict[str, Any], cameras: CameraConditioning | None) -> None:
+    """What a UNet may want to be told beside time and text."""
+    if network.get("time_cond_proj_dim") is not None:
+        raise UserError(
+            f"model '{source.name}': a consistency model (its denoiser has time_cond_proj_dim), which gives no score; "
+            f"{FITTING}"
+        )
+    if cameras is None:
+        _check_plain(source, network)
+    elif source.class_of(denoiser_part(source)) != "UNet2DConditionModel":
+        raise UserError(f"model '{source.name}': its denoiser is no UNet2DConditionModel, which can be told cameras")
+    elif cameras.pose != (_class_embedding(network) == ("projection", POSE_NUMBERS)):
+        raise UserError(
+            f"model '{source.name}': {FILE_NAME} says pose: {str(cameras.pose).lower()}, and its denoiser has "
+            f"class_embed_type: {network.get('class_embed_type')} of "
+            f"{network.get('projection_class_embeddings_input_dim')} numbers; "
+            f"pose: true goes with projection of {POSE_NUMBERS}"
+        )
+
+
+def _check_plain(source: ModelSource, network: dict[str, Any]) -> None:
+    """A denoiser that wants no more than time and text."""
+    takes_poses = _class_embedding(network) == ("projection", POSE_NUMBERS)
+    if read_camera_conditioning(source.folder) is not None or takes_poses:
+        raise UserError(
+            f"model '{source.name}': its denoiser wants to be told cameras, which plain latent guidance does not know; "
+            "say {type: multi-view-sds} for guidance and {type: multi-view} for views"
+        )
+    if network.get("class_embed_type") is not None:
+        raise UserError(
+            f"model '{source.name}': its denoiser wants to be told classes or cameras "
+            f"(class_embed_type: {network['class_embed_type']}), which plain latent guidance does not know; {FITTING}"
+        )
+
+
+def _class_embedding(network: dict[str, Any]) -> tuple[str | None, int | None]:
+    return network.get("class_embed_type"), network.get("projection_class_embeddings_input_dim")
