@@ -21,7 +21,7 @@ and whose other keys are its settings; after reading, it is the part's class wit
 
     geometry: {type: hash-grid, n_levels: 8}      ->      config.geometry.build(n_channels)
 
-What `build` takes beside the Config is said by the kind (core/kinds.py).
+What `build` takes beside the Config is said by the kind (core/kinds/).
 """
 
 import inspect
@@ -36,7 +36,7 @@ KEBAB_CASE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
 class Part(ABC):
-    """Anything that a recipe can name. Subclass a kind (core/kinds.py) rather than this class."""
+    """Anything that a recipe can name. Subclass a kind (core/kinds/) rather than this class."""
 
     kind: ClassVar[str]
     """The registry that this class belongs to, such as "geometry"."""
@@ -61,7 +61,7 @@ class Part(ABC):
         here = f"{cls.__qualname__} ({_place(cls)})"
         parts = Part._registry.get(getattr(cls, "kind", ""))
         if parts is None:
-            raise TypeError(f"{here}: a part subclasses a kind of core/kinds.py, this class does not")
+            raise TypeError(f"{here}: a part subclasses a kind of core/kinds/, this class does not")
         if not KEBAB_CASE.fullmatch(name):
             raise TypeError(f"{here}: the name '{name}' is not kebab-case (words of a-z and 0-9 joined by '-')")
         if name in parts:
@@ -102,7 +102,7 @@ class Choice(Generic[PartT]):
         return cls(part, part.Config(**settings))
 
     def build(self, *context: Any) -> PartT:
-        """Make the part. `context` is what its kind promises to every constructor, see core/kinds.py."""
+        """Make the part. `context` is what its kind promises to every constructor, see core/kinds/."""
         made = self.part.__new__(self.part)
         made.recipe_path = self.path  # before the constructor, whose errors name settings
         made.__init__(self.config, *context)  # pyright: ignore[reportCallIssue]
