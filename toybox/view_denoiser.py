@@ -74,8 +74,11 @@ def told_unet(unet: Any) -> Any:
 
     The new weights are random, as large as those beside them. Begun at zero, they learned elevations, but no azimuth in
     400 steps: what an azimuth changes differs from kind to kind and is nothing on average, so that nothing would pull
-    at them before they say something of the azimuth that the later layers can join with the kind.
+    at them before they say something of the azimuth that the later layers can join with the kind. One that is told
+    cameras already is copied as it is, so that a training can begin with its weights.
     """
+    if unet.config.class_embed_type == "projection":
+        return copy.deepcopy(unet)
     config = {
         name: value for name, value in unet.config.items() if not name.startswith("_")
     }  # not `_use_default_values`

@@ -46,6 +46,13 @@ def test_untold_it_answers_as_the_denoiser_it_came_from(pipeline, denoiser, nois
     torch.testing.assert_close(denoiser(noisy, TIMES, CAPTIONS, untold), stock, atol=2e-5, rtol=1e-4)
 
 
+def test_one_that_is_told_cameras_stays_as_it_is(denoiser):
+    again = told_unet(denoiser.unet)
+    assert again is not denoiser.unet
+    for name, weight in denoiser.unet.state_dict().items():
+        assert torch.equal(again.state_dict()[name], weight), name
+
+
 def test_every_word_of_a_camera_reaches_the_answer(denoiser, noisy):
     one, other = _told(), _told((4, 5, 6, 7))
     plain = denoiser(noisy, TIMES, CAPTIONS, one)
