@@ -28,7 +28,8 @@ def test_an_alias_is_a_folder_beside_the_list_of_aliases(
 
 @pytest.mark.parametrize("name", ["./nowhere", "nowhere", "a/b/c", "/nowhere/at/all"])
 def test_an_unknown_folder(name: str):
-    with pytest.raises(UserError, match=f"model '{name}': no folder {Path(name)}. Give toybox, a folder, or a hub id"):
+    ways = "Give toybox, toybox-multiview, a folder, or a hub id"
+    with pytest.raises(UserError, match=f"model '{name}': no folder {Path(name)}. {ways}"):
         find_model(name)
 
 
