@@ -24,8 +24,8 @@ from geometry.sketch_tables import exact_distance, exact_occupancy
 from sketches.build import SKETCHES
 from systems.losses.sketch import distance_weight
 from systems.losses.sketch_shape import SketchShapeLoss, shape_loss
-from systems.random_streams import stream
 from systems.sketch_shape import SketchShape
+from systems.steps import stream
 
 HALF = 0.6  # the toybox field's bound
 N_POINTS = 100_000

@@ -33,7 +33,7 @@ from benchmarks.command import Report, benchmark_parser, resolve_threads, run_be
 from benchmarks.random_model import random_stable_diffusion
 from geometry.latent_field import HashGridField
 from systems.base import LightningSystem
-from systems.random_streams import stream
+from systems.steps import stream
 
 DESCRIPTION = "Time the training steps of a recipe and their parts."
 ROUNDS = 3

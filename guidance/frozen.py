@@ -1,8 +1,12 @@
-"""Networks that are used and never trained."""
+"""Networks that are used and never trained, and in which precision they compute."""
 
 from collections.abc import Callable
+from typing import Literal
 
+import torch
 from torch import Tensor, nn
+
+Precision = Literal["auto", "float32", "float16", "bfloat16"]
 
 
 class FrozenNetworks(nn.Module):
@@ -22,3 +26,18 @@ class FrozenNetworks(nn.Module):
         for network in self._networks:
             network._apply(fn)
         return super()._apply(fn, recurse)
+
+
+def frozen_dtype(precision: Precision, device: torch.device) -> torch.dtype:
+    """What a recipe's word stands for; `auto` is float16 on a GPU, bfloat16 on CPUs that compute it, else float32."""
+    if precision != "auto":
+        return getattr(torch, precision)
+    if device.type == "cuda":
+        return torch.float16
+    return torch.bfloat16 if _cpu_computes_bfloat16() else torch.float32
+
+
+def _cpu_computes_bfloat16() -> bool:
+    """Whether this CPU has instructions for it, and does not merely emulate it (several times slower)."""
+    known = getattr(torch.cpu, "get_capabilities", dict)()  # older versions of torch cannot tell
+    return bool(known.get("avx512_bf16") or known.get("amx_bf16"))

@@ -19,9 +19,9 @@ from core.kinds import Guidance, device_of
 from core.paths import FolderOrName
 from core.schedule import Schedule
 from core.types import Cameras, GuidanceOutput, RenderOutput, TensorRecord
+from guidance.frozen import Precision, frozen_dtype
 from guidance.latent_diffusion import LatentDiffusion
 from guidance.model_source import ModelSource, find_model
-from guidance.precision import Precision, frozen_dtype
 from guidance.prompts import VIEW_WORDS, view_prompts, vocabulary_warning
 from guidance.sds import (
     WEIGHTINGS,

@@ -24,9 +24,7 @@ from core.schedule import Schedule
 from core.types import Cameras, RenderOutput
 from systems.loss_terms import GUIDANCE_TERM, LossTerms, check_losses
 from systems.optimizer import AdamSettings, check_groups, check_same_tensors
-from systems.random_streams import stream
-from systems.step_rendering import StepRendering
-from systems.steps import Steps
+from systems.steps import StepRendering, Steps, stream
 from systems.training_size import TrainingSize
 from systems.views.orbit import Orbit
 

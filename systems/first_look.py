@@ -13,8 +13,8 @@ from core.kinds import FirstLook, Renderer, TexturedSurface
 from core.part import Choice
 from core.types import Cameras
 from renderers.backgrounds import NoBackground
-from systems.random_streams import stream
 from systems.shading import Light, shade
+from systems.steps import stream
 from systems.texture_fit import Repainted
 
 GREY = 0.5

@@ -25,7 +25,7 @@ from guidance.same_latents import check_same_latents, same_latents
 from renderers.compositing import over_background
 from systems.base import LightningSystem
 from systems.shading import Light, Shading, shade
-from systems.step_rendering import StepRendering
+from systems.steps import StepRendering
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from core.types import Cameras
 from guidance.same_latents import check_same_latents, same_latents
 from systems.base import LightningSystem
 from systems.first_look import first_pictures
-from systems.random_streams import stream
+from systems.steps import stream
 from systems.texture_fit import VIEWS_AT_ONCE, fitted_texture
 
 log = logging.getLogger(__name__)

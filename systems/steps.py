@@ -1,7 +1,17 @@
-"""What Lightning counts as data, where there is none."""
+"""A training step as everybody counts it: its number, its random draws, and what it renders.
 
+Nothing is carried from step to step: every step of every stream has its own generator, made from the run's seed, so a
+resumed training draws what the uninterrupted one would have drawn, and neither logging nor validation can disturb it.
+"""
+
+import hashlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
+
+import torch
+
+from core.types import Cameras, RenderOutput
 
 
 class Steps:
@@ -22,3 +32,21 @@ class Steps:
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Nothing to restore."""
+
+
+def stream(seed: int, name: str, step: int, device: torch.device | str = "cpu") -> torch.Generator:
+    """The generator of one step of a named stream ("training", "validation")."""
+    digest = hashlib.sha256(f"{seed}/{name}/{step}".encode()).digest()
+    return torch.Generator(device).manual_seed(int.from_bytes(digest[:4], "little"))
+
+
+@dataclass(frozen=True)
+class StepRendering:
+    """What one training step renders, where guidance and losses need not look at the same pictures."""
+
+    whole: RenderOutput
+    """Whole pictures, for the guidance; a part of them may come without gradient."""
+    fine: RenderOutput
+    """What was rendered with gradient, for the losses: often the same."""
+    cameras: Cameras
+    """Of what was rendered with gradient."""

@@ -19,7 +19,7 @@ from core.kinds import Renderer, TexturedSurface
 from core.types import Cameras
 from geometry.mip_texture import sample_mip
 from renderers.backgrounds import NoBackground
-from systems.random_streams import stream
+from systems.steps import stream
 
 #: Pixels of which the object takes less may show the background.
 OPAQUE = 0.999

@@ -8,7 +8,7 @@ from torch import Generator
 from core.errors import require
 from core.kinds import Guidance
 from core.types import Cameras
-from systems.random_streams import stream
+from systems.steps import stream
 from systems.views.orbit import Orbit
 
 

@@ -8,7 +8,7 @@ import torch
 
 from core.kinds import DensityField
 from systems.latent_nerf import LatentNeRF
-from systems.random_streams import stream
+from systems.steps import stream
 from tests.systems.losses.small_steps import step_of
 from tests.systems.small_systems import BALL_RADIUS, ball_pictures, distilling_system, fitting_system, quiet_trainer
 

@@ -19,8 +19,8 @@ from guidance.target_image import TargetImage
 from renderers.backgrounds import DirectionalBackground
 from systems.latent_nerf import LatentNeRF
 from systems.latent_nerf_rgb import LatentNeRFRGB, pasted
-from systems.random_streams import stream
 from systems.shading import Shading
+from systems.steps import stream
 from tests.systems.small_systems import ball_pictures, fitting_system, quiet_trainer, small_config
 
 

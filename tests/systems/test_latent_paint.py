@@ -24,7 +24,7 @@ from renderers.backgrounds import SolidColor
 from renderers.mesh import MeshRenderer
 from renderers.outline import EncodedOutline
 from systems.latent_paint import N_FITTED_VIEWS, LatentPaint
-from systems.random_streams import stream
+from systems.steps import stream
 from tests.geometry.test_textured_mesh import sheet, two_boxes
 from tests.systems.small_paint import fitting_paint, paint_config, texture_at, views_of, write_ball
 from tests.systems.small_systems import BALL_RADIUS, ball_pictures, fitting_system, quiet_trainer

@@ -14,7 +14,7 @@ from guidance.multi_view_sds import MultiViewSDS
 from guidance.rgb import RGBGuidance
 from renderers.backgrounds import RandomColor
 from systems.latent_nerf import LatentNeRF
-from systems.random_streams import stream
+from systems.steps import stream
 from systems.views.multi_view import MultiView
 from systems.views.orbit import Orbit
 from tests.systems.small_systems import RANGES, quiet_trainer, small_config

@@ -7,7 +7,7 @@ import torch
 
 from app.parts import register_parts
 from core.recipe import read_recipe
-from systems.random_streams import stream
+from systems.steps import stream
 from tests.systems.small_systems import quiet_trainer
 from tests.told_models import make_told_model
 

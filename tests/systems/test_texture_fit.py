@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from geometry.textured_mesh import TexturedMesh
-from systems.random_streams import stream
+from systems.steps import stream
 from systems.texture_fit import fitted_texture
 from tests.systems.small_paint import fitting_paint, write_ball
 

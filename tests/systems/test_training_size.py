@@ -14,7 +14,7 @@ from guidance.latent_sds import LatentSDS
 from guidance.rgb import RGBGuidance
 from guidance.target_image import TargetImage
 from systems.latent_nerf import LatentNeRF
-from systems.random_streams import stream
+from systems.steps import stream
 from systems.training_size import TrainingSize
 from systems.views.pool import CameraPool
 from tests.systems.small_systems import RANGES, distilling_system, small_config

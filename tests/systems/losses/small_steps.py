@@ -9,7 +9,7 @@ from core.cameras import orbit_cameras
 from core.kinds import TrainingStep
 from core.types import Cameras
 from systems.base import LightningSystem
-from systems.random_streams import stream
+from systems.steps import stream
 
 
 def step_of(

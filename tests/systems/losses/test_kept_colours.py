@@ -17,7 +17,7 @@ from systems.callbacks import CHECKPOINT, Checkpoints
 from systems.latent_nerf import LatentNeRF
 from systems.latent_nerf_rgb import LatentNeRFRGB
 from systems.losses.kept_colours import KeptColours, square_means_error
-from systems.random_streams import stream
+from systems.steps import stream
 from tests.systems.losses.small_steps import step_of
 from tests.systems.small_systems import fitting_system, quiet_trainer
 from tests.systems.test_latent_nerf_rgb import refining

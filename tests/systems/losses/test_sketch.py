@@ -18,8 +18,8 @@ from renderers.volume import VolumeRenderer
 from systems.losses.sketch import SketchLoss, distance_weight
 from systems.losses.sketch_normals import SketchNormalsLoss
 from systems.losses.sketch_shape import SketchShapeLoss
-from systems.random_streams import stream
 from systems.sketch_shape import SketchShape
+from systems.steps import stream
 from tests.systems.losses.small_steps import step_of, with_free_density
 from tests.systems.small_sketch import HALF, STRICT, fitting_sketch, sketch_system, write_brick
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from core.errors import UserError
 from core.types import ViewNeeds
-from systems.random_streams import stream
+from systems.steps import stream
 from systems.views.multi_view import MultiView
 from systems.views.orbit import Orbit
 from tests.systems.views.small_views import distance, drawn, guidance

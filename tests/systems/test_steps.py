@@ -2,7 +2,7 @@
 
 import torch
 
-from systems.random_streams import stream
+from systems.steps import stream
 
 
 def _draw(seed: int, name: str, step: int) -> torch.Tensor:
