@@ -144,11 +144,11 @@ def read_gltf(content: bytes, path: Path) -> list[Mesh]:
         matrices: dict[int, list[Float[np.ndarray, "4 4"]]] = {}
         for index, matrix in _placements(gltf.tree):
             matrices.setdefault(index, []).append(matrix)
-        found: list[Mesh] = []
+        found: list[Mesh | None] = []
         for index in sorted(matrices):
             for primitive in gltf.item("meshes", index)["primitives"]:
-                found += _placed(gltf, primitive, matrices[index])
-        return found
+                found.append(_placed(gltf, primitive, np.stack(matrices[index])))
+        return [mesh for mesh in found if mesh is not None]
     except BROKEN as error:
         said = " ".join(f"{type(error).__name__}: {error}".split())
         raise unreadable(path, f"its parts do not fit together ({said})") from error
@@ -167,36 +167,55 @@ def _placements(tree: dict[str, Any]) -> Iterator[tuple[int, Float[np.ndarray, "
         roots = [index for index in range(len(nodes)) if index not in children]
     if not scenes and not nodes:
         yield from ((index, np.eye(4)) for index in range(len(tree.get("meshes", []))))
-    waiting, seen = [(root, np.eye(4)) for root in reversed(roots)], set[int]()
+    order, parents = _walked(nodes, roots)
+    matrices = _matrices([nodes[index] for index in order])
+    for i, (index, parent) in enumerate(zip(order, parents, strict=True)):
+        if parent >= 0:
+            matrices[i] = matrices[parent] @ matrices[i]
+        if "mesh" in nodes[index]:
+            yield nodes[index]["mesh"], matrices[i]
+
+
+def _walked(nodes: list[dict[str, Any]], roots: list[int]) -> tuple[list[int], list[int]]:
+    """Nodes in the order of the scene, and where each one's parent stands in that order; -1 for a root."""
+    order, parents, seen = list[int](), list[int](), set[int]()
+    waiting = [(root, -1) for root in reversed(roots)]
     while waiting:
-        index, above = waiting.pop()
+        index, parent = waiting.pop()
         if index in seen:
             raise ValueError(f"node {index} has two parents, or is its own")
         seen.add(index)
-        matrix = above @ _matrix(nodes[index])
-        if "mesh" in nodes[index]:
-            yield nodes[index]["mesh"], matrix
-        waiting += [(child, matrix) for child in reversed(nodes[index].get("children", []))]
+        waiting += [(child, len(order)) for child in reversed(nodes[index].get("children", []))]
+        order.append(index)
+        parents.append(parent)
+    return order, parents
 
 
-def _matrix(node: dict[str, Any]) -> Float[np.ndarray, "4 4"]:
-    """From the node's own coordinates to its parent's."""
-    from trimesh.transformations import quaternion_matrix
+def _matrices(nodes: list[dict[str, Any]]) -> Float[np.ndarray, "nodes 4 4"]:
+    """From each node's own coordinates to its parent's, of all nodes at once: there may be a hundred thousand.
 
-    if "matrix" in node:
-        return np.array(node["matrix"], np.float64).reshape(4, 4).T
-    x, y, z, w = node.get("rotation", (0, 0, 0, 1))
-    matrix = np.array(quaternion_matrix([w, x, y, z]), np.float64)
-    matrix[:3, :3] *= np.array(node.get("scale", (1, 1, 1)), np.float64)
-    matrix[:3, 3] = node.get("translation", (0, 0, 0))
-    return matrix
+    Source: glTF 2.0, section 3.5.3; the rotation is that of a unit quaternion (x, y, z, w), w + xi + yj + zk.
+    """
+    matrices = np.tile(np.eye(4), (len(nodes), 1, 1))
+    quaternions = np.array([node.get("rotation", (0, 0, 0, 1)) for node in nodes], np.float64).reshape(-1, 4)
+    length = np.linalg.norm(quaternions, axis=-1, keepdims=True)
+    x, y, z, w = (quaternions / np.where(length > 0, length, 1.0)).T
+    matrices[:, 0, :3] = np.stack([1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)], axis=-1)
+    matrices[:, 1, :3] = np.stack([2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)], axis=-1)
+    matrices[:, 2, :3] = np.stack([2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)], axis=-1)
+    matrices[:, :3, :3] *= np.array([node.get("scale", (1, 1, 1)) for node in nodes], np.float64).reshape(-1, 1, 3)
+    matrices[:, :3, 3] = np.array([node.get("translation", (0, 0, 0)) for node in nodes], np.float64).reshape(-1, 3)
+    for i, node in enumerate(nodes):
+        if "matrix" in node:
+            matrices[i] = np.array(node["matrix"], np.float64).reshape(4, 4).T
+    return matrices
 
 
-def _placed(gltf: Gltf, primitive: dict[str, Any], matrices: list[Float[np.ndarray, "4 4"]]) -> Iterator[Mesh]:
-    """A primitive's triangles once for each placement; a mirroring one turns faces over, so that they look out."""
+def _placed(gltf: Gltf, primitive: dict[str, Any], matrices: Float[np.ndarray, "places 4 4"]) -> Mesh | None:
+    """A primitive's triangles at each place, turned over where it mirrors; None for points and lines."""
     mode = primitive.get("mode", _TRIANGLES)
     if mode not in (_TRIANGLES, _STRIP, _FAN):
-        return
+        return None
     attributes = primitive["attributes"]
     positions = gltf.array(attributes["POSITION"]).astype(np.float64)
     if positions.shape[1] != 3:
@@ -207,15 +226,25 @@ def _placed(gltf: Gltf, primitive: dict[str, Any], matrices: list[Float[np.ndarr
         raise out_of_range(gltf.path)
     uv = gltf.array(attributes["TEXCOORD_0"]) if "TEXCOORD_0" in attributes else None
     uv = None if uv is None or uv.shape != (len(positions), 2) else single_precision(uv)
-    number = np.arange(len(faces))
-    kind = gltf.path.suffix.lower().removeprefix(".")
-    source = SourceFile(gltf.path, kind, number, np.zeros_like(number), (primitive.get("material"),), document=gltf)
-    for matrix in matrices:
-        vertices = positions
-        if not np.array_equal(matrix, np.eye(4)):  # a product with 1 would turn -0.0 into 0.0
-            vertices = positions @ matrix[:3, :3].T + matrix[:3, 3]
-        mirrored = np.linalg.det(matrix[:3, :3]) < 0
-        yield Mesh(vertices, faces[:, ::-1] if mirrored else faces, uv=uv, v_down=True, source=source)
+    n_places, n_faces = len(matrices), len(faces)
+    if n_places * max(len(positions), n_faces) > _MOST_NUMBERS // 3:
+        raise unreadable(gltf.path, f"it places {len(positions):,} vertices {n_places:,} times; simplify the scene")
+    # (places, vertices, 3); a product with 1 would turn -0.0 into 0.0, so what stays is not multiplied.
+    vertices = positions @ matrices[:, :3, :3].transpose(0, 2, 1) + matrices[:, None, :3, 3]
+    vertices[(matrices == np.eye(4)).all(axis=(1, 2))] = positions
+    placed = faces + np.arange(n_places)[:, None, None] * len(positions)  # (places, faces, 3)
+    mirroring = np.linalg.det(matrices[:, :3, :3]) < 0
+    placed[mirroring] = placed[mirroring, :, ::-1]
+    source = SourceFile(
+        gltf.path,
+        gltf.path.suffix.lower().removeprefix("."),
+        polygon=np.arange(n_places * n_faces),
+        part=np.arange(n_places).repeat(n_faces),
+        materials=(primitive.get("material"),) * n_places,
+        document=gltf,
+    )
+    uv = None if uv is None else np.tile(uv, (n_places, 1))
+    return Mesh(vertices.reshape(-1, 3), placed.reshape(-1, 3), uv=uv, v_down=True, source=source)
 
 
 def _triangles(corners: Int[np.ndarray, "corners"], mode: int) -> Int[np.ndarray, "faces 3"]:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +154,27 @@ def test_nodes_place_meshes_by_what_they_say():
     tree["nodes"][0]["scale"] = [-2, 3, 4]
     assert _read(tree).faces.tolist() == [[2, 1, 0]], "a mirrored face is turned over"
     assert parsed(json.dumps(tree).encode(), PATH).is_moved()
+
+
+def test_many_nodes_take_seconds():
+    """Side by side, and each within the one before it: 2^15 of both."""
+    tree, n = _tree(CUBE[[0, 4, 2]], 5126), 2**15
+    tree["nodes"] = [{"mesh": 0, "translation": [i, 0, 0]} for i in range(n)]
+    tree["nodes"] += [{"children": [n + i + 1], "translation": [0, 0, 1]} for i in range(n)] + [{"mesh": 0}]
+    tree["scenes"] = [{"nodes": [*range(n), n]}]
+    begin = time.process_time()
+    corner = _read(tree).corners[:, 0]
+    assert time.process_time() - begin < 10
+    np.testing.assert_array_equal(corner[:n], np.arange(n)[:, None] * [1, 0, 0])
+    np.testing.assert_array_equal(corner[n:], [[0, 0, n]])
+
+
+def test_a_scene_that_would_not_fit_in_memory_is_refused():
+    tree = _tree(np.zeros((3 * 2**13, 3), "<f4"), 5126)
+    tree["nodes"] = [{"mesh": 0}] * 2**13
+    tree["scenes"] = [{"nodes": list(range(2**13))}]
+    with pytest.raises(UserError, match=r"it places 24,576 vertices 8,192 times"):
+        _read(tree)
 
 
 def test_a_file_without_scenes_is_a_library_of_meshes():
