@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from core.errors import UserError
+from core.errors import PluginError, UserError
 
 EXAMPLES = """\
 examples:
@@ -21,8 +21,9 @@ examples:
   python launch.py --list geometry
   python launch.py --describe hash-grid
 
-exit codes: 0 done; 1 a fault of the program; 2 bad input; 3 a plugin failed to load; 130 and 143 stopped by Ctrl-C or
-by a termination signal, with a checkpoint saved if training had begun
+exit codes: 0 done; 1 a fault of the program; 2 recipe or input; 3 this machine (device, disk, permission, lock, model,
+network, memory); 4 the training diverged; 130 and 143 stopped by Ctrl-C or by a termination signal, with a checkpoint
+saved if training had begun
 """
 
 
@@ -36,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         return _run(parse(arguments))
     except UserError as error:
-        if error.__cause__ is not None and error.exit_code == 3:
+        if isinstance(error, PluginError):
             traceback.print_exception(error.__cause__)
         for line in str(error).splitlines():
             print(f"error: {line}", file=sys.stderr)

@@ -5,20 +5,31 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-BAD_INPUT = 2
-
 
 class UserError(Exception):
     """Something that the user gave does not work; the command line shows the message alone, without a traceback.
 
-    Args:
-        message: where, what, and what instead, in one line for each fault.
-        exit_code: what the process ends with; 2 is bad input.
+    The message says where, what, and what instead, in one line for each fault.
     """
 
-    def __init__(self, message: str, exit_code: int = BAD_INPUT) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
+    exit_code: int = 2
+    """What the process ends with."""
+
+
+class MachineError(UserError):
+    """This machine cannot do it now: a device, disk, permission, lock, model, network or memory is missing."""
+
+    exit_code = 3
+
+
+class DivergedError(UserError):
+    """The training gives no finite numbers any more."""
+
+    exit_code = 4
+
+
+class PluginError(UserError):
+    """A file of the user's own parts fails; its own error is the cause, and is shown with its traceback."""
 
 
 _gathered: ContextVar[list[str] | None] = ContextVar("gathered", default=None)

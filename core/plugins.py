@@ -5,16 +5,15 @@ import sys
 from hashlib import sha256
 from pathlib import Path
 
-from core.errors import UserError
-
-PLUGIN_FAILED = 3
+from core.errors import PluginError, UserError
 
 
 def load_plugin(path: Path) -> None:
     """Run a Python file, whose parts register themselves; a file that was loaded before is left alone.
 
     Raises:
-        UserError: no such file; or the file fails, with its own error (and traceback) as the cause.
+        UserError: no such file.
+        PluginError: the file fails, with its own error (and traceback) as the cause.
     """
     path = path.resolve()
     if not path.is_file():
@@ -35,4 +34,4 @@ def load_plugin(path: Path) -> None:
         while own is not None and own.tb_frame.f_code.co_filename != str(path):
             own = own.tb_next
         cause = error.with_traceback(own)
-        raise UserError(f"{path}: the plugin failed to load: {error}", PLUGIN_FAILED) from cause
+        raise PluginError(f"{path}: the plugin failed to load: {error}") from cause

@@ -12,7 +12,7 @@ from lightning import Callback, LightningModule, Trainer
 from lightning.fabric.loggers.logger import Logger
 from numpy.typing import NDArray
 
-from core.errors import UserError
+from core.errors import DivergedError
 from core.files import whole_file
 from core.kinds import System
 from systems.contact_sheet import contact_sheet, save_png
@@ -42,7 +42,7 @@ class Checkpoints(Callback):
         """Save when the time has come.
 
         Raises:
-            UserError: the loss is no longer a number; the former checkpoint stays.
+            DivergedError: the loss is no longer a number; the former checkpoint stays.
         """
         self._loss = outputs["loss"]
         if is_due(trainer.global_step, self.every):
@@ -52,7 +52,7 @@ class Checkpoints(Callback):
         """Save what was reached.
 
         Raises:
-            UserError: the loss is no longer a number; the former checkpoint stays.
+            DivergedError: the loss is no longer a number; the former checkpoint stays.
         """
         self._save(trainer)
 
@@ -107,7 +107,7 @@ class MetricsLog(Callback):
         """Log when the time has come, and after the first step.
 
         Raises:
-            UserError: the loss is no longer a number.
+            DivergedError: the loss is no longer a number.
         """
         step = trainer.global_step
         if not (is_due(step, self.every) or step == 1):
@@ -129,10 +129,9 @@ class MetricsLog(Callback):
 
 def _require_a_number(loss: float, step: int) -> None:
     if not math.isfinite(loss):
-        raise UserError(
+        raise DivergedError(
             f"step {step}: the loss is {loss}. Lower system.guidance.guidance_scale or the learning rates, or use "
-            "trainer.precision=32-true",
-            exit_code=1,
+            "trainer.precision=32-true"
         )
 
 

@@ -93,7 +93,7 @@ def test_a_fault_is_one_line_on_stderr_with_exit_code_2(capsys: pytest.CaptureFi
 def test_a_broken_plugin_shows_its_own_traceback(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plugin = tmp_path / "broken.py"
     plugin.write_text('"""Broken."""\n\n\ndef deep():\n    return 1 / 0\n\n\ndeep()\n')
-    assert main(["--list", "--plugin", str(plugin)]) == 3
+    assert main(["--list", "--plugin", str(plugin)]) == 2
     err = capsys.readouterr().err
     assert f'File "{plugin}", line 8' in err
     assert f'File "{plugin}", line 5' in err

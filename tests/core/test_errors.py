@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.errors import UserError, did_you_mean, gathering, nearest_word, require
+from core.errors import DivergedError, MachineError, UserError, did_you_mean, gathering, nearest_word, require
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,10 @@ def test_require_raises_the_message_with_the_exit_code_of_bad_input() -> None:
     with pytest.raises(UserError, match=r"^bound: above 0, got -1$") as caught:
         require(False, "bound: above 0, got -1")
     assert caught.value.exit_code == 2
+
+
+def test_each_kind_of_error_has_its_exit_code() -> None:
+    assert [kind("x").exit_code for kind in (UserError, MachineError, DivergedError)] == [2, 3, 4]
 
 
 def test_faults_are_gathered_within_the_block_and_raised_after_it() -> None:

@@ -84,4 +84,4 @@ def test_a_loss_that_is_no_number_ends_the_training_with_advice(tmp_path: Path):
     system.guidance.set_target(lambda cameras: torch.full((2, 16, 16, 3), torch.nan))  # pyright: ignore
     with pytest.raises(UserError, match=r"step 1: the loss is nan\. Lower system\.guidance\.guidance_scale") as caught:
         quiet_trainer(3, [MetricsLog(tmp_path)]).fit(system)
-    assert caught.value.exit_code == 1
+    assert caught.value.exit_code == 4
