@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: quickstart test check slow clean
+.PHONY: quickstart test check faults slow clean
 
 quickstart: $(VENV)/installed  ## a prompt to a 3D object, with the bundled model
 	$(BIN)/python launch.py --config configs/latent-nerf.yaml --prompt "a red mushroom"
@@ -15,8 +15,11 @@ test: $(VENV)/installed-dev  ## lint, and the whole suite without the markers sl
 	$(BIN)/ruff format --check .
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
-slow: $(VENV)/installed-dev  ## what takes longer, and what breaks things on purpose
-	$(BIN)/python -m pytest -m "slow or fault"
+faults: $(VENV)/installed-dev  ## what breaks things on purpose; writes docs/reliability.md
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m fault --reliability docs/reliability.md
+
+slow: $(VENV)/installed-dev  ## what takes longer
+	$(BIN)/python -m pytest -m slow
 
 check: $(VENV)/installed-dev  ## types, about a minute on one core
 	$(BIN)/pyright

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 import pytest
 from jaxtyping import install_import_hook
 
+from tests.reliability import pytest_addoption, pytest_collection_modifyitems, pytest_configure  # noqa: F401
+
 # toybox/ is left out: it states no tensor shapes in types, and beartype takes no int for a float
 install_import_hook(["core", "geometry", "guidance", "renderers", "systems", "exporters", "app"], "beartype.beartype")
 

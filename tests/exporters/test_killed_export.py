@@ -35,7 +35,7 @@ def write_for_ever(folder: Path) -> None:
             print("ready", flush=True)
 
 
-@pytest.mark.fault
+@pytest.mark.fault("kill -9 while a mesh is written over another", "each file is the old one or the new one, whole")
 def test_whenever_it_is_killed_each_file_is_whole(tmp_path: Path) -> None:
     whole: dict[str, set[bytes]] = {}
     for suffix in ("glb", "obj", "ply"):
