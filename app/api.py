@@ -130,7 +130,7 @@ def _train(plan: Plan, run: Run, on_event: Listener, stop: Stop) -> int:
         Previews(folder, config.preview_every, config.n_preview_views, show),
     ]
     trainer = make_trainer(config, plan.device, folder, callbacks)
-    on_event(Started(folder, run.step, config.max_steps))
+    on_event(Started(folder, run.system, run.step, config.max_steps))
     fit(trainer, run.system, plan.run.checkpoint if plan.run else None, stop)
     run.system.to(plan.device)  # Lightning has taken it back to the CPU
     return trainer.global_step

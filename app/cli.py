@@ -18,6 +18,7 @@ examples:
   python launch.py --config configs/latent-nerf.yaml --prompt "a red mushroom" --resume auto
   python launch.py --export runs/a-red-mushroom-1a2b3c
   python launch.py --config configs/latent-nerf-rgb.yaml --from runs/a-red-mushroom-1a2b3c
+  python launch.py --config configs/latent-nerf.yaml --prompt "a green mug" --live
   python launch.py --list geometry
   python launch.py --describe hash-grid
 
@@ -54,7 +55,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         UserError: an unknown option, a missing value, options that exclude each other.
     """
     options = _parser().parse_intermixed_args(_with_raw_prompt(arguments))
-    for mode in ("validate", "test", "export"):
+    for mode in ("validate", "test", "export", "live"):
         # `--export a.b=3`: the optional RUN must not swallow an override.
         given = getattr(options, mode)
         if isinstance(given, str) and "=" in given and not Path(given).exists():
@@ -102,6 +103,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--device", choices=["auto", "cpu", "cuda"], default="auto", help="default: a GPU if there is one"
     )
+    live = parser.add_argument_group("live page")
+    live.add_argument(
+        "--live", metavar="PORT|RUN", nargs="?", const="", help="watch and steer in a browser; or look at a trained run"
+    )
+    live.add_argument("--live-host", metavar="HOST", default="127.0.0.1", help="0.0.0.0: other machines too, by token")
+    live.add_argument("--live-paused", action="store_true", help="wait for somebody to start the training on the page")
     parser.add_argument(
         "--plugin",
         metavar="FILE.py",

@@ -24,6 +24,8 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         UserError: for everything that the user can mend.
     """
+    if options.live is not None:
+        return _live(options)
     plan = make_plan(_request(options))
     if options.show_recipe:
         print(f"# prompt: {plan.recipe.prompt!r}\n{dump_recipe(plan.recipe)}", end="")
@@ -36,8 +38,17 @@ def run(options: argparse.Namespace) -> int:
     return _train(plan) if options.export is None else _export(plan)
 
 
+def _live(options: argparse.Namespace) -> int:
+    from app.live.command import live  # viser is an extra
+
+    port = int(options.live) if options.live.isdigit() else None
+    return live(_request(options), options.live_host, port, options.live_paused)
+
+
 def _request(options: argparse.Namespace) -> Request:
     looked_at = next((run for run in (options.validate, options.test, options.export) if run is not None), None)
+    if options.live and not options.live.isdigit():
+        looked_at = options.live
     named = looked_at or options.resume
     return Request(
         recipe=options.config,

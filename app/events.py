@@ -8,12 +8,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from systems.base import LightningSystem
+
 
 @dataclass(frozen=True)
 class Started:
     """The run's folder is there and its parts are built; the first step comes next."""
 
     folder: Path
+    system: LightningSystem
+    """What is trained. Between two steps a listener may render it; it must change nothing."""
     step: int
     """Steps that are done already."""
     total_steps: int

@@ -79,7 +79,7 @@ def fit(trainer: Trainer, system: LightningModule, checkpoint: Path | None, stop
     Raises:
         KeyboardInterrupt: Ctrl-C, where `stop` does not take it.
     """
-    with _own_signals() as restore:
+    with own_signals() as restore:
         # Last of the callbacks: what the others request after a step ends the training with that step.
         trainer.callbacks.append(_Ending(stop, restore))  # pyright: ignore[reportAttributeAccessIssue]
         try:
@@ -137,7 +137,7 @@ class _Ending(Callback):
 
 
 @contextmanager
-def _own_signals() -> Iterator[Any]:
+def own_signals() -> Iterator[Any]:
     """What puts the handlers of now back in place; it happens at the block's end in any case."""
     before = {each: signal.getsignal(each) for each in ENDING_SIGNALS}
 

@@ -141,8 +141,8 @@ class Page:
 
 
 @contextmanager
-def chromium_page(browser: str, path: Path) -> Iterator[Page]:
-    """A file, opened as by a double click."""
+def chromium_page(browser: str, place: Path | str) -> Iterator[Page]:
+    """A file, opened as by a double click; or a URL."""
     commands_out, commands_in = os.pipe()
     answers_out, answers_in = os.pipe()
     shell = f'exec "$@" 3<&{commands_out} 4>&{answers_in}'
@@ -158,7 +158,7 @@ def chromium_page(browser: str, path: Path) -> Iterator[Page]:
         os.close(answers_in)
         try:
             page = Page(commands_in, answers_out)
-            page.open(path.resolve().as_uri())
+            page.open(place if isinstance(place, str) else place.resolve().as_uri())
             yield page
         finally:
             process.kill()

@@ -1,0 +1,133 @@
+"""The live page as a listener of a training: it shows the run, and lets visitors look and steer between two steps."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from app.events import Event, Exported, Started, Stepped, Trained
+from app.live.controls import Controls, Speed
+from app.live.server import LiveServer
+from app.live.view import Painter
+from app.live.visitors import Visitors
+from app.run import Run
+from core.recipe import read_recipe
+
+#: Where a visitor stands at first: elevation and azimuth in degrees, distance from the object, and field of view.
+FIRST_LOOK = (20.0, 30.0, 1.8, 47.0)
+#: The figures on the page are brought up to date so often, in seconds.
+FIGURES_EVERY_S = 0.4
+
+
+@dataclass
+class Shown:
+    """The run on the page, and how far it is."""
+
+    run: Run
+    painter: Painter
+    total_steps: int
+    step: int
+    state: str
+    """In words: training, paused, finished ..."""
+    loss: float | None = None
+
+
+class Session:
+    """One server, and what its page shows: a run that is trained, one that is finished, or none yet."""
+
+    def __init__(self, server: LiveServer, controls: Controls) -> None:
+        self.server, self.controls = server, controls
+        self.visitors = Visitors(server, controls)
+        self.speed = Speed()
+        self.shown: Shown | None = None
+        self.on_change: list[Callable[[], None]] = []
+        """Called when another run is shown, or files were exported."""
+        self._figures = server.viser.gui.add_markdown("Nothing is shown yet.")
+        self._next_figures = 0.0
+        self._stand(*FIRST_LOOK)
+
+    def __call__(self, event: Event) -> None:
+        """Follow a training: called in its thread, between two steps."""
+        if isinstance(event, Started):
+            recipe = read_recipe(event.folder / "recipe.yaml")
+            self.show(Run(event.folder, recipe, event.system, event.step), "training")
+            self._turn()
+        elif isinstance(event, Stepped) and self.shown is not None:
+            self.shown.step, self.shown.loss = event.step, event.loss
+            self.speed.mark(event.step)
+            self._turn()
+        elif isinstance(event, Trained) and self.shown is not None:
+            self.say("finished" if event.step >= event.total_steps else "stopped")
+        elif isinstance(event, Exported):
+            self.changed()
+
+    def show(self, run: Run, state: str) -> None:
+        """Put a run on the page."""
+        self.speed = Speed()
+        self.shown = Shown(run, Painter(run.system), run.recipe.trainer.max_steps, run.step, state)
+        first = run.cameras(1)  # as near, and as wide, as training looks
+        distance = float(first.c2w[0, :3, 3].norm())
+        self._stand(*FIRST_LOOK[:2], distance, float(first.fovy_deg[0]))
+        self.changed()
+        for visitor in self.visitors.all():
+            visitor.moved = time.monotonic()
+        self.say(state)
+
+    def changed(self) -> None:
+        """Let the visitors' panels know that there is another run, or more files."""
+        for told in self.on_change:
+            told()
+
+    def say(self, state: str) -> None:
+        """Bring the figures up to date."""
+        if self.shown is not None:
+            self.shown.state = state
+            self._figures.content = figures(self.shown, self.speed, self.visitors)
+
+    def idle(self) -> None:
+        """One round of showing a run that nothing is done with."""
+        self.controls.idle(self._look)
+
+    def _stand(self, elevation_deg: float, azimuth_deg: float, distance: float, fovy_deg: float) -> None:
+        """Where visitors stand who come from now on, and return to by `Reset View`."""
+        elevation, azimuth = math.radians(elevation_deg), math.radians(azimuth_deg)
+        level = math.cos(elevation)
+        direction = np.array([level * math.sin(azimuth), math.sin(elevation), level * math.cos(azimuth)])
+        camera = self.server.viser.initial_camera
+        camera.position, camera.look_at, camera.fov = distance * direction, np.zeros(3), math.radians(fovy_deg)
+
+    def _turn(self) -> None:
+        begun = time.monotonic()
+        if self.controls.turn(self._look):
+            self.speed.stood_still(time.monotonic() - begun)
+            self.visitors.budget.rest()
+
+    def _look(self, is_waiting: bool) -> None:
+        assert self.shown is not None
+        if time.monotonic() >= self._next_figures and len(self.visitors):
+            self._next_figures = time.monotonic() + FIGURES_EVERY_S
+            is_training = self.shown.state in ("training", "paused")
+            self.say(("paused" if is_waiting else "training") if is_training else self.shown.state)
+        self.visitors.look(self.shown.painter, self.shown.step, is_waiting)
+
+
+def figures(shown: Shown, speed: Speed, visitors: Visitors) -> str:
+    """What is said of the run, in Markdown."""
+    lines = [f"**{_plain(shown.run.system.prompt) or '(no prompt)'}**: {shown.state}"]
+    loss = "" if shown.loss is None else f", loss {shown.loss:.4f}"
+    lines.append(f"step {shown.step} of {shown.total_steps}{loss}")
+    if shown.state in ("training", "paused"):
+        left = speed.seconds_left(shown.step, shown.total_steps)
+        time_left = "" if left is None else f", {int(left) // 60}:{int(left) % 60:02d} left"
+        lines.append(f"{speed.per_second:.1f} steps/s{time_left}")
+        lines.append(f"looking costs {100 * visitors.budget.measured:.1f} % of the training's time")
+    others = len(visitors)
+    lines.append(f"{others} {'visitor' if others == 1 else 'visitors'}")
+    return "  \n".join(lines)
+
+
+def _plain(text: str) -> str:
+    """A text without what Markdown or HTML would make of it."""
+    return "".join(f"&#{ord(sign)};" if sign in "<>&*_`[]()#|~\\!$:{}\n" else sign for sign in text)
