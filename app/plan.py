@@ -82,6 +82,8 @@ def make_plan(request: Request) -> Plan:
         UserError: no recipe or a faulty one, a run or checkpoint that is not there or is not of this prompt, a device
             or a logger that this machine lacks.
     """
+    if request.out.exists() and not request.out.is_dir():
+        raise UserError(f"--out: {request.out} is a file; give a folder, which new runs go into")
     run = find_run(request.run) if request.run else None
     recipe = _recipe(request, run)
     if run is None and (request.newest or request.trained):

@@ -7,11 +7,12 @@ Reading a recipe makes them absolute (core/recipe.py), so that nothing else need
 import dataclasses
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args, get_type_hints
+from types import UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from core.part import Choice
+from core.part import Choice, find, names
 from core.recipe_layers import Layer
 
 T = TypeVar("T")
@@ -61,6 +62,7 @@ def absolute(path: Path, folder: Path) -> Path:
     Where the folder has nothing of the name and the current folder has, it is that: recipes mean it that were written
     before paths started from the file, and those of old runs.
     """
+    path = Path(os.path.expanduser(path))
     near, here = Path(os.path.abspath(folder / path)), Path(os.path.abspath(path))
     return here if here.exists() and not near.exists() else near
 
@@ -107,3 +109,43 @@ def _sets(tree: Any, words: Sequence[str]) -> bool:
 
 def _takes_folder_or_name(annotation: Any) -> bool:
     return annotation == FolderOrName or any(_takes_folder_or_name(inner) for inner in get_args(annotation))
+
+
+def takes_path(cls: type, tree: Any, key: str) -> bool:
+    """Whether the value of a key such as `system.geometry.path` is a path, or a FolderOrName.
+
+    Args:
+        cls: the frozen dataclass that the key begins in, such as Recipe.
+        tree: what recipes say; the parts that it chooses decide what settings there are.
+    """
+    first, *rest = key.split(".")
+    if first == "exporter" and isinstance(tree, Mapping):  # `exporter.x` goes to all exporters
+        listed = tree.get("exporters")
+        n_listed = len(listed) if isinstance(listed, list) else 0
+        return any(takes_path(cls, tree, ".".join(["exporters", str(i), *rest])) for i in range(n_listed))
+    return any(each in (Path, FolderOrName) for each in _annotations(cls, tree, [first, *rest]))
+
+
+def _annotations(annotation: Any, tree: Any, words: Sequence[str]) -> Iterator[Any]:
+    """What a setting may be, words below what `annotation` describes."""
+    origin = get_origin(annotation)
+    if origin in (Union, UnionType):
+        for option in get_args(annotation):
+            yield from _annotations(option, tree, words)
+        return
+    if not words:
+        yield annotation
+        return
+    word, *rest = words
+    items = tree.items() if isinstance(tree, Mapping) else enumerate(tree if isinstance(tree, list) else ())
+    named = {str(name): item for name, item in items}
+    if origin is Choice:
+        kind, name = get_args(annotation)[0].kind, str(named.get("type"))
+        annotation = find(kind, name).Config if name in names(kind) else None
+    if dataclasses.is_dataclass(annotation):
+        hints = get_type_hints(annotation, include_extras=True)
+        below = [hints[word]] if word in hints else []
+    else:
+        below = [each for each in get_args(annotation) if origin in (tuple, dict) and each is not Ellipsis]
+    for each in below:
+        yield from _annotations(each, named.get(word), rest)

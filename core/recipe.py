@@ -6,13 +6,12 @@
       geometry: {type: hash-grid, n_levels: 8}
 
 core/recipe_layers.py says what wins over what. On the command line, `key.sub=value` does the same; the value is read as
-YAML, and a number as a key (`exporters.0.format=obj`) means that element of a list; `exporter.format=obj` means all
-exporters that have such a setting. A relative path starts from the folder of the file that it stands in, on the command
-line from the current folder.
+YAML, that of a path as it was typed, and a number as a key (`exporters.0.format=obj`) means that element of a list;
+`exporter.format=obj` means all exporters that have such a setting. `~` is the home folder. A relative path starts
+from the folder of the file that it stands in, on the command line from the current folder.
 """
 
 import dataclasses
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,9 +22,9 @@ from omegaconf import OmegaConf
 from core.errors import did_you_mean, require
 from core.kinds import Exporter, System
 from core.part import Choice, find, names
-from core.paths import absolute, absolute_paths, folder_of
+from core.paths import absolute, absolute_paths, folder_of, takes_path
 from core.plugins import load_plugin
-from core.recipe_layers import merge_layers, read_layers
+from core.recipe_layers import escaped, keys_of, merge_layers, read_layers, readable
 from core.settings import plain, read_settings
 
 
@@ -91,7 +90,8 @@ def read_recipe(path: Path, overrides: Sequence[str] = (), plugins: Sequence[Pat
     Raises:
         UserError: a broken file, override, interpolation or plugin; or one line for each fault of the settings.
     """
-    layers = read_layers(path, overrides)
+    given = list(zip(keys_of(overrides), overrides, strict=True))
+    layers = read_layers(path, readable(overrides))
     mapping = merge_layers(layers, str(path))
     named = mapping.get("plugins")
     for i, plugin in enumerate(named if isinstance(named, list) else []):
@@ -100,7 +100,10 @@ def read_recipe(path: Path, overrides: Sequence[str] = (), plugins: Sequence[Pat
     for plugin in own:
         load_plugin(plugin)
 
-    recipe = absolute_paths(check_recipe(mapping), layers)
+    # Now that plugins are known, so are the types of all settings: what is a path is taken as it was typed.
+    raw = [key for key, text in given if not text.endswith(("=", "=null")) and takes_path(Recipe, mapping, key)]
+    layers = read_layers(path, overrides, raw)
+    recipe = absolute_paths(check_recipe(merge_layers(layers, str(path))), layers)
     return dataclasses.replace(recipe, plugins=tuple(dict.fromkeys([*recipe.plugins, *own])))
 
 
@@ -119,7 +122,7 @@ def dump_recipe(recipe: Recipe) -> str:
     """The recipe as YAML with every default spelt out, without the prompt (a raw text, which YAML is no place for)."""
     mapping = plain(recipe)
     del mapping["prompt"]
-    return OmegaConf.to_yaml(OmegaConf.create(_escaped(mapping)))
+    return OmegaConf.to_yaml(OmegaConf.create(escaped(mapping)))
 
 
 def _with_exporter_settings(mapping: Mapping[Any, Any], faults: list[str]) -> Mapping[Any, Any]:
@@ -145,12 +148,3 @@ def _settings_of(exporter: Any) -> set[str]:
     if name not in names("exporter"):
         return set()
     return {setting.name for setting in dataclasses.fields(find("exporter", str(name)).Config)}
-
-
-def _escaped(tree: Any) -> Any:
-    """Keep OmegaConf from taking `${` in a resolved text for an interpolation when the text is read again."""
-    if isinstance(tree, str):
-        return re.sub(r"(\\*)\$\{", r"\1\1\\${", tree)
-    if isinstance(tree, dict):
-        return {key: _escaped(item) for key, item in tree.items()}
-    return [_escaped(item) for item in tree] if isinstance(tree, list) else tree

@@ -6,7 +6,8 @@ with all its settings, and a schedule that is written in its other form.
 
 import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,13 +31,16 @@ class Layer:
     """What relative paths in it start from; absolute."""
 
 
-def read_layers(path: Path, overrides: Sequence[str] = ()) -> list[Layer]:
+def read_layers(path: Path, overrides: Sequence[str] = (), raw: Collection[str] = ()) -> list[Layer]:
     """A recipe file, all that it extends, and `key.sub=value` texts; a later layer wins over an earlier one.
+
+    Args:
+        raw: keys whose values are taken as they were typed, not read as YAML.
 
     Raises:
         UserError: a missing or broken file, a circle of `extends`, a broken override.
     """
-    return [*_file_layers(path, ()), Layer(_read_overrides(overrides), Path.cwd())]
+    return [*_file_layers(path, ()), Layer(_read_overrides(overrides, raw), Path.cwd())]
 
 
 def merge_layers(layers: Sequence[Layer], name: str) -> dict[str, Any]:
@@ -56,6 +60,31 @@ def merge_layers(layers: Sequence[Layer], name: str) -> dict[str, Any]:
     except OmegaConfBaseException as error:
         raise UserError(f"{name}: {error.full_key or ''}: {str(error).splitlines()[0]}") from error
     return resolved
+
+
+def keys_of(overrides: Sequence[str]) -> list[str]:
+    """The keys of `key.sub=value` texts, dots between all words."""
+    return [re.sub(r"\[(\w+)\]", r".\1", text.partition("=")[0]) for text in overrides]
+
+
+def readable(overrides: Sequence[str]) -> list[str]:
+    """Those of `key.sub=value` texts that can be read as YAML and stand for themselves."""
+    found: list[str] = []
+    for text in overrides:
+        with suppress(UserError):
+            require("${" not in text, "an interpolation")
+            _read_overrides([text], raw=())
+            found.append(text)
+    return found
+
+
+def escaped(tree: Any) -> Any:
+    """Keep OmegaConf from taking `${` in a text for an interpolation when the tree is resolved."""
+    if isinstance(tree, str):
+        return re.sub(r"(\\*)\$\{", r"\1\1\\${", tree)
+    if isinstance(tree, dict):
+        return {key: escaped(item) for key, item in tree.items()}
+    return [escaped(item) for item in tree] if isinstance(tree, list) else tree
 
 
 def merge(base: Any, over: Any, path: str = "") -> Any:
@@ -114,15 +143,19 @@ def _read_file(path: Path) -> dict[Any, Any]:
     return tree
 
 
-def _read_overrides(texts: Sequence[str]) -> Any:
-    for text in texts:
+def _read_overrides(texts: Sequence[str], raw: Collection[str]) -> Any:
+    read = OmegaConf.create({})
+    for text, key in zip(texts, keys_of(texts), strict=True):
         if not _OVERRIDE.match(text):
             raise UserError(f"'{text}': expected key.sub=value. A prompt of several words goes in quotes.")
         try:
-            OmegaConf.from_dotlist([text])
+            if key in raw:
+                OmegaConf.update(read, key, escaped(text.partition("=")[2]))
+            else:
+                read.merge_with_dotlist([text])
         except (yaml.YAMLError, OmegaConfBaseException) as error:
             raise UserError(f"'{text}': {_one_line(error)}") from error
-    return OmegaConf.to_container(OmegaConf.from_dotlist(list(texts)), resolve=False)
+    return OmegaConf.to_container(read, resolve=False)
 
 
 def _one_line(error: Exception) -> str:

@@ -143,3 +143,9 @@ def test_a_missing_logger_is_refused_before_anything_is_made(tmp_path: Path, mon
     overrides = (*small_overrides(tmp_path), "trainer.logger=[csv, wandb]")
     with pytest.raises(UserError, match=r"^trainer\.logger\.1: wandb is not installed"):
         make_plan(Request(EXAMPLE, "a ball", overrides, out=tmp_path / "runs"))
+
+
+def test_an_out_that_is_a_file_is_told_before_anything_is_built(tmp_path: Path):
+    (tmp_path / "runs").write_text("")
+    with pytest.raises(UserError, match=r"--out: .*/runs is a file; give a folder"):
+        make_plan(Request(EXAMPLE, "a ball", out=tmp_path / "runs"))

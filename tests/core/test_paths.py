@@ -157,3 +157,37 @@ def test_every_path_is_visited_with_its_key_and_nothing_else_changes(registry: N
     }
     assert changed.system.config == Nested(Path("a/x"), {"b": Path("c/x")})
     assert changed.trainer is recipe.trainer
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "my car #2.glb",
+        "#1.glb",
+        "[free] car.glb",
+        "{a}.glb",
+        "*.glb",
+        "car: v2.glb",
+        "a ${b}.glb",
+        "'q'.glb",
+        "1",
+        "ü~.glb",
+    ],
+)
+def test_a_path_on_the_command_line_is_taken_as_it_was_typed(name: str, tmp_path: Path, elsewhere: Path, method: None):
+    """A parser of YAML would cut it off, refuse it, or take it for a list, a mapping, an interpolation or a number."""
+    top = write(tmp_path / "top.yaml", "system: {type: test-method, mesh: a.obj, others: [b.obj]}\n")
+    assert config(top, f"system.mesh={name}").mesh == elsewhere / name
+    assert config(top, f"system.maybe={name}").maybe == elsewhere / name
+    assert config(top, f"system.others[0]={name}").others == (elsewhere / name,)
+    assert config(top, "system.maybe=null").maybe is None, "but for the word that takes a setting back"
+    assert config(top, "system.others=[c.obj]").others == (elsewhere / "c.obj",), "a list is no path"
+
+
+def test_a_tilde_is_the_home_folder(
+    tmp_path: Path, elsewhere: Path, method: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    top = write(tmp_path / "top.yaml", "system: {type: test-method, mesh: ~/a.obj}\n")
+    assert config(top).mesh == tmp_path / "home" / "a.obj"
+    assert config(top, "system.mesh=~/b c.obj").mesh == tmp_path / "home" / "b c.obj"

@@ -12,8 +12,8 @@ from omegaconf import OmegaConf
 from core.errors import UserError, require
 from core.kinds import Exporter, System
 from core.part import names
-from core.recipe import _escaped, check_recipe, dump_recipe, read_recipe
-from core.recipe_layers import merge_layers, read_layers
+from core.recipe import check_recipe, dump_recipe, read_recipe
+from core.recipe_layers import escaped, merge_layers, read_layers
 from core.schedule import Schedule
 
 
@@ -76,7 +76,7 @@ def test_plugins_are_loaded_from_where_they_are_named(
 
 @pytest.mark.parametrize("text", ["${home}", "\\${home}", "\\\\${home}", "a ${b} ${c}", "plain $5 {x}", "C:\\d"])
 def test_texts_with_dollars_survive_writing_and_reading(tmp_path: Path, text: str) -> None:
-    path = write(tmp_path, "resolved.yaml", OmegaConf.to_yaml(OmegaConf.create(_escaped({"a": [text]}))))
+    path = write(tmp_path, "resolved.yaml", OmegaConf.to_yaml(OmegaConf.create(escaped({"a": [text]}))))
     assert tree(path) == {"a": [text]}
 
 
