@@ -1,20 +1,20 @@
 """The files that a mesh file needs beside itself: materials and pictures of OBJ, buffers and pictures of glTF.
 
-Only names are read here, and only files in the mesh's own folder or below count (own_folder.py opens no others).
+Only names are read here, and only files in the mesh's own folder or below count (source_file.py finds no others).
 """
 
 import json
-import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
+
+from core.errors import UserError
+from geometry.mtl_file import library_names, pictures_of
+from geometry.source_file import find_beside, utf8_of
 
 _OBJ_LIBRARY = re.compile(rb"^[ \t]*mtllib[ \t]+(.+?)[ \t\r]*$", re.MULTILINE)
-_MTL_PICTURE = re.compile(
-    rb"^[ \t]*(?:map_\w+|bump|disp|decal|norm|refl)[ \t]+(.+?)[ \t\r]*$", re.MULTILINE | re.IGNORECASE
-)
 _PLY_PICTURE = re.compile(rb"^comment TextureFile[ \t]+(.+?)[ \t\r]*$", re.MULTILINE)
 #: A PLY file's header ends within this, in bytes.
 _HEADER = 2**16
@@ -25,33 +25,27 @@ def companions(mesh: Path) -> list[str]:
 
     A file that cannot be read or understood has none: whoever reads the mesh says what is wrong with it.
     """
-    folder = mesh.parent.resolve()
-    try:
-        named = [os.path.normpath(name) for name in _names(mesh)]
-        inside = [name for name in named if (folder / name).resolve().is_relative_to(folder)]
-        return list(dict.fromkeys(name for name in inside if (folder / name).is_file()))
-    except (OSError, ValueError):
-        return []
+    found: dict[str, None] = {}
+    with suppress(OSError, ValueError):
+        for name in _names(mesh):
+            with suppress(UserError, OSError, ValueError, RuntimeError):
+                found[str(find_beside(mesh, name).relative_to(mesh.parent.resolve()))] = None
+    return list(found)
 
 
 def _names(mesh: Path) -> Iterator[str]:
     suffix = mesh.suffix.lower()
     if suffix == ".obj":
-        for library in _texts(_OBJ_LIBRARY, mesh.read_bytes()):
-            yield library
-            if (mesh.parent / library).is_file():
-                pictures = _texts(_MTL_PICTURE, (mesh.parent / library).read_bytes())
-                # Options such as `-s 1 1 1` may stand before the name, which may hold spaces.
-                yield from (name for line in pictures for name in (line, line.split()[-1]))
+        for line in _OBJ_LIBRARY.findall(utf8_of(mesh.read_bytes())):
+            for library in library_names(line):
+                yield library
+                with suppress(UserError, OSError):
+                    yield from pictures_of(utf8_of(find_beside(mesh, library).read_bytes()).splitlines())
     elif suffix == ".ply":
         with mesh.open("rb") as file:
-            yield from _texts(_PLY_PICTURE, file.read(_HEADER))
+            yield from (name.decode(errors="replace") for name in _PLY_PICTURE.findall(file.read(_HEADER)))
     elif suffix == ".gltf":
         content: Any = json.loads(mesh.read_bytes())
         entries = [*content.get("buffers", []), *content.get("images", [])] if isinstance(content, dict) else []
         uris = [entry.get("uri") for entry in entries if isinstance(entry, dict)]
-        yield from (unquote(uri) for uri in uris if isinstance(uri, str) and not uri.startswith("data:"))
-
-
-def _texts(pattern: re.Pattern[bytes], content: bytes) -> list[str]:
-    return [found.decode(errors="replace") for found in pattern.findall(content)]
+        yield from (uri for uri in uris if isinstance(uri, str) and not uri.startswith("data:"))

@@ -5,15 +5,19 @@ last material first, lists triangles before quadrilaterals and cuts concave poly
 libraries are not opened here.
 """
 
-import codecs
+import re
 from array import array
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from geometry.mesh import Mesh
+from geometry.mtl_file import library_names
 from geometry.polygons import NONE, NOWHERE, Polygons
-from geometry.source_file import out_of_range, unreadable
+from geometry.source_file import out_of_range, unreadable, utf8_of
+
+_GOES_ON = re.compile(rb"\\(\r\n|\r|\n|$)")
 
 
 def read_obj(content: bytes, path: Path) -> list[Mesh]:
@@ -24,22 +28,40 @@ def read_obj(content: bytes, path: Path) -> list[Mesh]:
     Raises:
         UserError: it is no OBJ file, a line is broken, or a face names a vertex that does not exist.
     """
-    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        content = content.decode("utf-16", errors="replace").encode()
-    content = content.removeprefix(codecs.BOM_UTF8)
+    content = utf8_of(content)
     if b"\0" in content:
         raise unreadable(path, "it holds binary data")
     lines = _Lines(path)
-    # A line goes on after a backslash.
-    for number, line in enumerate(content.replace(b"\\\r\n", b" ").replace(b"\\\n", b" ").splitlines(), start=1):
+    for number, line in statements(content):
         try:
-            lines.take(line.partition(b"#")[0].split(), number)
+            lines.take(words_of(line), number)
         except (ValueError, OverflowError) as error:
             said = line[:60].decode(errors="replace").strip()
             raise unreadable(path, f"line {number}: '{said}': {error}") from error
     if not lines.positions:
         raise unreadable(path, "it has no vertices (lines 'v x y z')")
     return [lines.mesh()]
+
+
+def statements(content: bytes) -> Iterator[tuple[int, bytes]]:
+    """The lines of an OBJ file as they stand, line ends included, each with the number of its first line.
+
+    A line that ends in a backslash goes on in the next one; a comment does not.
+    """
+    waiting, first = b"", 1
+    for number, line in enumerate(content.splitlines(keepends=True), start=1):
+        first = first if waiting else number
+        waiting += line
+        if not line.rstrip(b"\r\n").endswith(b"\\") or waiting.lstrip().startswith(b"#"):
+            yield first, waiting
+            waiting = b""
+    if waiting:
+        yield first, waiting
+
+
+def words_of(statement: bytes) -> list[bytes]:
+    """The words of a statement, without its comment."""
+    return _GOES_ON.sub(b" ", statement).partition(b"#")[0].split()
 
 
 class _Lines:
@@ -71,7 +93,7 @@ class _Lines:
             case [b"usemtl", *name]:
                 self.material = b" ".join(name)
             case [b"mtllib", *name]:
-                self.libraries.append(b" ".join(name).decode(errors="replace"))
+                self.libraries += library_names(b" ".join(name))
             case _:
                 pass
 

@@ -1,7 +1,6 @@
 """The texture that a mesh file brings along: found, checked, read."""
 
 import io
-import re
 import warnings
 
 import numpy as np
@@ -13,12 +12,11 @@ from torch import Tensor
 from core.errors import UserError
 from geometry.gltf_file import BROKEN, Gltf
 from geometry.mesh import Mesh
+from geometry.mtl_file import read_libraries
 from geometry.source_file import SourceFile, read_beside
 
 #: Larger pictures are refused, along a side and altogether.
 LONGEST_SIDE, MOST_PIXELS = 16384, 2**27
-_MTL_LINE = re.compile(r"^\s*(newmtl|map_Kd)\s+(?:-\S+(?:\s+(?:on|off|[-\d.]+))+\s+)*(.+?)\s*$", re.MULTILINE)
-_LIBRARY = re.compile(r"\S.*?\.mtl(?=\s|$)", re.IGNORECASE)
 
 
 def read_own_texture(mesh: Mesh, size: int) -> Float[Tensor, "{size} {size} 3"]:
@@ -48,7 +46,7 @@ def _read(what: str, content: bytes, size: int) -> Float[Tensor, "{size} {size} 
         if max(width, height) > LONGEST_SIDE or width * height > MOST_PIXELS:
             raise UserError(f"{what}: {width} x {height} pixels, at most {LONGEST_SIDE} along a side; scale it down")
         filtering = Image.Resampling.BOX if min(width, height) >= size else Image.Resampling.BICUBIC
-        resized = picture.convert("RGB").resize((size, size), filtering)
+        resized = _eight_bits(picture).convert("RGB").resize((size, size), filtering)
     except Image.DecompressionBombError as error:
         raise UserError(f"{what}: far too large, at most {LONGEST_SIDE} pixels along a side; scale it down") from error
     except (OSError, ValueError, SyntaxError) as error:
@@ -56,24 +54,22 @@ def _read(what: str, content: bytes, size: int) -> Float[Tensor, "{size} {size} 
     return torch.from_numpy(np.asarray(resized, dtype=np.float32) / 255)
 
 
+def _eight_bits(picture: Image.Image) -> Image.Image:
+    """A grey picture of 16 bits as one of 8; Pillow would cut off what is brighter than 255."""
+    if not picture.mode.startswith("I"):
+        return picture
+    return Image.fromarray(np.rint(np.asarray(picture, np.float64).clip(0, 65535) / 257).astype(np.uint8))
+
+
 def _pictures(file: SourceFile) -> dict[str, bytes]:
     """The pictures of the materials that faces have, by name."""
     if isinstance(file.document, Gltf):
         return _of_gltf(file.document, {index for index in file.materials if isinstance(index, int)})
-    names = _of_libraries(file) if file.kind == "obj" else file.textures
-    return {name: read_beside(file.path, name.replace("\\", "/")) for name in names}
-
-
-def _of_libraries(file: SourceFile) -> list[str]:
-    """Pictures that an OBJ file's material libraries name for materials in use."""
-    names, material = list[str](), ""
-    for library in [name for line in file.textures for name in _LIBRARY.findall(line) or [line]]:
-        for word, name in _MTL_LINE.findall(read_beside(file.path, library).decode(errors="replace")):
-            if word == "newmtl":
-                material = name
-            elif material in file.materials:
-                names.append(name)
-    return names
+    names = file.textures
+    if file.kind == "obj":
+        known = read_libraries(file.path, file.textures)
+        names = [known[name].picture for name in file.materials if isinstance(name, str) and name in known]
+    return {name: read_beside(file.path, name) for name in names if name}
 
 
 def _of_gltf(gltf: Gltf, materials: set[int]) -> dict[str, bytes]:

@@ -1,7 +1,9 @@
 """Where a mesh was read from: what its file holds besides triangles, files next to it, errors on broken ones."""
 
+import codecs
+import os
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote
 
@@ -46,7 +48,7 @@ class SourceFile:
 
 
 def read_beside(path: Path, name: str) -> bytes:
-    """A file that a mesh file refers to: read where it lies in the mesh's own folder or below, and never elsewhere.
+    """A file that a mesh file refers to.
 
     Args:
         path: of the mesh file.
@@ -55,17 +57,56 @@ def read_beside(path: Path, name: str) -> bytes:
     Raises:
         UserError: it lies elsewhere, does not exist, or cannot be read.
     """
-    plain = unquote(name) if path.suffix.lower() in (".gltf", ".glb") else name
-    folder = path.parent.resolve()
     try:
-        wanted = (folder / plain.strip()).resolve()  # follows links, so that none leads out of the folder
-        if not wanted.is_relative_to(folder):
-            raise UserError(f"{path}: refers to '{name}' outside of its folder; such files are not opened")
-        if wanted.is_file():
-            return wanted.read_bytes()
+        return find_beside(path, name).read_bytes()
     except (OSError, ValueError, RuntimeError) as error:  # no permission; no name of a file; links in a circle
         raise UserError(f"{path}: refers to '{name}', which cannot be read: {error}") from error
+
+
+def find_beside(path: Path, name: str) -> Path:
+    """Where a file lies that a mesh file refers to: in the mesh's own folder or below, and never elsewhere.
+
+    Where nothing lies under its name, it is the file beside the mesh that is called so: exporters write where a file
+    lay on the machine that they ran on, and some file systems take capital letters and small ones for the same.
+
+    Raises:
+        UserError: it lies elsewhere, or does not exist.
+        OSError, ValueError, RuntimeError: it cannot be looked for.
+    """
+    plain = unquote(name) if path.suffix.lower() in (".gltf", ".glb") else name.replace("\\", "/")
+    folder = path.parent.resolve()
+    wanted = Path(os.path.normpath(folder / plain.strip()))
+    is_inside = wanted.resolve().is_relative_to(folder)  # follows links, so that none leads out of the folder
+    if is_inside and wanted.is_file():
+        return wanted
+    called = PurePosixPath(plain.strip()).name.casefold()
+    looked_in = wanted.parent if is_inside and wanted.parent.is_dir() else folder
+    for near in sorted(looked_in.iterdir()):
+        if near.name.casefold() == called and near.is_file() and near.resolve().is_relative_to(folder):
+            return near
+    if not is_inside:
+        raise UserError(f"{path}: refers to '{name}' outside of its folder; such files are not opened")
     raise UserError(f"{path}: refers to '{name}', which does not exist")
+
+
+def utf8_of(content: bytes) -> bytes:
+    """A text file's content in UTF-8 without a byte order mark."""
+    mark, codec = encoding_of(content)
+    text = content[len(mark) :]
+    return text if codec == "utf-8" else text.decode(codec, errors="replace").encode()
+
+
+def encoding_of(content: bytes) -> tuple[bytes, str]:
+    """A text file's byte order mark, which may be empty, and what Python calls its encoding."""
+    marks = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+    for mark, codec in marks:
+        if content.startswith(mark):
+            return mark, codec
+    start = content[:64]
+    for first, codec in ((1, "utf-16-le"), (0, "utf-16-be")):  # every other byte of Latin letters is 0
+        if len(start) > 3 and not any(start[first::2]) and all(start[1 - first :: 2]):
+            return b"", codec
+    return b"", "utf-8"
 
 
 def unreadable(path: Path, why: str) -> UserError:

@@ -8,7 +8,7 @@ import trimesh
 
 from core.errors import UserError
 from geometry.mesh import Mesh
-from geometry.mesh_file import read_off
+from geometry.off_file import read_off
 
 POINTS = "0 0 0\n1 0 0\n1 1 0\n0 1 0\n-0.0 0 1\n"
 PATH = Path("some/a.off")
@@ -50,7 +50,7 @@ def test_what_follows_a_position_is_left_out():
         ("OFF\n3 1 0\n0 0\n1 0\n0 1\n3 0 1 2\n", "a vertex has fewer than three numbers"),
         (f"OFF\n5 1 0\n{POINTS}5 0 1 2\n", "a face has not as many corners as it says: '5 0 1 2'"),
         (f"OFF\n5 1 0\n{POINTS}3 0 1 b\n", "invalid literal"),
-        ("OFF BINARY\n\0\0\0", "it is binary OFF; save it as text"),
+        ("OFF BINARY\n\0\0\0", "the counts of vertices and faces are missing"),
     ],
 )
 def test_broken_files_are_told(text: str, complaint: str):

@@ -156,9 +156,10 @@ def test_none_and_several_are_told(tmp_path: Path):
         read_own_texture(read_mesh(sheet(tmp_path / "plain.obj")), 16)
     for name in ("a.png", "b.png"):
         (tmp_path / name).write_bytes(png())
-    two = MATERIAL.format("a.png") + MATERIAL.format("b.png")
+    path = obj(tmp_path, materials=MATERIAL.format("a.png") + MATERIAL.format("b.png").replace("newmtl a", "newmtl b"))
+    path.write_text(path.read_text() + "\nusemtl b\nf 1/1 2/2 3/3\n")
     with pytest.raises(UserError, match=r"it has 2 textures \(a\.png, b\.png\); bake them into one, or start=color"):
-        read_own_texture(read_mesh(obj(tmp_path, materials=two)), 16)
+        read_own_texture(read_mesh(path), 16)
 
 
 def test_broken_embedded_data_is_told(tmp_path: Path):
