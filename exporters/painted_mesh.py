@@ -114,9 +114,9 @@ def decoded_atlas(system: System, surface: TexturedMesh, mesh: Mesh) -> UInt8[np
 
 
 def tell_placement(file: SourceFile) -> None:
-    """Log that a glTF file's nodes move its meshes: the positions written then differ from the numbers in the file."""
-    if isinstance(file.document, Gltf) and file.document.is_moved():
-        log.info("%s: its nodes place the mesh; it is written where they place it, in world coordinates", file.path)
+    """Log that a glTF file's meshes are written where its scene has them, not as the numbers in the file are."""
+    if isinstance(file.document, Gltf):
+        log.info("%s: written where its nodes and joints place the mesh, in world coordinates", file.path)
 
 
 def written_format(wanted: str, file: SourceFile) -> MeshFormat:

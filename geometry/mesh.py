@@ -116,6 +116,7 @@ def joined(parts: Sequence[Mesh]) -> Mesh:
     polygons = [int(source.polygon.max(initial=-1)) + 1 for source in sources]
     known = [part.uv for part in parts if part.uv is not None]
     reasons = {part.file.without_uv for part in parts if part.uv is None}
+    corners = [one.corner for one in sources]
     some = reasons == {NO_UV} and bool(known)
     source = dataclasses.replace(
         sources[0],
@@ -124,6 +125,8 @@ def joined(parts: Sequence[Mesh]) -> Mesh:
             [one.part + i for one, i in zip(sources, _starts([len(one.materials) for one in sources]), strict=True)]
         ),
         materials=tuple(material for one in sources for material in one.materials),
+        primitives=tuple(key for one in sources for key in one.primitives),
+        corner=None if any(c is None for c in corners) else np.concatenate(corners),  # pyright: ignore
         without_uv=SOME_UV if some else max(reasons, default=NO_UV),
     )
     return Mesh(

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float
 
 from core.errors import UserError
-from geometry.gltf_file import read_gltf
+from geometry.gltf_scene import read_gltf
 from geometry.mesh import Mesh, check_surface, joined
 from geometry.obj_file import read_obj
 from geometry.off_file import read_off

@@ -2,7 +2,7 @@
 
 import codecs
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote
@@ -40,11 +40,38 @@ class SourceFile:
     """Files that it refers to: the material libraries of OBJ, the pictures of PLY."""
     document: Any = None
     """The parsed file where it is glTF (`Gltf` of gltf_file.py), else None."""
+    primitives: tuple[tuple[int, int], ...] = ()
+    """In glTF, of each part its mesh and its number in that mesh's primitives; the same for parts that are copies."""
+    corner: Int[np.ndarray, "faces 3"] | None = None
+    """In glTF, of each corner the number of its vertex in its primitive's attributes."""
+    names: dict[str | int | None, str] = field(default_factory=dict)
+    """What materials are called, where that is not what `materials` says."""
 
     @property
     def n_split(self) -> int:
         """How many polygons had more than three corners."""
         return int((np.bincount(self.polygon) > 1).sum())
+
+    def material_name(self, material: str | int | None) -> str:
+        """What people call a material of this file."""
+        return self.names.get(material) or ("(none)" if material is None else str(material))
+
+    def material_of_faces(self) -> tuple[tuple[str | int | None, ...], Int[np.ndarray, "faces"]]:
+        """The different materials that faces have, in the order of the file, and for each face which one it has."""
+        seen: dict[str | int | None, int] = {}
+        number = np.array([seen.setdefault(material, len(seen)) for material in self.materials], np.int64)
+        return tuple(seen), number[self.part]
+
+    def first_copy(self) -> Int[np.ndarray, "faces"]:
+        """For each face the first that has the same texture coordinates by the file's own making: itself, unless it is
+        of a glTF mesh that is placed again."""
+        number = np.arange(len(self.part))
+        if not self.primitives:
+            return number
+        seen: dict[tuple[int, int], int] = {}
+        first = np.array([seen.setdefault(key, part) for part, key in enumerate(self.primitives)], np.int64)
+        begins = np.searchsorted(self.part, np.arange(len(self.primitives)))  # parts come one after the other
+        return begins[first[self.part]] + number - begins[self.part]
 
 
 def read_beside(path: Path, name: str) -> bytes:

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from core.errors import UserError
-from geometry.gltf_file import parsed, read_gltf
+from geometry.gltf_file import parsed
+from geometry.gltf_scene import read_gltf
 from geometry.mesh import Mesh, joined, signed_volumes
 from geometry.mesh_file import read_mesh
 from tests.geometry.small_meshes import FACES, POSITIONS, RAW_UV, glb, one_glb, packed_glb, triangle
@@ -26,7 +27,7 @@ ODD: list[tuple[Any, str]] = [
     ({"meshes": [{"primitives": [{"attributes": "POSITION"}]}]}, "its parts do not fit together"),
     ({"nodes": [{"children": [1]}, {"children": [0]}], "scenes": [{"nodes": [0]}]}, "node 0 has two parents"),
     ({"asset": {"version": "1.0"}, "meshes": {"a": {}}}, "it is glTF 1.0, and 2.0 is read; save it as glTF 2.0"),
-    ({"extensionsRequired": ["KHR_draco_mesh_compression"]}, "it needs KHR_draco_mesh_compression, which is not read"),
+    ({"extensionsRequired": ["EXT_meshopt_compression"]}, "it needs EXT_meshopt_compression, which is not read"),
     (
         {"extensionsRequired": ["KHR_materials_unlit", "EXT_a", "EXT_b"]},
         "it needs EXT_a, EXT_b, which is not read",
@@ -119,7 +120,7 @@ def test_rows_may_lie_apart():
     tree["accessors"][0]["byteOffset"] = 4
     assert _read(tree).vertices.tolist() == values[:, 1:4].tolist()
     tree["accessors"][0]["byteOffset"] = 12
-    with pytest.raises(UserError, match=r"its parts do not fit together .*size of buffer"):
+    with pytest.raises(UserError, match=r"its parts do not fit together .*does not hold the 3 elements"):
         _read(tree)
 
 
@@ -153,7 +154,6 @@ def test_nodes_place_meshes_by_what_they_say():
     np.testing.assert_allclose(_read(tree).vertices, [[1, 0, 5], [1, 2, 5], [-2, 0, 5]], atol=1e-12)
     tree["nodes"][0]["scale"] = [-2, 3, 4]
     assert _read(tree).faces.tolist() == [[2, 1, 0]], "a mirrored face is turned over"
-    assert parsed(json.dumps(tree).encode(), PATH).is_moved()
 
 
 def test_many_nodes_take_seconds():
@@ -173,7 +173,7 @@ def test_a_scene_that_would_not_fit_in_memory_is_refused():
     tree = _tree(np.zeros((3 * 2**13, 3), "<f4"), 5126)
     tree["nodes"] = [{"mesh": 0}] * 2**13
     tree["scenes"] = [{"nodes": list(range(2**13))}]
-    with pytest.raises(UserError, match=r"it places 24,576 vertices 8,192 times"):
+    with pytest.raises(UserError, match=r"it places 24,576 vertices or faces 8,192 times"):
         _read(tree)
 
 
@@ -190,7 +190,15 @@ def test_parts_know_their_materials():
     tree, binary = parsed(content, Path("a.glb")).tree, parsed(content, Path("a.glb")).binary
     for index, material in ((0, 4), (2, 1)):
         tree["meshes"][index]["primitives"][0]["material"] = material
+    tree["materials"] = [{"name": "Paint"}, {"name": "Glass"}, {"name": "Paint"}, {}, {"name": "Wheels"}]
     mesh = joined(read_gltf(packed_glb(tree, binary), Path("a.glb")))
+    assert [mesh.file.material_name(index) for index in range(5)] == [
+        "Paint 0",
+        "Glass",
+        "Paint 2",
+        "material 3",
+        "Wheels",
+    ]
     assert mesh.file.materials == (4, None, 1)
     assert mesh.file.part.tolist() == [0, 1, 2]
     assert mesh.file.polygon.tolist() == [0, 1, 2]

@@ -111,9 +111,8 @@ def test_a_picture_outside_of_a_glbs_folder_is_never_opened(tmp_path: Path, uri:
     ],
 )
 def test_materials_of_another_shape_are_told(tmp_path: Path, image: dict[str, Any], changes: dict[str, Any]):
-    file = read_mesh(textured_glb(tmp_path, image, **changes))
-    with pytest.raises(UserError, match=r"a\.glb: its materials refer to textures that are not there"):
-        read_own_texture(file, 8)
+    with pytest.raises(UserError, match=r"a\.glb: .*(its materials refer to textures that are not there|do not fit)"):
+        read_own_texture(read_mesh(textured_glb(tmp_path, image, **changes)), 8)
 
 
 def test_an_obj_files_picture_is_read_and_brought_to_size(tmp_path: Path):
