@@ -1,10 +1,9 @@
-"""The triangles of a glTF file's scene in world coordinates: placed by nodes and instances, morphed, posed by skins.
+"""The triangles of a glTF file's scene in world coordinates: placed by its nodes, morphed, posed by skins.
 
 Texture coordinates are those of each material's base colour, bit for bit where nothing transforms them. Animations do
 not run: what is read is the pose that the nodes give.
 
-Source: Khronos, glTF 2.0 specification, sections 3.5 (scenes), 3.7.2 (meshes, morph targets), 3.7.3 (skins);
-EXT_mesh_gpu_instancing.
+Source: Khronos, glTF 2.0 specification, sections 3.7.2 (meshes, morph targets) and 3.7.3 (skins).
 """
 
 import logging
@@ -18,7 +17,8 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
 from geometry.gltf_file import BROKEN, Gltf, parsed
-from geometry.gltf_material import base_colour_uv, material_names
+from geometry.gltf_material import base_colour_uv
+from geometry.gltf_nodes import INSTANCING, Scene, instances, placed_nodes
 from geometry.mesh import Mesh
 from geometry.source_file import NO_UV, SourceFile, out_of_range, unreadable
 
@@ -27,23 +27,6 @@ log = logging.getLogger(__name__)
 _TRIANGLES, _STRIP, _FAN = 4, 5, 6
 #: Vertices, and faces, of a scene at most.
 MOST_PLACED = 2**23
-INSTANCING = "EXT_mesh_gpu_instancing"
-
-
-@dataclass(frozen=True, eq=False)
-class _Scene:
-    """A file's nodes where its scene has them."""
-
-    gltf: Gltf
-    nodes: list[dict[str, Any]]
-    order: list[int]
-    """Numbers of the nodes: those of the scene, children after their parents, then the others."""
-    n_shown: int
-    """How many of them are in the scene."""
-    world: Float[np.ndarray, "nodes 4 4"]
-    """From each node's own coordinates to the world's, in that order."""
-    names: dict[str | int | None, str]
-    """What the file's materials are called."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +46,7 @@ def read_gltf(content: bytes, path: Path) -> list[Mesh]:
     """
     gltf = parsed(content, path)
     try:
-        scene = _placed_nodes(gltf)
+        scene = placed_nodes(gltf)
         if len(scenes := gltf.tree.get("scenes", [])) > 1:
             log.info("%s: of its %d scenes, number %d is read", path, len(scenes), gltf.tree.get("scene", 0))
         looks: dict[_Look, list[Float[np.ndarray, "places 4 4"]]] = {}
@@ -106,74 +89,7 @@ def triangles(gltf: Gltf, primitive: dict[str, Any], n_vertices: int) -> Int[np.
     return corners[np.stack([first, first + 1 + odd, first + 2 - odd], axis=-1)]
 
 
-def _placed_nodes(gltf: Gltf) -> _Scene:
-    """All nodes where the scene has them.
-
-    A file without scenes is a library of meshes: all of its nodes count, or without nodes all of its meshes.
-    """
-    tree = gltf.tree
-    nodes: list[dict[str, Any]] = tree.get("nodes", [])
-    scenes = tree.get("scenes", [])
-    if not scenes and not nodes:
-        nodes = [{"mesh": index} for index in range(len(tree.get("meshes", [])))]
-    children = {child for node in nodes for child in node.get("children", [])}
-    tops = [index for index in range(len(nodes)) if index not in children]
-    shown = scenes[tree.get("scene", 0)].get("nodes", []) if scenes else tops
-    order, parents = list[int](), list[int]()
-    seen = _walk(nodes, shown, order, parents, set())
-    n_shown = len(order)
-    _walk(nodes, [index for index in tops if index not in seen], order, parents, seen)  # joints may lie elsewhere
-    world = _matrices([nodes[index] for index in order])
-    for i, parent in enumerate(parents):
-        if parent >= 0:
-            world[i] = world[parent] @ world[i]
-    return _Scene(gltf, nodes, order, n_shown, world, material_names(gltf))
-
-
-def _walk(
-    nodes: list[dict[str, Any]], roots: list[int], order: list[int], parents: list[int], seen: set[int]
-) -> set[int]:
-    """Add nodes to a list in the order of the scene, and where each one's parent stands in it; -1 for a root."""
-    waiting = [(root, -1) for root in reversed(roots)]
-    while waiting:
-        index, parent = waiting.pop()
-        if index in seen:
-            raise ValueError(f"node {index} has two parents, or is its own")
-        seen.add(index)
-        waiting += [(child, len(order)) for child in reversed(nodes[index].get("children", []))]
-        order.append(index)
-        parents.append(parent)
-    return seen
-
-
-def _matrices(nodes: list[dict[str, Any]]) -> Float[np.ndarray, "nodes 4 4"]:
-    """From each node's own coordinates to its parent's, of all nodes at once: there may be a hundred thousand."""
-    turns = np.array([node.get("rotation", (0, 0, 0, 1)) for node in nodes], np.float64).reshape(-1, 4)
-    scales = np.array([node.get("scale", (1, 1, 1)) for node in nodes], np.float64).reshape(-1, 3)
-    moves = np.array([node.get("translation", (0, 0, 0)) for node in nodes], np.float64).reshape(-1, 3)
-    matrices = _composed(moves, turns, scales)
-    for i, node in enumerate(nodes):
-        if "matrix" in node:
-            matrices[i] = np.array(node["matrix"], np.float64).reshape(4, 4).T
-    return matrices
-
-
-def _composed(
-    moves: Float[np.ndarray, "n 3"], turns: Float[np.ndarray, "n 4"], scales: Float[np.ndarray, "n 3"]
-) -> Float[np.ndarray, "n 4 4"]:
-    """Scaled, then turned by unit quaternions (x, y, z, w), then moved (section 3.5.3)."""
-    matrices = np.tile(np.eye(4), (len(moves), 1, 1))
-    length = np.linalg.norm(turns, axis=-1, keepdims=True)
-    x, y, z, w = (turns / np.where(length > 0, length, 1.0)).T
-    matrices[:, 0, :3] = np.stack([1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)], axis=-1)
-    matrices[:, 1, :3] = np.stack([2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)], axis=-1)
-    matrices[:, 2, :3] = np.stack([2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)], axis=-1)
-    matrices[:, :3, :3] *= scales[:, None]
-    matrices[:, :3, 3] = moves
-    return matrices
-
-
-def _looks(scene: _Scene) -> Iterator[tuple[_Look, Float[np.ndarray, "places 4 4"]]]:
+def _looks(scene: Scene) -> Iterator[tuple[_Look, Float[np.ndarray, "places 4 4"]]]:
     """What the scene shows, node after node, and where."""
     for index, world in zip(scene.order[: scene.n_shown], scene.world, strict=False):
         node = scene.nodes[index]
@@ -181,21 +97,12 @@ def _looks(scene: _Scene) -> Iterator[tuple[_Look, Float[np.ndarray, "places 4 4
             continue
         weights = node.get("weights", scene.gltf.item("meshes", node["mesh"]).get("weights", ()))
         look = _Look(node["mesh"], node.get("skin"), tuple(map(float, weights)))
-        instances = node.get("extensions", {}).get(INSTANCING)
-        yield look, world[None] if instances is None else world @ _instances(scene.gltf, instances["attributes"])
-
-
-def _instances(gltf: Gltf, attributes: dict[str, int]) -> Float[np.ndarray, "instances 4 4"]:
-    """Where a node's copies stand in its own coordinates."""
-    still = {"TRANSLATION": (0, 0, 0), "ROTATION": (0, 0, 0, 1), "SCALE": (1, 1, 1)}
-    given = {name: gltf.array(attributes[name], width=len(at)) for name, at in still.items() if name in attributes}
-    (count,) = {len(values) for values in given.values()}
-    full = [np.asarray(given.get(name, np.tile(at, (count, 1))), np.float64) for name, at in still.items()]
-    return _composed(*full)
+        copies = node.get("extensions", {}).get(INSTANCING)
+        yield look, world[None] if copies is None else world @ instances(scene.gltf, copies["attributes"])
 
 
 def _read_primitive(
-    scene: _Scene, look: _Look, number: int, matrices: Float[np.ndarray, "places 4 4"], n_left: int
+    scene: Scene, look: _Look, number: int, matrices: Float[np.ndarray, "places 4 4"], n_left: int
 ) -> Mesh | None:
     """A primitive's triangles at each place, turned over where it mirrors; None for points, lines, and nothing."""
     gltf = scene.gltf
@@ -248,7 +155,7 @@ def _morphed(
     return positions
 
 
-def _blended(scene: _Scene, primitive: dict[str, Any], skin: dict[str, Any]) -> Float[np.ndarray, "vertices 3 4"]:
+def _blended(scene: Scene, primitive: dict[str, Any], skin: dict[str, Any]) -> Float[np.ndarray, "vertices 3 4"]:
     """From each vertex's coordinates to the world's: its joints' matrices, mixed by its weights (section 3.7.3.1).
 
     The transforms of the node that has the skin play no part. Weights count by their share of the vertex's sum; where
