@@ -27,6 +27,7 @@ from app.run import Run, write_files
 from app.run_folder import locked, make_run_folder, remove_new_run, write_prompt, write_recipe
 from app.training import StepEvents, fit, make_trainer
 from core.errors import UserError
+from core.failures import machine_told
 from core.recipe import Recipe
 from systems.base import LightningSystem
 from systems.callbacks import Checkpoints, MetricsLog, Previews
@@ -94,7 +95,7 @@ def carry_out(plan: Plan, *, export: bool = True, on_event: Listener = ignore, s
         ExportError: an exporter has failed; it holds the run.
     """
     stop = stop or Stop()
-    with _alone(), _opened(plan) as begun:
+    with machine_told(), _alone(), _opened(plan) as begun:
         run = replace(begun, step=_train(plan, begun, on_event, stop))
         on_event(Trained(run.folder, run.step, run.recipe.trainer.max_steps))
         if not export or not run.is_finished:

@@ -1,15 +1,13 @@
 """The command line: its options and exit codes. It answers --help before torch is imported."""
 
 import argparse
-import logging
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from core.errors import PluginError, UserError
+from core.errors import UserError
 
 EXAMPLES = """\
 examples:
@@ -34,18 +32,16 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run one command and give the process's exit code; faults of the input are one line each on stderr."""
+    """Run one command and give the process's exit code; each fault is one line on stderr."""
     try:
         return _run(parse(arguments))
-    except UserError as error:
-        if isinstance(error, PluginError):
-            traceback.print_exception(error.__cause__)
-        for line in str(error).splitlines():
-            print(f"error: {line}", file=sys.stderr)
-        return error.exit_code
     except KeyboardInterrupt:
         print("Stopped at once; what had been saved before is untouched.", file=sys.stderr)
         return 130
+    except Exception as error:
+        from app.terminal import show_failure
+
+        return show_failure(error, debug="--debug" in arguments)
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -117,6 +113,7 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         help="file with your own parts; repeatable",
     )
+    parser.add_argument("--debug", action="store_true", help="show where in the code an error comes from")
     parser.add_argument("overrides", metavar="key.sub=value", nargs="*", help="settings that win over the recipe's")
     return parser
 
@@ -150,17 +147,15 @@ def _run(options: argparse.Namespace) -> int:
     if options.device == "cpu":
         _hide_gpu()
     from app import commands, describe, parts
+    from app.terminal import say, set_up_messages
     from core.plugins import load_plugin
 
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    for floor in ("app", "core", *parts.FLOORS):
-        logging.getLogger(floor).setLevel(logging.INFO)
-
+    set_up_messages("app", "core", *parts.FLOORS)
     if options.list is not None or options.describe is not None:
         parts.register_parts()
         for plugin in options.plugin:
             load_plugin(plugin)
         text = describe.list_parts(options.list or None) if options.list is not None else None
-        print(text or describe.describe_part(options.describe))
+        say(text or describe.describe_part(options.describe))
         return 0
     return commands.run(options)

@@ -11,6 +11,7 @@ from app.plan import Plan, Request, make_plan
 from app.progress import Progress
 from app.run import ExportError, open_run
 from app.run_folder import locked
+from app.terminal import say
 from app.training import StopOnSignals, make_trainer
 from core.recipe import dump_recipe
 from systems.contact_sheet import contact_sheet, save_png
@@ -28,10 +29,10 @@ def run(options: argparse.Namespace) -> int:
         return _live(options)
     plan = make_plan(_request(options))
     if options.show_recipe:
-        print(f"# prompt: {plan.recipe.prompt!r}\n{dump_recipe(plan.recipe)}", end="")
+        say(f"# prompt: {plan.recipe.prompt!r}\n{dump_recipe(plan.recipe)}".rstrip())
         return 0
     if options.dry_run:
-        print(dry_run(plan))
+        say(dry_run(plan))
         return 0
     if options.validate is not None or options.test is not None:
         return _look(plan, test=options.test is not None)
@@ -103,7 +104,7 @@ def _look(plan: Plan, test: bool) -> int:
         trainer = make_trainer(config, plan.device, made.folder, [])
         numbers = trainer.test(system, verbose=False) if test else trainer.validate(system, verbose=False)
         for name, value in sorted(numbers[0].items()):
-            print(f"{name}: {value:.4g}")
+            say(f"{name}: {value:.4g}")
         system.to(plan.device)
         n_views, magnify = (N_TEST_VIEWS, 2) if test else (config.n_preview_views, 1)
         sheet = contact_sheet(system, n_views, magnify)
@@ -113,4 +114,4 @@ def _look(plan: Plan, test: bool) -> int:
 
 def _say_where(folder: Path, files: Sequence[Path]) -> None:
     names = ", ".join(str(path.relative_to(folder)) for path in files)
-    print(f"Everything is in {folder}/" + (f" ({names})" if names else ""))
+    say(f"Everything is in {folder}/" + (f" ({names})" if names else ""))

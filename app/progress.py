@@ -1,13 +1,13 @@
 """What a command says on stderr while it works: a bar with time left, where it writes, what the exporters have made."""
 
 import logging
-import sys
 import time
 from typing import Any
 
 from tqdm import tqdm
 
 from app.events import Event, Exported, Started, Stepped, Trained
+from app.terminal import say
 
 log = logging.getLogger(__name__)
 
@@ -29,14 +29,14 @@ class Progress:
         elif isinstance(event, Trained):
             self.close()
             if event.step < event.total_steps:
-                print(
+                say(
                     f"Stopped at step {event.step} of {event.total_steps}; the checkpoint is saved. "
                     f"Go on with: python launch.py --resume {event.folder}",
-                    file=sys.stderr,
+                    on_stderr=True,
                 )
         elif isinstance(event, Exported):
             names = ", ".join(path.name for path in event.files)
-            print(f"{event.exporter}: {names} ({event.seconds:.1f} s)", file=sys.stderr)
+            say(f"{event.exporter}: {names} ({event.seconds:.1f} s)", on_stderr=True)
 
     def close(self) -> None:
         """Leave the finished bar on the screen."""
@@ -44,7 +44,7 @@ class Progress:
             self._bar.close()
 
     def _begin(self, event: Started) -> None:
-        print(f"{'Going on in' if event.step else 'Writing to'} {event.folder}", file=sys.stderr)
+        say(f"{'Going on in' if event.step else 'Writing to'} {event.folder}", on_stderr=True)
         total, done = event.total_steps, event.step
         self._bar = tqdm(total=total, initial=done, unit="step", dynamic_ncols=True, disable=None, desc="training")
         self._start = (time.monotonic(), done)

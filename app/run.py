@@ -13,6 +13,7 @@ from app.events import Exported, Listener, ignore
 from app.plan import Plan, Request, make_plan
 from app.run_folder import locked
 from core.errors import UserError
+from core.failures import machine_told, told
 from core.kinds import Exporter
 from core.part import Choice
 from core.recipe import Recipe
@@ -77,16 +78,16 @@ class Run:
             UserError: one does not fit the system, or another process works in the folder.
             ExportError: what the failed ones say, after all have had their turn.
         """
-        with locked(self.folder):
+        with machine_told(), locked(self.folder):
             return write_files(self, self.recipe.exporters if exporters is None else exporters, on_event)
 
 
 class ExportError(UserError):
-    """Some exporters have failed; the others have written their files."""
+    """Some exporters have failed; the others have written their files. The first one's error is the cause."""
 
-    def __init__(self, message: str, run: Run, files: Sequence[Path]) -> None:
+    def __init__(self, message: str, run: Run, files: Sequence[Path], exit_code: int = 2) -> None:
         super().__init__(message)
-        self.run, self.files = run, tuple(files)
+        self.run, self.files, self.exit_code = run, tuple(files), exit_code
 
 
 def open_run(plan: Plan) -> Run:
@@ -97,7 +98,8 @@ def open_run(plan: Plan) -> Run:
     """
     if plan.run is None:
         raise UserError("name a run: --export RUN, --validate RUN or --test RUN, or --config with --resume auto")
-    return Run(plan.run.folder, plan.recipe, *ready_system(plan))
+    with machine_told():
+        return Run(plan.run.folder, plan.recipe, *ready_system(plan))
 
 
 def write_files(run: Run, exporters: Sequence[Choice[Exporter]], on_event: Listener) -> list[Path]:
@@ -108,16 +110,18 @@ def write_files(run: Run, exporters: Sequence[Choice[Exporter]], on_event: Liste
         ExportError: what the failed ones say, after all have had their turn.
     """
     files: list[Path] = []
-    faults: list[str] = []
+    faults: list[tuple[str, Exception]] = []
     for exporter in build_exporters(exporters, run.system):
         start = time.monotonic()
         try:
             made = exporter.export(run.system, run.folder)
-        except UserError as error:
-            faults.append(f"{exporter.part_name}: {error}")
+        except Exception as error:  # whatever it is, the others have their turn
+            faults.append((exporter.part_name, error))
             continue
         on_event(Exported(exporter.part_name, tuple(made), time.monotonic() - start))
         files += made
     if faults:
-        raise ExportError("\n".join(faults), run, files)
+        lines = [f"{name}: {told(error)}" for name, error in faults]
+        first = faults[0][1]
+        raise ExportError("\n".join(lines), run, files, told(first).exit_code) from first
     return files

@@ -1,9 +1,18 @@
 """Errors that the user can mend: one sentence that says where, what, and what instead."""
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+
+#: What moves a terminal's cursor, changes its title or colours, or turns text around; and what no encoding can write.
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    """A text that may have come from a file, as a terminal can be given it: control characters spelt out as `\\x1b`."""
+    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
 class UserError(Exception):
@@ -14,6 +23,9 @@ class UserError(Exception):
 
     exit_code: int = 2
     """What the process ends with."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
 
 
 class MachineError(UserError):
@@ -30,6 +42,12 @@ class DivergedError(UserError):
 
 class PluginError(UserError):
     """A file of the user's own parts fails; its own error is the cause, and is shown with its traceback."""
+
+
+class ProgramError(UserError):
+    """A mistake in this program or in a user's own part, which nobody foresaw; its own error is the cause."""
+
+    exit_code = 1
 
 
 _gathered: ContextVar[list[str] | None] = ContextVar("gathered", default=None)

@@ -23,6 +23,7 @@ from torch.nn import functional as F
 from core.cameras import camera_rays
 from core.errors import UserError
 from core.kinds import DensityField, device_of
+from core.memory import with_less_at_once
 from core.types import Cameras
 from geometry.mesh import Mesh, signed_volumes
 
@@ -40,10 +41,14 @@ def density_volume(field: DensityField, resolution: int, chunk: int = 2**17) -> 
     device = device_of(field)
     axis = torch.linspace(-field.bound, field.bound, resolution, device=device)
     volume = torch.empty(resolution**3)
-    for first in range(0, resolution**3, chunk):
-        index = torch.arange(first, min(first + chunk, resolution**3), device=device)
-        x, y, z = index // resolution**2, index // resolution % resolution, index % resolution
-        volume[first : first + chunk] = field.density(torch.stack([axis[x], axis[y], axis[z]], dim=-1)).cpu()
+
+    def fill(chunk: int) -> None:
+        for first in range(0, resolution**3, chunk):
+            index = torch.arange(first, min(first + chunk, resolution**3), device=device)
+            x, y, z = index // resolution**2, index // resolution % resolution, index % resolution
+            volume[first : first + chunk] = field.density(torch.stack([axis[x], axis[y], axis[z]], dim=-1)).cpu()
+
+    with_less_at_once(fill, chunk)
     if not volume.isfinite().all():
         raise UserError("the field's density is not finite everywhere: training has diverged; lower its learning rates")
     return volume.view(resolution, resolution, resolution)

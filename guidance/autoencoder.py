@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from core.memory import with_less_at_once
 from guidance.frozen import FrozenNetworks
 from guidance.model_source import ModelSource
 
@@ -50,11 +51,11 @@ class Autoencoder(FrozenNetworks):
 
     def encode(self, rgb: Float[Tensor, "views rows columns 3"]) -> Float[Tensor, "views height width channels"]:
         """Pictures in [0, 1] to normalised latents: the mean of the encoder's distribution, with gradient."""
-        return torch.cat([self._encode(batch) for batch in rgb.split(BATCH)])
+        return with_less_at_once(lambda n: torch.cat([self._encode(batch) for batch in rgb.split(n)]), BATCH)
 
     def decode(self, latents: Float[Tensor, "views height width channels"]) -> Float[Tensor, "views rows columns 3"]:
         """Normalised latents to pictures, clamped to [0, 1]."""
-        return torch.cat([self._decode(batch) for batch in latents.split(BATCH)])
+        return with_less_at_once(lambda n: torch.cat([self._decode(batch) for batch in latents.split(n)]), BATCH)
 
     def _encode(self, rgb: Tensor) -> Tensor:
         network: Any = self._networks[0]

@@ -19,6 +19,7 @@ from torch import Generator, Tensor
 
 from core.errors import UserError
 from core.kinds import Background, Geometry, Guidance, Loss, Renderer, System, TrainingStep, Views
+from core.memory import with_less_at_once
 from core.part import Choice
 from core.schedule import Schedule
 from core.types import Cameras, RenderOutput
@@ -184,16 +185,19 @@ class LightningSystem(System, LightningModule):
         was_training = self.training
         self.eval()
         try:
-            rng, cameras = stream(self.seed, "validation", 0, self.device), cameras.to(self.device)
+            cameras = cameras.to(self.device)
             behind = self.background if background is None else background
-            at_once = max(1, RAYS_AT_ONCE // (cameras.height * cameras.width))
-            outputs = [
-                self.renderer(self.geometry, behind, cameras[i : i + at_once], rng, with_normals)
-                for i in range(0, len(cameras), at_once)
-            ]
+
+            def drawn(at_once: int) -> RenderOutput:
+                rng = stream(self.seed, "validation", 0, self.device)
+                parts = [cameras[i : i + at_once] for i in range(0, len(cameras), at_once)]
+                return RenderOutput.joined(
+                    [self.renderer(self.geometry, behind, part, rng, with_normals) for part in parts]
+                )
+
+            return with_less_at_once(drawn, max(1, RAYS_AT_ONCE // (cameras.height * cameras.width)))
         finally:
             self.train(was_training)
-        return RenderOutput.joined(outputs)
 
     @torch.no_grad()
     def decode(self, latents: Float[Tensor, "views height width channels"]) -> Float[Tensor, "views rows columns 3"]:
