@@ -16,7 +16,9 @@ from core.failures import told
 
 def say(text: str, on_stderr: bool = False) -> None:
     """Print a line, or several: results on stdout, what is said beside them on stderr."""
-    print(printable(text), file=sys.stderr if on_stderr else sys.stdout)
+    stream = sys.stderr if on_stderr else sys.stdout
+    encoding = getattr(stream, "encoding", None) or "utf-8"  # a terminal of another one gets \u2603, no exception
+    print(printable(text).encode(encoding, "backslashreplace").decode(encoding), file=stream)
 
 
 def show_failure(error: BaseException, debug: bool) -> int:
@@ -41,9 +43,6 @@ def set_up_messages(*ours: str) -> None:
     Args:
         ours: packages whose messages are shown; of others only warnings are.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if (reconfigure := getattr(stream, "reconfigure", None)) is not None:
-            reconfigure(errors="backslashreplace")  # a terminal of another encoding gets \u2603, not an exception
     handler = logging.StreamHandler()
     handler.setFormatter(_Printable("%(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
