@@ -13,7 +13,8 @@ from jaxtyping import UInt8
 from core.errors import UserError, require
 from core.kinds import Exporter, System
 from exporters.mesh_colour import baked_texture
-from exporters.mesh_files import MeshFormat, write_mesh
+from exporters.mesh_files import MeshFormat
+from exporters.painted_files import PaintedTexture, write_painted
 from exporters.painted_surface import seen_mesh, written_mesh
 from exporters.phases import Phases, keep_record
 from exporters.provenance import provenance
@@ -70,10 +71,12 @@ class PaintedMesh(Exporter, name="painted-mesh"):
         phases = Phases("painted-mesh")
         texture = colour_texture(system, surface, self.config, phases)
         mesh = dataclasses.replace(written_mesh(surface), texture=texture)
-        kind = written_format(self.config.format, surface.mesh.file)
-        tell_placement(surface.mesh.file)
+        file = surface.mesh.file
+        kind = written_format(self.config.format, file)
+        tell_placement(file)
+        painted = PaintedTexture(texture, np.arange(len(mesh.faces)), file.material_of_faces()[0])
         with phases.phase("write"):
-            files = write_mesh(run_folder / f"mesh.{kind}", mesh, provenance(system))
+            files = write_painted(run_folder / f"mesh.{kind}", surface, [painted], provenance(system))
         gaps = seam_gaps(mesh)
         figures = {
             "file": files[0].name,

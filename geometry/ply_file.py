@@ -73,7 +73,7 @@ def _polygons(ply: Any, path: Path) -> Polygons:
     if "texnumber" in columns(faces) and len(named) > 1:
         material = np.asarray(faces["texnumber"], np.int64)[large].clip(0, len(named) - 1)
     if STRIPS in ply:
-        triangles = _unrolled([strip for name in CORNERS[:1] for strip in ply[STRIPS].data[name]])
+        triangles = strip_triangles(ply)
         corner = np.concatenate([corner, triangles.reshape(-1)])
         n_corners = np.concatenate([n_corners, np.full(len(triangles), 3)])
         material, place = None, None if place is None else np.pad(place, (0, triangles.size), constant_values=-1)
@@ -97,10 +97,10 @@ def strung(polygons: Sequence[Any]) -> tuple[Int[np.ndarray, "corners"], Int[np.
     return np.concatenate([*polygons, np.zeros(0)]).astype(np.int64), n_corners
 
 
-def _unrolled(strips: Sequence[Any]) -> Int[np.ndarray, "triangles 3"]:
+def strip_triangles(ply: Any) -> Int[np.ndarray, "triangles 3"]:
     """The triangles of strips, which -1 ends; every second one is turned over, and those without area are left out."""
     found = [np.zeros((0, 3), np.int64)]
-    for strip in strips:
+    for strip in ply[STRIPS].data[CORNERS[0]]:
         corners = np.asarray(strip, np.int64)
         first = np.arange(max(0, len(corners) - 2))
         begin = np.concatenate([[0], np.flatnonzero(corners == -1) + 1])  # of the strip that each corner is in

@@ -46,7 +46,9 @@ class Polygons:
         triangles, polygon = cut(self.positions[self.corner], self.n_corners)
         part = np.zeros_like(polygon) if self.material is None else self.material[polygon]
         fault = NO_UV if self.uv is None or not len(self.corner) else self._uv_fault(self.uv)
-        source = SourceFile(self.path, self.kind, polygon, part, self.materials, fault or NO_UV, self.textures)
+        source = SourceFile(
+            *(self.path, self.kind, polygon, part, self.materials, fault or NO_UV, self.textures), corner=triangles
+        )
         if fault or self.uv is None or self.place is None:
             uv = None if fault or self.uv is None else single_precision(self.uv)
             return Mesh(self.positions, self.corner[triangles], uv=uv, source=source)

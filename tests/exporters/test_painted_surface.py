@@ -81,11 +81,10 @@ def test_obj_with_seams_comes_back_with_equal_arrays(tmp_path: Path):
     vertices, uv, faces = arrays(exported(tmp_path / "box.obj", tmp_path / "run"))
     np.testing.assert_array_equal(vertices[faces], positions)
     np.testing.assert_array_equal(uv[faces], places)
-    # OBJ numbers positions and places apart; pairs have our reader's order (trimesh's sort is unstable).
-    given = read_mesh(tmp_path / "box.obj")
-    for own, read in ((vertices, given.vertices.astype(np.float32)), (uv, given.uv), (faces, given.faces)):
-        np.testing.assert_array_equal(own, read)
-    assert len(vertices) == 24, "three places for each of 8 positions"
+    written = [
+        line for line in (tmp_path / "run" / "mesh.obj").read_text().splitlines() if line[:2] in ("v ", "vt", "f ")
+    ]
+    assert written == text.split("\n")[: len(written)], "and so do its lines"
 
 
 def test_obj_with_seams_keeps_every_corner_in_glb(tmp_path: Path):

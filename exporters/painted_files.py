@@ -1,0 +1,118 @@
+"""A painted mesh as files: the user's own file with its pictures exchanged, or a new one of another format."""
+
+import dataclasses
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int, UInt8
+
+from core.errors import UserError
+from core.files import whole_file
+from exporters.glb import png_bytes
+from exporters.mesh_files import write_mesh
+from exporters.new_places import NewPlaces
+from exporters.obj_in_place import kept_picture, painted_library, painted_obj
+from exporters.painted_surface import written_mesh
+from exporters.ply_in_place import painted_ply
+from geometry.mesh import Mesh
+from geometry.mtl_file import pictures_of, read_libraries
+from geometry.ply_file import parsed_ply
+from geometry.source_file import find_beside
+from geometry.textured_mesh import TexturedMesh
+
+log = logging.getLogger(__name__)
+
+#: What a material is called that faces get which had none.
+NEW_MATERIAL = "painted"
+
+
+@dataclass(frozen=True, eq=False)
+class PaintedTexture:
+    """A texture that has been painted, and what shows it."""
+
+    picture: UInt8[np.ndarray, "rows columns 3"]
+    """sRGB bytes, row 0 on top."""
+    faces: Int[np.ndarray, "shown"]
+    """Of the surface's mesh."""
+    materials: tuple[str | int | None, ...]
+    """Of those faces, as the file knows them."""
+    name: str = ""
+    """Of the texture, where there are several: the material's, with the number of its tile."""
+
+
+def write_painted(
+    path: Path, surface: TexturedMesh, textures: Sequence[PaintedTexture], extras: dict[str, Any]
+) -> list[Path]:
+    """Write a painted mesh in the format that the path's suffix says; each file whole or not at all, the mesh last.
+
+    Returns:
+        The mesh's file, and those that it names.
+    """
+    mesh, kind = surface.mesh, path.suffix.removeprefix(".")
+    if kind != mesh.file.kind or kind not in ("obj", "ply"):
+        (texture,) = textures
+        return write_mesh(path, dataclasses.replace(written_mesh(surface), texture=texture.picture), extras)
+    places = None if surface.uses_own_uv else NewPlaces.of(mesh, surface.corner_uv.cpu().numpy())
+    pictures = {f"{path.stem}{_slug(texture.name)}.png": texture for texture in textures}
+    beside = {name: png_bytes(texture.picture) for name, texture in pictures.items()}
+    content = mesh.file.path.read_bytes()
+    if kind == "ply":
+        written = painted_ply(content, parsed_ply(content, mesh.file.path), list(pictures), places)
+    else:
+        library = f"{path.stem}.mtl"
+        names, described, kept = _obj_materials(mesh, pictures, places is None)
+        written = painted_obj(content, names, library, places)
+        beside = {library: described, **beside, **kept}
+    for name, held in [*beside.items(), (path.name, written)]:
+        with whole_file(path.parent / name) as unfinished:
+            unfinished.write_bytes(held)
+    return [path, *(path.parent / name for name in beside)]
+
+
+def _obj_materials(
+    mesh: Mesh, pictures: Mapping[str, PaintedTexture], keeps_places: bool
+) -> tuple[list[str | None], bytes, dict[str, bytes]]:
+    """Of each polygon the material that it gets, None where it keeps what it has; the new library; kept pictures."""
+    file = mesh.file
+    try:
+        known = read_libraries(file.path, file.textures)
+    except UserError as error:
+        log.info("%s; materials that it may describe are written anew", error)
+        known = {}
+    all_names, number = file.material_of_faces()
+    painted: dict[str, tuple[str | None, str]] = {}
+    given: dict[int, str | None] = {}
+    for picture, texture in pictures.items():
+        for index in np.unique(number[texture.faces]):
+            before = all_names[index]
+            is_tile = texture.name and before is not None and len(texture.materials) == 1 and texture.name != before
+            name = texture.name if is_tile else str(before or _free_name(all_names))
+            painted[name] = (before if isinstance(before, str) else None, picture)
+            shown = texture.faces[number[texture.faces] == index]
+            given |= dict.fromkeys(file.polygon[shown].tolist(), name)
+    names = [given.get(polygon) for polygon in range(int(file.polygon.max(initial=-1)) + 1)]
+    stay = [str(each) for each in all_names if each is not None and each not in painted]
+    described = painted_library(known, stay, painted, keeps_places)
+    kept = dict[str, bytes]()
+    for name in [*stay, *(str(before) for before, _ in painted.values())]:
+        for picture in pictures_of(known[name].lines) if name in known else ():
+            if kept_picture(picture).encode() in described:
+                kept[kept_picture(picture)] = find_beside(file.path, picture).read_bytes()
+    return names, described, kept
+
+
+def _free_name(taken: Sequence[str | int | None]) -> str:
+    name = NEW_MATERIAL
+    while name in taken:
+        name += "_"
+    return name
+
+
+def _slug(name: str) -> str:
+    """A name as the end of a file's name."""
+    return "-" + re.sub(r"[^\w.-]+", "_", name) if name else ""
