@@ -119,7 +119,7 @@ def painted_library(
             lines += [b"newmtl " + name.encode(), *map(_moved, known[name].lines)]
     for name, (before, picture) in painted.items():
         lines.append(b"newmtl " + name.encode())
-        own = known[before].lines if before in known else _MATTE
+        own = _MATTE if before is None or before not in known else known[before].lines
         for line in own:
             word = (line.split(maxsplit=1) or [b""])[0].lower()
             if word not in (b"kd", b"map_kd") and (keeps_places or not picture_line(line)):

@@ -108,9 +108,11 @@ def _joined(words: Iterable[list[bytes]]) -> bytes:
 
 def _named(element: Any, row: bytes) -> Iterator[tuple[str, list[bytes]]]:
     """The words of an element's line, property by property; a list's length is one of its words."""
+    from plyfile import PlyListProperty
+
     words = row.split()
     for entry in element.properties:
-        n_words = 1 + int(words[0]) if hasattr(entry, "len_dtype") else 1
+        n_words = 1 + int(words[0]) if isinstance(entry, PlyListProperty) else 1
         yield entry.name, words[:n_words]
         words = words[n_words:]
 
@@ -164,7 +166,9 @@ def _native(data: np.ndarray, names: Sequence[str]) -> list[tuple[str, Any]]:
 
 def _list_types(element: Any) -> tuple[dict[str, str], dict[str, str]]:
     """Of an element's lists the types of their lengths, and of their values."""
-    lists = [entry for entry in element.properties if hasattr(entry, "len_dtype")]
+    from plyfile import PlyListProperty
+
+    lists = [entry for entry in element.properties if isinstance(entry, PlyListProperty)]
     return {entry.name: entry.len_dtype for entry in lists}, {entry.name: entry.val_dtype for entry in lists}
 
 

@@ -5,6 +5,7 @@ Source: Turk, The PLY Polygon File Format (1994); strips as in the scans of Stan
 
 import io
 import re
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,9 @@ def parsed_ply(content: bytes, path: Path) -> Any:
     if any(not 0 <= int(count[:20]) <= len(content) for count in _ELEMENT.findall(header)):
         raise unreadable(path, f"its header announces more than its {len(content):,} bytes can hold")
     try:
-        return PlyData.read(io.BytesIO(content))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # numpy's, of an empty list in a text file
+            return PlyData.read(io.BytesIO(content))
     except Exception as error:  # plyfile raises whatever its parsing ran into
         raise unreadable(path, " ".join(str(error).split()) or type(error).__name__) from error
 

@@ -43,14 +43,8 @@ class SourceFile:
     primitives: tuple[tuple[int, int], ...] = ()
     """In glTF, of each part its mesh and its number in that mesh's primitives; the same for parts that are copies."""
     corner: Int[np.ndarray, "faces 3"] | None = None
-    """In glTF, of each corner the number of its vertex in its primitive's attributes."""
-    names: dict[str | int | None, str] = field(default_factory=dict)
-    """What materials are called, where that is not what `materials` says."""
-
-    primitives: tuple[tuple[int, int], ...] = ()
-    """In glTF, of each part its mesh and its number in that mesh's primitives; the same for parts that are copies."""
-    corner: Int[np.ndarray, "faces 3"] | None = None
-    """In glTF, of each corner the number of its vertex in its primitive's attributes."""
+    """In glTF, of each corner the number of its vertex in its primitive's attributes; in files of polygons, the number
+    of the polygon's corner that it is, counted through all polygons."""
     names: dict[str | int | None, str] = field(default_factory=dict)
     """What materials are called, where that is not what `materials` says."""
 
