@@ -49,6 +49,7 @@ def train(
     start_from: str | Path | None = None,
     plugins: Sequence[str | Path] = (),
     device: str = "auto",
+    trust: bool = False,
     export: bool = True,
     on_event: Listener = ignore,
     stop: Stop | None = None,
@@ -65,6 +66,7 @@ def train(
         start_from: a run whose result the training begins with.
         plugins: files with further parts.
         device: cpu, cuda, or auto.
+        trust: whether plugins may be run that a run, or another user's recipe, names.
         export: whether the recipe's exporters write their files at the end.
         on_event: called with each event (app/events.py) between two steps: while it waits, the training waits.
         stop: ends the training after the step that it is in, when asked to; nothing is exported then.
@@ -83,6 +85,7 @@ def train(
         newest=resume is True,
         out=Path(out),
         device=device,
+        trust=trust,
     )
     return carry_out(make_plan(request), export=export, on_event=on_event, stop=stop)
 
@@ -150,7 +153,7 @@ def _opened(plan: Plan) -> Iterator[Run]:
             building.callback(remove_new_run, folder, with_parent=is_first)
             working.enter_context(locked(folder))
             recipe = keep_inputs(plan.recipe, folder)
-            write_prompt(folder, recipe.prompt)
+            write_prompt(folder, recipe.shown_prompt)
         system, step = ready_system(replace(plan, recipe=recipe))
         build_exporters(recipe.exporters, system)
         write_recipe(folder, recipe)

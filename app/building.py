@@ -29,6 +29,7 @@ def build_system(recipe: Recipe) -> LightningSystem:
         system = recipe.system.build(recipe.prompt, recipe.seed, recipe.trainer.max_steps)
     if not isinstance(system, LightningSystem):
         raise UserError(f"system.type: '{recipe.system.part.part_name}' is no LightningSystem (systems/base.py)")
+    system.environment = recipe.environment
     return system
 
 

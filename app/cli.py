@@ -113,6 +113,11 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         help="file with your own parts; repeatable",
     )
+    parser.add_argument(
+        "--trust",
+        action="store_true",
+        help="run the plugins that a run or another user's recipe names",
+    )
     parser.add_argument("--debug", action="store_true", help="show where in the code an error comes from")
     parser.add_argument("overrides", metavar="key.sub=value", nargs="*", help="settings that win over the recipe's")
     return parser

@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
         return _live(options)
     plan = make_plan(_request(options))
     if options.show_recipe:
-        say(f"# prompt: {plan.recipe.prompt!r}\n{dump_recipe(plan.recipe)}".rstrip())
+        say(f"# prompt: {plan.recipe.shown_prompt!r}\n{dump_recipe(plan.recipe)}".rstrip())
         return 0
     if options.dry_run:
         say(dry_run(plan))
@@ -62,6 +62,7 @@ def _request(options: argparse.Namespace) -> Request:
         trained=looked_at is not None,
         out=options.out,
         device=options.device,
+        trust=options.trust,
     )
 
 

@@ -15,6 +15,7 @@ from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
+from core.environment import as_shown
 from core.errors import UserError
 from core.files import whole_file
 from core.paths import map_paths
@@ -46,20 +47,21 @@ def keep_inputs(recipe: Recipe, folder: Path) -> Recipe:
         UserError: something cannot be copied.
     """
     originals = copied_paths(recipe)
+    names = {key: _own_name(recipe, key, path) for key, path in originals.items()}
     index: dict[str, Any] = {}
     for key, path in originals.items():
         try:
-            for name, file in _files(path).items():
+            for name, file in _files(path, names[key]).items():
                 copy = folder / INPUTS / key / name
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(file, copy)
-            index[key] = {"name": path.name, "sha256": _digests(_copy(folder, key, path.name))}
+            index[key] = {"name": names[key], "sha256": _digests(_copy(folder, key, names[key]))}
         except OSError as error:
             raise UserError(f"{key}: {path} cannot be copied into the run's folder: {error}") from error
     if index:
         with whole_file(folder / INPUTS / INDEX) as unfinished:
             unfinished.write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
-    return map_paths(recipe, lambda key, value: _copy(folder, key, value.name) if key in originals else value)
+    return map_paths(recipe, lambda key, value: _copy(folder, key, names[key]) if key in originals else value)
 
 
 def with_copies(recipe: Recipe, folder: Path) -> Recipe:
@@ -82,7 +84,7 @@ def with_copies(recipe: Recipe, folder: Path) -> Recipe:
         copy = _copy(folder, key, name)
         if {each: _digests(copy).get(each) for each in digests} != digests:
             raise UserError(f"{copy}: has changed since the run was made; put the original back, or start a new run")
-        if value != copy and value.exists() and _digests(value) != digests:
+        if value != copy and value.exists() and sorted(_digests(value).values()) != sorted(digests.values()):
             raise UserError(f"{key}: {value} is not what {folder} was made from; leave it out, or start a new run")
         return copy
 
@@ -98,15 +100,26 @@ def _copy(folder: Path, key: str, name: str) -> Path:
     return Path(os.path.abspath(folder / INPUTS / key / name))
 
 
-def _files(path: Path) -> dict[str, Path]:
-    """The files behind a setting, by the names that their copies have; runs that lie in a folder are left out."""
+def _own_name(recipe: Recipe, key: str, path: Path) -> str:
+    """The name of the copy: the original's, unless that is somebody's secret, which came from the environment."""
+    shown = as_shown(str(path), recipe.environment, key)
+    return path.name if "${" not in shown.rpartition("/")[2] else f"input{path.suffix}"
+
+
+def _files(path: Path, name: str | None = None) -> dict[str, Path]:
+    """The files behind a setting, by the names that their copies have; runs that lie in a folder are left out.
+
+    Args:
+        name: what a copy of the path itself is called; None for its own name.
+    """
+    name = name or path.name
     if not path.is_dir():
-        return {path.name: path, **{name: path.parent / name for name in companions(path)}}
+        return {name: path, **{other: path.parent / other for other in companions(path)}}
     found: list[Path] = []
     for root, folders, files in os.walk(path):
         folders[:] = [name for name in folders if not (Path(root) / name / "recipe.yaml").is_file()]
         found += [Path(root) / name for name in files]
-    return {os.path.relpath(file, path.parent): file for file in sorted(found) if file.is_file()}
+    return {f"{name}/{os.path.relpath(file, path)}": file for file in sorted(found) if file.is_file()}
 
 
 def _digests(path: Path) -> dict[str, str]:

@@ -8,9 +8,11 @@ from app.inputs import copied_paths, with_copies
 from app.parts import register_parts
 from app.run_folder import TrainedRun, find_run, latest_run, read_prompt, run_name
 from app.training import Device, resolve_device, resolve_precision
+from core.environment import from_environment
 from core.errors import UserError
 from core.part import Choice
 from core.recipe import Recipe, read_recipe
+from core.recipe_layers import read_layers
 from systems.loggers import require_loggers
 
 
@@ -38,6 +40,8 @@ class Request:
     """The folder that new runs go into."""
     device: str = "auto"
     """cpu, cuda, or auto."""
+    trust: bool = False
+    """Whether plugins may be loaded that a run or another user's recipe names; each is a program."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ class Plan:
         start = self.begins_with.run if self.begins_with else None
         folder = f"{self.run.folder} (resumed)" if self.run else str(self.out / run_name(recipe))
         lines = [
-            f"prompt: {recipe.prompt!r}",
+            f"prompt: {recipe.shown_prompt!r}",
             f"system: {recipe.system.part.part_name} ({', '.join(named)})",
             *([f"begins with: {start.folder}"] if start else []),
             f"steps: {recipe.trainer.max_steps} on {self.device} in {self.precision}",
@@ -112,18 +116,29 @@ def _recipe(request: Request, run: TrainedRun | None) -> Recipe:
     path = request.recipe or (run.folder / "recipe.yaml" if run else None)
     if path is None:
         raise UserError("--config is missing: name a recipe, such as --config configs/latent-nerf.yaml")
-    recipe = path if isinstance(path, Recipe) else read_recipe(path, request.overrides, request.plugins)
+    recipe = path
+    if isinstance(path, Path):
+        recipe = read_recipe(path, request.overrides, request.plugins, trust=request.trust)
     start = request.start_from.resolve() if request.start_from else recipe.start_from
-    prompt = recipe.prompt if request.prompt is None else request.prompt
+    recipe = replace(recipe, start_from=start, prompt=recipe.prompt if request.prompt is None else request.prompt)
     if run is not None:
-        prompt = read_prompt(run.folder)
-        if request.prompt not in (None, prompt):
-            raise UserError(f"--prompt: {run.folder} was made for {prompt!r}; leave --prompt out, or start a new run")
-    elif not prompt and start is not None:
-        prompt = read_prompt(start.parent.parent if start.is_file() else start)
-    return replace(recipe, prompt=prompt, start_from=start)
+        recipe = _with_prompt_of(recipe, run.folder)
+        if request.prompt not in (None, recipe.prompt):
+            made_for = f"{run.folder} was made for {recipe.shown_prompt!r}"
+            raise UserError(f"--prompt: {made_for}; leave --prompt out, or start a new run")
+    elif not recipe.prompt and start is not None:
+        recipe = _with_prompt_of(recipe, start.parent.parent if start.is_file() else start)
+    return recipe
+
+
+def _with_prompt_of(recipe: Recipe, folder: Path) -> Recipe:
+    """The same recipe for the prompt of a run: its raw text, or what its recipe says of the environment."""
+    own = folder / "recipe.yaml"
+    named = [one for one in from_environment(read_layers(own)[-1].tree if own.is_file() else {}) if one.key == "prompt"]
+    prompt = named[0].value if named else read_prompt(folder)
+    return replace(recipe, prompt=prompt, environment=(*recipe.environment, *named))
 
 
 def _start(recipe: Recipe, request: Request) -> Plan:
     """The plan of the run that another one begins with; it is built, not trained."""
-    return make_plan(Request(run=recipe.start_from, trained=True, device=request.device))
+    return make_plan(Request(run=recipe.start_from, trained=True, device=request.device, trust=request.trust))

@@ -39,18 +39,22 @@ class Run:
         return self.step >= self.recipe.trainer.max_steps
 
     @classmethod
-    def load(cls, folder: str | Path, *, overrides: Sequence[str] = (), device: str = "auto") -> "Run":
+    def load(
+        cls, folder: str | Path, *, overrides: Sequence[str] = (), device: str = "auto", trust: bool = False
+    ) -> "Run":
         """Open a trained run.
 
         Args:
             folder: of the run; or a checkpoint in it.
             overrides: `key.sub=value` texts that win over its recipe, such as `exporter.format=obj`.
             device: cpu, cuda, or auto.
+            trust: whether its plugins may be run where they have never been on this account.
 
         Raises:
             UserError: there is no such run, or it does not fit its recipe.
         """
-        return open_run(make_plan(Request(run=Path(folder), overrides=tuple(overrides), device=device, trained=True)))
+        request = Request(run=Path(folder), overrides=tuple(overrides), device=device, trained=True, trust=trust)
+        return open_run(make_plan(request))
 
     def cameras(self, n_views: int, size: int | None = None) -> Cameras:
         """Fixed views around the object from its front on.

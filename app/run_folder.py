@@ -36,8 +36,8 @@ class TrainedRun:
 
 def run_name(recipe: Recipe) -> str:
     """`<slug of the prompt>-<6 hex of prompt, recipe and seed>`: the same command has the same name."""
-    text = f"{recipe.prompt}\0{dump_recipe(recipe)}"  # the seed is part of the recipe
-    return f"{slug(recipe.prompt) or recipe.system.part.part_name}-{sha256(text.encode()).hexdigest()[:6]}"
+    text = f"{recipe.shown_prompt}\0{dump_recipe(recipe)}"  # the seed is part of the recipe
+    return f"{slug(recipe.shown_prompt) or recipe.system.part.part_name}-{sha256(text.encode()).hexdigest()[:6]}"
 
 
 def slug(text: str) -> str:

@@ -1,9 +1,16 @@
-"""Users' own parts: Python files that a recipe names under `plugins:`, or the command line with --plugin."""
+"""Users' own parts: Python files that a recipe names under `plugins:`, or the command line with --plugin.
 
-import importlib.util
+A plugin is a program: loading one runs it. Which ones are loaded unasked: those of the command line and of the recipe
+that it names. A run may come from somebody else, and so may a recipe that belongs to another user: what these name is
+run only if it has been loaded on this account before (its digest is remembered), or after --trust.
+"""
+
+import os
 import sys
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
+from types import ModuleType
 
 from core.errors import PluginError, UserError
 
@@ -16,18 +23,16 @@ def load_plugin(path: Path) -> None:
         PluginError: the file fails, with its own error (and traceback) as the cause.
     """
     path = path.resolve()
-    if not path.is_file():
-        raise UserError(f"{path}: no such plugin; --plugin takes a Python file with parts, see examples/my_field.py")
+    content = _content(path)
     name = f"plugin_{path.stem}_{sha256(str(path).encode()).hexdigest()[:8]}"
     if name in sys.modules:
         return
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise UserError(f"{path}: not a Python file; a plugin ends in .py")
-    module = importlib.util.module_from_spec(spec)
+    # Python's own loader would run a compiled file of __pycache__ in place of the one that was looked at.
+    module = ModuleType(name)
+    module.__file__ = str(path)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        exec(compile(content, str(path), "exec"), module.__dict__)
     except Exception as error:
         del sys.modules[name]
         own = error.__traceback__
@@ -35,3 +40,67 @@ def load_plugin(path: Path) -> None:
             own = own.tb_next
         cause = error.with_traceback(own)
         raise PluginError(f"{path}: the plugin failed to load: {error}") from cause
+    _remember(sha256(content).hexdigest(), path)
+
+
+def require_trust(plugins: Sequence[Path], recipe: Path) -> None:
+    """Refuse plugins that a stranger's recipe names, unless they have been loaded on this account before.
+
+    Raises:
+        UserError: listing those that have not.
+    """
+    known = _remembered()
+    new = [(path, digest) for path in plugins if (digest := sha256(_content(path)).hexdigest()) not in known]
+    if new:
+        named = ", ".join(f"{path} (sha256 {digest[:12]})" for path, digest in new)
+        raise UserError(f"{recipe}: would run Python code that is not trusted here yet: {named}; read it, then --trust")
+
+
+def is_foreign(recipe: Path) -> bool:
+    """Whether a recipe may be somebody else's: one that lies in a run's folder, or belongs to another user."""
+    folder = recipe.parent
+    if (folder / "checkpoints").is_dir() or (folder / "prompt.txt").exists():
+        return True
+    return recipe.exists() and recipe.stat().st_uid not in (0, os.getuid())
+
+
+def _content(path: Path) -> bytes:
+    if not path.is_file():
+        raise UserError(f"{path}: no such plugin; --plugin takes a Python file with parts, see examples/my_field.py")
+    if path.suffix != ".py":
+        raise UserError(f"{path}: not a Python file; a plugin ends in .py")
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: the plugin cannot be read: {error.strerror}") from error
+
+
+def _list() -> Path | None:
+    """Where digests of loaded plugins are kept ($XDG_STATE_HOME, else ~/.local/state); None without a home."""
+    try:
+        state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    except RuntimeError:
+        return None
+    return state / "latent-nerf" / "trusted-plugins.txt"
+
+
+def _remembered() -> set[str]:
+    try:
+        path = _list()
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path else []
+    except OSError:
+        return set()
+    return {line.split(" ", 1)[0] for line in lines}
+
+
+def _remember(digest: str, path: Path) -> None:
+    """Add a plugin to the list, where it can be written; else --trust has to be given each time."""
+    place = _list()
+    if place is None or digest in _remembered():
+        return
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with place.open("a", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(f"{digest}  {str(path)!r}\n")
+    except OSError:
+        return

@@ -19,13 +19,14 @@ from typing import Any, Literal
 
 from omegaconf import OmegaConf
 
+from core.environment import FromEnvironment, as_shown, as_written, escaped, from_environment
 from core.errors import did_you_mean, require
 from core.kinds import Exporter, System
 from core.part import Choice, find, names
 from core.paths import absolute, absolute_paths, folder_of, takes_path
-from core.plugins import load_plugin
-from core.recipe_layers import escaped, keys_of, merge_layers, read_layers, readable
-from core.settings import plain, read_settings
+from core.plugins import is_foreign, load_plugin, require_trust
+from core.recipe_layers import Layer, keys_of, laid_over, merge_layers, read_layers, readable
+from core.settings import NO_SETTING, plain, read_settings
 
 
 @dataclass(frozen=True)
@@ -74,18 +75,28 @@ class Recipe:
     """Start of every random stream."""
     plugins: tuple[Path, ...] = ()
     """Python files with further parts, relative to the recipe."""
+    environment: tuple[FromEnvironment, ...] = field(default=(), metadata=NO_SETTING)
+    """What of it names the environment, and is written down by that name."""
+
+    @property
+    def shown_prompt(self) -> str:
+        """The prompt as it is written down and shown."""
+        return as_shown(self.prompt, self.environment, "prompt")
 
     def __post_init__(self) -> None:
         require(0 <= self.seed < 2**32, f"seed: from 0 to 2^32 - 1, got {self.seed}")
 
 
-def read_recipe(path: Path, overrides: Sequence[str] = (), plugins: Sequence[Path] = ()) -> Recipe:
+def read_recipe(
+    path: Path, overrides: Sequence[str] = (), plugins: Sequence[Path] = (), *, trust: bool = False
+) -> Recipe:
     """Read a recipe file and all that it extends, apply `key.sub=value` texts, load plugins, and check it strictly.
 
     Every path in the result is absolute.
 
     Args:
         plugins: further files with parts, beside those that the recipe names.
+        trust: whether code may be run that a run or another user's recipe names.
 
     Raises:
         UserError: a broken file, override, interpolation or plugin; or one line for each fault of the settings.
@@ -93,18 +104,30 @@ def read_recipe(path: Path, overrides: Sequence[str] = (), plugins: Sequence[Pat
     given = list(zip(keys_of(overrides), overrides, strict=True))
     layers = read_layers(path, readable(overrides))
     mapping = merge_layers(layers, str(path))
-    named = mapping.get("plugins")
-    for i, plugin in enumerate(named if isinstance(named, list) else []):
-        load_plugin(absolute(Path(str(plugin)), folder_of(layers, f"plugins.{i}") or Path.cwd()))
     own = tuple(absolute(plugin, Path.cwd()) for plugin in plugins)
-    for plugin in own:
+    foreign = any(layer.file and is_foreign(layer.file) for layer in layers)
+    listed = _named_plugins(layers, mapping)
+    if foreign and not trust:
+        require_trust([plugin for plugin in listed if plugin not in own], path)
+    for plugin in (*listed, *own):
         load_plugin(plugin)
 
     # Now that plugins are known, so are the types of all settings: what is a path is taken as it was typed.
     raw = [key for key, text in given if not text.endswith(("=", "=null")) and takes_path(Recipe, mapping, key)]
     layers = read_layers(path, overrides, raw)
     recipe = absolute_paths(check_recipe(merge_layers(layers, str(path))), layers)
-    return dataclasses.replace(recipe, plugins=tuple(dict.fromkeys([*recipe.plugins, *own])))
+    named = from_environment(laid_over(layers))
+    return dataclasses.replace(
+        recipe,
+        plugins=tuple(dict.fromkeys([*recipe.plugins, *own])),
+        environment=(*named, *(_from_folder(one, layers) for one in named)),
+    )
+
+
+def _named_plugins(layers: Sequence[Layer], mapping: Mapping[Any, Any]) -> list[Path]:
+    named = mapping.get("plugins")
+    folders = [folder_of(layers, f"plugins.{i}") for i in range(len(named))] if isinstance(named, list) else []
+    return [absolute(Path(str(named[i])), folder or Path.cwd()) for i, folder in enumerate(folders)]
 
 
 def check_recipe(mapping: Mapping[Any, Any]) -> Recipe:
@@ -121,8 +144,19 @@ def check_recipe(mapping: Mapping[Any, Any]) -> Recipe:
 def dump_recipe(recipe: Recipe) -> str:
     """The recipe as YAML with every default spelt out, without the prompt (a raw text, which YAML is no place for)."""
     mapping = plain(recipe)
-    del mapping["prompt"]
-    return OmegaConf.to_yaml(OmegaConf.create(escaped(mapping)))
+    if recipe.shown_prompt == recipe.prompt:
+        del mapping["prompt"]
+    return OmegaConf.to_yaml(OmegaConf.create(as_written(mapping, recipe.environment)))
+
+
+def _from_folder(named: FromEnvironment, layers: Sequence[Layer]) -> FromEnvironment:
+    """The same setting as it would be written where it is a path that has been made absolute."""
+    folder = folder_of(layers, named.key.replace("#", "0")) or Path.cwd()
+    value = str(absolute(Path(str(named.value)), folder))
+    if not value.endswith(str(named.value)):
+        return dataclasses.replace(named, value=value)
+    start = value.removesuffix(str(named.value))
+    return dataclasses.replace(named, written=escaped(start) + named.written, shown=start + named.shown, value=value)
 
 
 def _with_exporter_settings(mapping: Mapping[Any, Any], faults: list[str]) -> Mapping[Any, Any]:

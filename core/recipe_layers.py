@@ -16,6 +16,7 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from core.environment import escaped
 from core.errors import UserError, require
 from core.schedule import is_other_form
 
@@ -29,6 +30,8 @@ class Layer:
     tree: Mapping[Any, Any]
     folder: Path
     """What relative paths in it start from; absolute."""
+    file: Path | None = None
+    """None for the command line."""
 
 
 def read_layers(path: Path, overrides: Sequence[str] = (), raw: Collection[str] = ()) -> list[Layer]:
@@ -52,14 +55,23 @@ def merge_layers(layers: Sequence[Layer], name: str) -> dict[str, Any]:
     Raises:
         UserError: an override of a list's element that is not there, a broken interpolation.
     """
-    merged: Any = {}
-    for layer in layers:
-        merged = merge(merged, layer.tree)
     try:
-        resolved: Any = OmegaConf.to_container(OmegaConf.create(merged), resolve=True)
+        resolved: Any = OmegaConf.to_container(OmegaConf.create(laid_over(layers)), resolve=True)
     except OmegaConfBaseException as error:
         raise UserError(f"{name}: {error.full_key or ''}: {str(error).splitlines()[0]}") from error
     return resolved
+
+
+def laid_over(layers: Sequence[Layer]) -> Any:
+    """One tree of all layers, interpolations as they were written.
+
+    Raises:
+        UserError: an override of a list's element that is not there.
+    """
+    merged: Any = {}
+    for layer in layers:
+        merged = merge(merged, layer.tree)
+    return merged
 
 
 def keys_of(overrides: Sequence[str]) -> list[str]:
@@ -76,15 +88,6 @@ def readable(overrides: Sequence[str]) -> list[str]:
             _read_overrides([text], raw=())
             found.append(text)
     return found
-
-
-def escaped(tree: Any) -> Any:
-    """Keep OmegaConf from taking `${` in a text for an interpolation when the tree is resolved."""
-    if isinstance(tree, str):
-        return re.sub(r"(\\*)\$\{", r"\1\1\\${", tree)
-    if isinstance(tree, dict):
-        return {key: escaped(item) for key, item in tree.items()}
-    return [escaped(item) for item in tree] if isinstance(tree, list) else tree
 
 
 def merge(base: Any, over: Any, path: str = "") -> Any:
@@ -127,7 +130,7 @@ def _file_layers(path: Path, children: tuple[Path, ...]) -> list[Layer]:
     if not all(isinstance(parent, str) for parent in parents):
         raise UserError(f"{path}: extends: expected a recipe file or a list of them, got {named!r}")
     layers = [layer for parent in parents for layer in _file_layers(path.parent / parent, (*children, path))]
-    return [*layers, Layer(own, path.parent)]
+    return [*layers, Layer(own, path.parent, path)]
 
 
 def _read_file(path: Path) -> dict[Any, Any]:

@@ -19,6 +19,8 @@ from core.paths import FolderOrName
 T = TypeVar("T")
 MISSING = "???"
 _FAILED = object()
+#: Metadata of a dataclass's field that no recipe can say.
+NO_SETTING = {"is_setting": False}
 #: How an annotation is called, what is taken for it, and what makes it of that.
 _SCALARS: dict[Any, tuple[str, tuple[type, ...], Callable[[Any], Any]]] = {
     bool: ("true or false", (bool,), bool),
@@ -57,7 +59,7 @@ def plain(value: Any) -> Any:
     if callable(getattr(value, "to_setting", None)):
         return value.to_setting()
     if dataclasses.is_dataclass(value):
-        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {field.name: plain(getattr(value, field.name)) for field in _settings(value)}
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -91,7 +93,7 @@ def _dataclass(cls: Any, value: Any, path: str, faults: list[str], owner: str) -
     if not isinstance(value, Mapping):
         return _fault(faults, f"{path}: expected a mapping with the settings of {owner}, got {value!r}")
     annotations = get_type_hints(cls, include_extras=True)
-    fields = {field.name: field for field in dataclasses.fields(cls)}
+    fields = {field.name: field for field in _settings(cls)}
     n_before = len(faults)
     for key in value:
         if key not in fields:
@@ -108,6 +110,10 @@ def _dataclass(cls: Any, value: Any, path: str, faults: list[str], owner: str) -
         if name not in value or len(faults) > n_sound:
             read[name] = default
     return _made(cls, read, f"{path}." if path else "", faults, is_sound=len(faults) == n_before)
+
+
+def _settings(cls: Any) -> list[dataclasses.Field[Any]]:
+    return [field for field in dataclasses.fields(cls) if field.metadata != NO_SETTING]
 
 
 def _default(field: dataclasses.Field[Any]) -> Any:

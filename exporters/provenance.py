@@ -5,6 +5,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from core.environment import as_shown
 from core.kinds import System
 from core.paths import map_paths
 from core.settings import plain
@@ -18,12 +19,17 @@ def provenance(system: System) -> dict[str, Any]:
 
     Files and folders are named without the way to them: it differs from machine to machine, and is nobody's business.
     """
-    settings = map_paths(system.config, lambda key, path: _file_name(path))
+
+    def named(key: str, path: Path | str) -> Path | str:
+        shown = as_shown(str(path), system.environment, f"system.{key}")
+        return _file_name(path) if shown == str(path) else (Path(shown) if isinstance(path, Path) else shown)
+
+    settings = plain(map_paths(system.config, named))
     return {
-        "prompt": system.prompt,
+        "prompt": as_shown(system.prompt, system.environment, "prompt"),
         "seed": system.seed,
         "steps": system.total_steps,
-        "system": {"type": system.part_name, **plain(settings)},
+        "system": {"type": system.part_name, **as_shown(settings, system.environment, "system")},
         "versions": versions(),
     }
 

@@ -14,8 +14,9 @@ install_import_hook(["core", "geometry", "guidance", "renderers", "systems", "ex
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What is cached in tests is forgotten with them."""
+    """What is cached or remembered in tests is forgotten with them."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
 

@@ -1,7 +1,7 @@
 """What is trained and what becomes of it: losses, systems, exporters."""
 
 from abc import abstractmethod
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
+from core.environment import FromEnvironment
 from core.errors import require
 from core.kinds.guidance import Guidance, Views
 from core.kinds.scene import Background, Extra, Geometry, Renderer
@@ -83,6 +84,8 @@ class System(Part, kind="system"):
     prompt: str
     seed: int
     total_steps: int
+    environment: Sequence[FromEnvironment] = ()
+    """What of prompt and settings names the environment; files that it is written to hold the name alone."""
 
     @abstractmethod
     def set_up(self) -> None:

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
+from core.environment import escaped
 from core.errors import UserError, require
 from core.kinds import Exporter, System
 from core.part import names
 from core.recipe import check_recipe, dump_recipe, read_recipe
-from core.recipe_layers import escaped, merge_layers, read_layers
+from core.recipe_layers import merge_layers, read_layers
 from core.schedule import Schedule
 
 
