@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from core.errors import UserError
+from core.errors import UserError, nearest_word
 
 EXAMPLES = """\
 examples:
@@ -19,6 +19,7 @@ examples:
   python launch.py --config configs/latent-nerf.yaml --prompt "a green mug" --live
   python launch.py --list geometry
   python launch.py --describe hash-grid
+  python launch.py --config configs/latent-nerf.yaml --help          # all that this recipe can set
 
 exit codes: 0 done; 1 a fault of the program; 2 recipe or input; 3 this machine (device, disk, permission, lock, model,
 network, memory); 4 the training diverged; 130 and 143 stopped by Ctrl-C or by a termination signal, with a checkpoint
@@ -28,13 +29,30 @@ saved if training had begun
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message}. See: python launch.py --help")
+        start = "unrecognized arguments: "
+        if not message.startswith(start):
+            raise UserError(f"{message}. See: python launch.py --help")
+        known = [option for action in self._actions for option in action.option_strings]
+        words = [word for word in message.removeprefix(start).split() if word.startswith("-")]
+        raise UserError("\n".join(f"{word}: no such option. {_instead(word, known)}" for word in words))
+
+
+def _instead(word: str, known: Sequence[str]) -> str:
+    """What to say in place of an unknown option."""
+    if near := nearest_word(word.partition("=")[0], known):
+        return f"Did you mean '{near}'?"
+    setting, _, value = word.lstrip("-").partition("=")
+    return f"A setting is given without dashes: {setting}={value or 'VALUE'}; see python launch.py --help"
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run one command and give the process's exit code; each fault is one line on stderr."""
     try:
-        return _run(parse(arguments))
+        options = parse(arguments)
+        if options.help and options.config is None:
+            print(_parser().format_help(), end="")
+            return 0
+        return _run(options)
     except KeyboardInterrupt:
         print("Stopped at once; what had been saved before is untouched.", file=sys.stderr)
         return 130
@@ -69,7 +87,9 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
+        add_help=False,
     )
+    parser.add_argument("-h", "--help", action="store_true", help="this text; with --config, what that recipe can set")
     parser.add_argument("--config", metavar="RECIPE", type=Path, help="recipe to follow, see configs/")
     parser.add_argument("--prompt", metavar="TEXT", help="what to make; raw text, taken as it is")
     mode = parser.add_mutually_exclusive_group()
@@ -82,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     mode.add_argument("--dry-run", action="store_true", help="build and check everything, train nothing")
     mode.add_argument("--show-recipe", action="store_true", help="print the recipe with every default spelt out")
     mode.add_argument("--list", metavar="KIND", nargs="?", const="", help="parts that recipes can name")
-    mode.add_argument("--describe", metavar="NAME", help="settings of a part, with defaults and what they mean")
+    mode.add_argument("--describe", metavar="NAME", help="a part or a setting: what it takes, its default, its meaning")
     parser.add_argument(
         "--resume",
         metavar="auto|PATH",
@@ -154,13 +174,20 @@ def _run(options: argparse.Namespace) -> int:
     from app import commands, describe, parts
     from app.terminal import say, set_up_messages
     from core.plugins import load_plugin
+    from core.recipe import read_recipe
 
     set_up_messages("app", "core", *parts.FLOORS)
-    if options.list is not None or options.describe is not None:
-        parts.register_parts()
-        for plugin in options.plugin:
-            load_plugin(plugin)
-        text = describe.list_parts(options.list or None) if options.list is not None else None
-        say(text or describe.describe_part(options.describe))
-        return 0
-    return commands.run(options)
+    if not options.help and options.list is None and options.describe is None:
+        return commands.run(options)
+    parts.register_parts()
+    named = options.config
+    recipe = read_recipe(named, options.overrides, options.plugin, trust=options.trust) if named else None
+    for plugin in options.plugin:
+        load_plugin(plugin)
+    if options.help and recipe is not None:
+        say(describe.recipe_help(recipe, options.config))
+    elif options.list is not None:
+        say(describe.list_parts(options.list or None))
+    else:
+        say(describe.described(options.describe))
+    return 0

@@ -5,14 +5,18 @@ import dataclasses
 import inspect
 import itertools
 import textwrap
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin
 
-from core.errors import UserError, did_you_mean
+from core.errors import UserError, nearest_word
 from core.part import Choice, Part, find, kinds, names
 from core.paths import FolderOrName
-from core.settings import plain
+from core.recipe import Recipe
+from core.setting_paths import NOT_GIVEN, plain, setting_places
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,12 @@ class Setting:
     """As a recipe would say it; None where it must be given."""
     meaning: str
     """The line of documentation beneath the Config's field."""
+    annotation: Any
+
+    @property
+    def name(self) -> str:
+        """The last word of its key."""
+        return self.path.rpartition(".")[2]
 
 
 def list_parts(kind: str | None = None) -> str:
@@ -42,32 +52,67 @@ def list_parts(kind: str | None = None) -> str:
     return "\n\n".join(blocks)
 
 
-def describe_part(name: str) -> str:
-    """Everything a recipe's author needs to know of a part.
+def described(name: str) -> str:
+    """All that a recipe's author needs to know of a part, a kind, a setting or a Config, by its name or full path.
 
     Raises:
-        UserError: no part has this name.
+        UserError: nothing has this name.
     """
-    found = [find(kind, name) for kind in kinds() if name in names(kind)]
-    if not found:
-        known = {known for kind in kinds() for known in names(kind)}
-        raise UserError(f"no part is called '{name}'. {did_you_mean(name, known)}")
-    return "\n\n".join(_described(part) for part in found)
+    branch, _, word = name.rpartition(".")
+    if parts := [find(kind, word) for kind in kinds() if word in names(kind)]:
+        return "\n\n".join(_described(part) for part in parts)
+    blocks = [_config_text(config) for config in _configs() if config.__name__ == word]
+    kind = branch.rpartition(".")[2]
+    asked = [kind] if kind in kinds() else ["", *kinds()]
+    blocks += _setting_texts([(owner, row) for owner, row in _all_settings(asked) if row.name == word])
+    if word in kinds():
+        blocks.append(list_parts(word))
+    if blocks:
+        return "\n\n".join(dict.fromkeys(blocks))
+    for config in _configs():
+        if moved := getattr(config, "MOVED", {}).get(word):
+            now = moved.partition(":")[0]
+            return f"{word}: no setting any more. Say {moved} instead." + (
+                f"\n\n{described(now)}" if now.isidentifier() else ""
+            )
+    known = {known for kind in kinds() for known in names(kind)} | {
+        row.name for _, row in _all_settings(["", *kinds()])
+    }
+    near = nearest_word(word, known | set(kinds()))
+    raise UserError(
+        f"no part, kind or setting is called '{name}'. "
+        + (f"Did you mean '{near}'?" if near else "--list shows the parts; --config RECIPE --help all settings")
+    )
 
 
-def settings_of(config: type, prefix: str = "") -> list[Setting]:
+def recipe_help(recipe: Recipe, path: Path) -> str:
+    """All that a recipe can set, with what it says or its defaults."""
+    lines = [f"What {path} can set, as key.sub=value; options are shown by python launch.py --help", ""]
+    for place in setting_places(Recipe, plain(recipe)):
+        nested = isinstance(place.value, Mapping) and bool(place.value) and not _is_schedule(place.annotation)
+        if nested and "type" in place.value:
+            said = f"type: {place.value['type']}"
+        else:
+            said = "with" if nested else _said(place.value)
+        lines.append(f"{place.path}: {said}" if nested else f"{place.path} = {said}    ({_in_words(place.annotation)})")
+        lines += _wrapped(field_docs(place.config).get(place.name, ""))
+    return "\n".join(lines)
+
+
+def settings_of(config: type) -> list[Setting]:
     """The settings of a Config; those of nested dataclasses follow with their full key."""
-    annotations, meanings = get_type_hints(config, include_extras=True), field_docs(config)
-    rows: list[Setting] = []
-    for field in dataclasses.fields(config):
-        key, annotation = f"{prefix}{field.name}", annotations[field.name]
-        default = _default(field)
-        rows.append(Setting(key, _in_words(annotation), default, meanings.get(field.name, "")))
-        if dataclasses.is_dataclass(annotation) and not callable(getattr(annotation, "from_setting", None)):
-            rows += settings_of(annotation, f"{key}.")  # pyright: ignore[reportArgumentType]
+    rows = []
+    for place in setting_places(config, {}, with_parts=False):
+        default = None if place.value is NOT_GIVEN else _said(place.value)
+        if isinstance(place.value, Mapping) and not _is_schedule(place.annotation):
+            name = place.value.get("type")
+            default = f"{{type: {name}}}" if name else "as below" if place.value else "{}"
+        meaning = field_docs(place.config).get(place.name, "")
+        rows.append(Setting(place.path, _in_words(place.annotation), default, meaning, place.annotation))
     return rows
 
 
+@cache
 def field_docs(config: type) -> dict[str, str]:
     """The string that stands beneath each field in the source, on one line; inherited fields included."""
     docs: dict[str, str] = {}
@@ -86,29 +131,68 @@ def field_docs(config: type) -> dict[str, str]:
 def _described(part: type[Part]) -> str:
     doc = inspect.cleandoc(part.__doc__ or "")
     source = inspect.getsourcefile(part)
-    lines = [f"{part.part_name} ({part.kind}, {part.__qualname__} in {source})", "", textwrap.indent(doc, "  "), ""]
-    lines.append("settings:")
-    for row in settings_of(part.Config):
+    head = f"{part.part_name} ({part.kind}, {part.__qualname__} in {source})"
+    return "\n".join([head, "", textwrap.indent(doc, "  "), "", _rows_text(settings_of(part.Config))])
+
+
+def _config_text(config: type) -> str:
+    doc = textwrap.indent(inspect.cleandoc(config.__doc__ or ""), "  ")
+    return "\n".join([config.__name__, "", doc, "", _rows_text(settings_of(config))])
+
+
+def _setting_texts(found: Sequence[tuple[str, Setting]]) -> list[str]:
+    """Settings of one name, each with those who share it; and what stands beneath: a Config, the parts of a kind."""
+    owners: dict[str, list[str]] = {}
+    below: list[str] = []
+    for owner, row in found:
+        owners.setdefault(_rows_text([row]).partition("\n")[2], []).append(owner)
+        for option in (row.annotation, *get_args(row.annotation)):
+            if get_origin(option) is Choice:
+                below.append(list_parts(get_args(option)[0].kind))
+            elif dataclasses.is_dataclass(option) and not _is_schedule(option):
+                below.append(_config_text(option))  # pyright: ignore[reportArgumentType]
+    return [*(f"of {', '.join(who)}:\n{text}" for text, who in owners.items()), *below]
+
+
+def _rows_text(rows: Sequence[Setting]) -> str:
+    lines = ["settings:"]
+    for row in rows:
         default = "required" if row.default is None else f"default {row.default}"
-        lines.append(f"  {row.path}: {row.accepts}, {default}")
-        lines += textwrap.wrap(row.meaning, 110, initial_indent="      ", subsequent_indent="      ")
-    return "\n".join(lines if len(lines) > 5 else [*lines, "  (none)"])
+        lines += [f"  {row.path}: {row.accepts}, {default}", *_wrapped(row.meaning)]
+    return "\n".join(lines if rows else [*lines, "  (none)"])
 
 
-def _default(field: dataclasses.Field[Any]) -> str | None:
-    if field.default is not dataclasses.MISSING:
-        value = field.default
-    elif field.default_factory is not dataclasses.MISSING:
-        value = field.default_factory()
-    else:
-        return None
+def _wrapped(meaning: str) -> list[str]:
+    return textwrap.wrap(meaning, 110, initial_indent="      ", subsequent_indent="      ")
+
+
+def _configs() -> list[type]:
+    """The dataclasses of all settings: a recipe's own, the parts', and those nested in them."""
+    parts = [find(kind, name).Config for kind in kinds() for name in names(kind)]
+    within = [place.config for config in (Recipe, *parts) for place in setting_places(config, {}, with_parts=False)]
+    return list(dict.fromkeys([*parts, *within]))
+
+
+def _all_settings(asked: Sequence[str]) -> list[tuple[str, Setting]]:
+    """Every setting of the parts of some kinds, with the name of whose it is; the kind "" stands for the recipe."""
+    owners = [("a recipe", Recipe)] if "" in asked else []
+    owners += [(name, find(kind, name).Config) for kind in asked if kind for name in names(kind)]
+    return [(owner, row) for owner, config in owners for row in settings_of(config)]
+
+
+def _said(value: Any) -> str:
+    """A value as a recipe would say it."""
     if value is None:
         return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if dataclasses.is_dataclass(value) and not callable(getattr(value, "to_setting", None)):
-        return "as below"
-    return str(plain(value))
+    if isinstance(value, list):
+        return f"[{', '.join(_said(item) for item in value)}]"
+    if isinstance(value, Mapping) and "type" in value:
+        return str(value["type"])
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _is_schedule(annotation: Any) -> bool:
+    return callable(getattr(annotation, "from_setting", None))
 
 
 def _in_words(annotation: Any) -> str:

@@ -10,7 +10,7 @@ from torch import nn
 
 from core.errors import UserError
 from core.part import Part
-from core.settings import plain
+from core.setting_paths import plain
 
 
 def copy_trained(mine: Part, theirs: Part, free: Sequence[str]) -> None:

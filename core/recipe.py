@@ -26,7 +26,8 @@ from core.part import Choice, find, names
 from core.paths import absolute, absolute_paths, folder_of, takes_path
 from core.plugins import is_foreign, load_plugin, require_trust
 from core.recipe_layers import Layer, keys_of, laid_over, merge_layers, read_layers, readable
-from core.settings import NO_SETTING, plain, read_settings
+from core.setting_paths import NO_SETTING, plain
+from core.settings import read_settings
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,8 @@ def read_recipe(
     for plugin in (*listed, *own):
         load_plugin(plugin)
 
-    # Now that plugins are known, so are the types of all settings: what is a path is taken as it was typed.
+    # Now that plugins are known, so are the types of all settings: what is a path is taken as it was typed, and a part
+    # that takes another's place keeps what both have.
     raw = [key for key, text in given if not text.endswith(("=", "=null")) and takes_path(Recipe, mapping, key)]
     layers = read_layers(path, overrides, raw)
     recipe = absolute_paths(check_recipe(merge_layers(layers, str(path))), layers)

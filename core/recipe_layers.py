@@ -1,26 +1,30 @@
 """What recipe files and the command line say, laid over one another: a recipe over what it extends, overrides over all.
 
-Mappings are merged key by key, lists are replaced as a whole. Replaced as a whole are also a part whose `type` differs,
-with all its settings, and a schedule that is written in its other form.
+Mappings are merged key by key, lists are replaced as a whole, and so is a schedule that is written in its other form.
+A part whose `type` differs keeps of the earlier settings those that both parts have, by name and by what they take.
 """
 
-import difflib
+import os
 import re
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from core.environment import escaped
-from core.errors import UserError, require
+from core.errors import UserError, nearest_word, require
+from core.part import find, kinds, names
 from core.schedule import is_other_form
 
-_OVERRIDE = re.compile(r"[A-Za-z_][\w.\[\]-]*=")
+_KEY = re.compile(r"[A-Za-z_][\w.\[\]-]*")
+_OVERRIDE = re.compile(rf"{_KEY.pattern}=")
+#: The recipes that come with the program.
+SHIPPED = Path(__file__).resolve().parents[1] / "configs"
 
 
 @dataclass(frozen=True)
@@ -103,10 +107,21 @@ def merge(base: Any, over: Any, path: str = "") -> Any:
         return _with_elements(base, over, path)
     if not isinstance(base, Mapping) or not isinstance(over, Mapping):
         return over
-    if ("type" in over and over["type"] != base.get("type")) or is_other_form(base, over):
+    if is_other_form(base, over):
         return dict(over)
+    if "type" in over and over["type"] != base.get("type"):
+        base = {key: base[key] for key in shared_settings(base.get("type"), over["type"]) if key in base}
     merged = {key: merge(base.get(key), item, f"{path}.{key}" if path else str(key)) for key, item in over.items()}
     return {**base, **merged}
+
+
+def shared_settings(one: Any, other: Any) -> list[str]:
+    """What two parts of a kind both have, under one name and of one sort; nothing where a part is unknown."""
+    for kind in kinds():
+        if one in names(kind) and other in names(kind):
+            before, after = (get_type_hints(find(kind, name).Config, include_extras=True) for name in (one, other))
+            return [name for name, sort in after.items() if before.get(name) == sort]
+    return []
 
 
 def _with_elements(base: list[Any], over: Mapping[Any, Any], path: str) -> list[Any]:
@@ -135,8 +150,9 @@ def _file_layers(path: Path, children: tuple[Path, ...]) -> list[Layer]:
 
 def _read_file(path: Path) -> dict[Any, Any]:
     if not path.is_file():
-        near = difflib.get_close_matches(path.name, [file.name for file in path.parent.glob("*.yaml")], n=1)
-        raise UserError(f"{path}: no such recipe." + (f" Did you mean '{near[0]}'?" if near else ""))
+        found = {file.stem: file for folder in (SHIPPED, path.parent) for file in folder.glob("*.yaml")}
+        near = nearest_word(path.stem, found)
+        raise UserError(f"{path}: no such recipe." + (f" Did you mean '{_from_here(found[near])}'?" if near else ""))
     try:
         tree = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
     except (yaml.YAMLError, OmegaConfBaseException, UnicodeDecodeError, OSError) as error:
@@ -146,11 +162,16 @@ def _read_file(path: Path) -> dict[Any, Any]:
     return tree
 
 
+def _from_here(path: Path) -> str:
+    """A path as it can be given from the current folder."""
+    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
+
+
 def _read_overrides(texts: Sequence[str], raw: Collection[str]) -> Any:
     read = OmegaConf.create({})
-    for text, key in zip(texts, keys_of(texts), strict=True):
+    for i, (text, key) in enumerate(zip(texts, keys_of(texts), strict=True)):
         if not _OVERRIDE.match(text):
-            raise UserError(f"'{text}': expected key.sub=value. A prompt of several words goes in quotes.")
+            raise UserError(f"'{text}': expected key.sub=value. {_override_advice(text, texts[:i], texts[i + 1 :])}")
         try:
             if key in raw:
                 OmegaConf.update(read, key, escaped(text.partition("=")[2]))
@@ -159,6 +180,17 @@ def _read_overrides(texts: Sequence[str], raw: Collection[str]) -> Any:
         except (yaml.YAMLError, OmegaConfBaseException) as error:
             raise UserError(f"'{text}': {_one_line(error)}") from error
     return OmegaConf.to_container(read, resolve=False)
+
+
+def _override_advice(text: str, before: Sequence[str], after: Sequence[str]) -> str:
+    """What was meant by a word that sets nothing: a setting with its `=` astray, or one of a prompt's words."""
+    if text.startswith("=") or (before and before[-1].endswith("=")):
+        return "No space goes before or after the '='."
+    value = after[0] if after else "VALUE"
+    is_number = len(after) == 1 and bool(re.fullmatch(r"-?[\d.]+", value))
+    if _KEY.fullmatch(text) and ("." in text or "_" in text or is_number):
+        return f"Say {text}={'VALUE' if value.startswith('=') else value}"
+    return "A prompt of several words goes in quotes."
 
 
 def _one_line(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""Plain mappings into frozen dataclasses, strictly, and back: all faults are found at once, each with its full path.
+"""Plain mappings into frozen dataclasses, strictly: all faults are found at once, each with its full path.
 
 What a Config's field may be annotated with: bool, int, float, str, Path, FolderOrName (core/paths.py), X | None,
 Literal["a", "b"], tuple[X, ...], tuple[X, Y], dict[str, X], another frozen dataclass, Choice[Kind] (core/part.py), and
@@ -15,12 +15,11 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 from core.errors import UserError, did_you_mean, gathering
 from core.part import Choice, Part, find, names
 from core.paths import FolderOrName
+from core.setting_paths import advice, own_settings, setting_places
 
 T = TypeVar("T")
 MISSING = "???"
 _FAILED = object()
-#: Metadata of a dataclass's field that no recipe can say.
-NO_SETTING = {"is_setting": False}
 #: How an annotation is called, what is taken for it, and what makes it of that.
 _SCALARS: dict[Any, tuple[str, tuple[type, ...], Callable[[Any], Any]]] = {
     bool: ("true or false", (bool,), bool),
@@ -30,6 +29,18 @@ _SCALARS: dict[Any, tuple[str, tuple[type, ...], Callable[[Any], Any]]] = {
     Path: ("a path", (str,), Path),
     FolderOrName: ("a folder or a name", (str,), str),
 }
+
+
+class Faults(list[str]):
+    """What is wrong with a mapping, one line each.
+
+    Attributes:
+        paths: gives the full paths of all that can be set there.
+    """
+
+    def __init__(self, found: Sequence[str] = (), paths: Callable[[], Sequence[str]] = list) -> None:
+        super().__init__(found)
+        self.paths = paths
 
 
 def read_settings(
@@ -45,29 +56,15 @@ def read_settings(
     Raises:
         UserError: one line for each unknown key, missing value, wrong type and refused value.
     """
-    faults = list(found_before)
+    prefix = f"{path}." if path else ""
+    faults = Faults(found_before, lambda: [place.path for place in setting_places(cls, mapping, prefix)])
     result = _dataclass(cls, mapping, path, faults, owner or cls.__name__)
     if faults:
         raise UserError("\n".join(faults))
     return result
 
 
-def plain(value: Any) -> Any:
-    """The mapping that a recipe would hold for a dataclass, with every default spelt out."""
-    if isinstance(value, Choice):
-        return {"type": value.part.part_name, **plain(value.config)}
-    if callable(getattr(value, "to_setting", None)):
-        return value.to_setting()
-    if dataclasses.is_dataclass(value):
-        return {field.name: plain(getattr(value, field.name)) for field in _settings(value)}
-    if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    return str(value) if isinstance(value, Path) else value
-
-
-def _value(annotation: Any, value: Any, path: str, faults: list[str]) -> Any:
+def _value(annotation: Any, value: Any, path: str, faults: Faults) -> Any:
     """Read one value as its annotation says; where it does not fit, add a fault and give _FAILED."""
     origin = get_origin(annotation)
     if isinstance(value, str) and value == MISSING:
@@ -89,16 +86,16 @@ def _value(annotation: Any, value: Any, path: str, faults: list[str]) -> Any:
     return _scalar(annotation, value, path, faults)
 
 
-def _dataclass(cls: Any, value: Any, path: str, faults: list[str], owner: str) -> Any:
+def _dataclass(cls: Any, value: Any, path: str, faults: Faults, owner: str) -> Any:
     if not isinstance(value, Mapping):
         return _fault(faults, f"{path}: expected a mapping with the settings of {owner}, got {value!r}")
     annotations = get_type_hints(cls, include_extras=True)
-    fields = {field.name: field for field in _settings(cls)}
+    fields = {field.name: field for field in own_settings(cls)}
     n_before = len(faults)
     for key in value:
         if key not in fields:
             moved = getattr(cls, "MOVED", {}).get(key)
-            hint = f"Say {moved} instead." if moved else did_you_mean(str(key), fields)
+            hint = f"Say {moved} instead." if moved else advice(str(key), list(fields), faults.paths())
             faults.append(f"{_join(path, key)}: no such setting of {owner}. {hint}")
     read: dict[str, Any] = {}
     for name, field in fields.items():
@@ -112,10 +109,6 @@ def _dataclass(cls: Any, value: Any, path: str, faults: list[str], owner: str) -
     return _made(cls, read, f"{path}." if path else "", faults, is_sound=len(faults) == n_before)
 
 
-def _settings(cls: Any) -> list[dataclasses.Field[Any]]:
-    return [field for field in dataclasses.fields(cls) if field.metadata != NO_SETTING]
-
-
 def _default(field: dataclasses.Field[Any]) -> Any:
     """A field's default, or _FAILED where it has none."""
     if field.default_factory is not dataclasses.MISSING:
@@ -123,7 +116,7 @@ def _default(field: dataclasses.Field[Any]) -> Any:
     return _FAILED if field.default is dataclasses.MISSING else field.default
 
 
-def _made(cls: Any, read: Mapping[str, Any], prefix: str, faults: list[str], is_sound: bool) -> Any:
+def _made(cls: Any, read: Mapping[str, Any], prefix: str, faults: Faults, is_sound: bool) -> Any:
     """The dataclass, or _FAILED and all that its checks say.
 
     Args:
@@ -151,7 +144,7 @@ def _checks_alone(cls: Any, read: Mapping[str, Any]) -> None:
     getattr(partial, "__post_init__", lambda: None)()
 
 
-def _choice(promise: type[Part], value: Any, path: str, faults: list[str]) -> Any:
+def _choice(promise: type[Part], value: Any, path: str, faults: Faults) -> Any:
     kind = promise.kind
     if not isinstance(value, Mapping) or "type" not in value:
         given = "no type" if isinstance(value, Mapping) else repr(value)
@@ -168,27 +161,27 @@ def _choice(promise: type[Part], value: Any, path: str, faults: list[str]) -> An
     return config if config is _FAILED else Choice(part, config, path)
 
 
-def _union(options: Sequence[Any], value: Any, path: str, faults: list[str]) -> Any:
+def _union(options: Sequence[Any], value: Any, path: str, faults: Faults) -> Any:
     if value is None and NoneType in options:
         return None
     is_part = isinstance(value, Mapping) and "type" in value
     options = [option for option in options if option is not NoneType]
     options = [option for option in options if (get_origin(option) is Choice) == is_part] or options
     for option in options[:-1]:
-        attempt: list[str] = []
+        attempt = Faults(paths=faults.paths)
         result = _value(option, value, path, attempt)
         if not attempt:
             return result
     return _value(options[-1], value, path, faults)
 
 
-def _literal(words: Sequence[Any], value: Any, path: str, faults: list[str]) -> Any:
+def _literal(words: Sequence[Any], value: Any, path: str, faults: Faults) -> Any:
     if value in words and type(value) in {type(word) for word in words}:
         return value
     return _fault(faults, f"{path}: '{value}' is not valid. {did_you_mean(str(value), map(str, words))}")
 
 
-def _tuple(annotations: Sequence[Any], value: Any, path: str, faults: list[str]) -> Any:
+def _tuple(annotations: Sequence[Any], value: Any, path: str, faults: Faults) -> Any:
     if not isinstance(value, Sequence) or isinstance(value, str):
         return _fault(faults, f"{path}: expected a list, got {value!r}")
     if annotations[-1] is Ellipsis:
@@ -199,13 +192,13 @@ def _tuple(annotations: Sequence[Any], value: Any, path: str, faults: list[str])
     return tuple(_value(annotation, item, f"{path}.{i}", faults) for i, (annotation, item) in enumerate(items))
 
 
-def _dict(annotation: Any, value: Any, path: str, faults: list[str]) -> Any:
+def _dict(annotation: Any, value: Any, path: str, faults: Faults) -> Any:
     if not isinstance(value, Mapping):
         return _fault(faults, f"{path}: expected a mapping, got {value!r}")
     return {str(key): _value(annotation, item, _join(path, key), faults) for key, item in value.items()}
 
 
-def _scalar(annotation: Any, value: Any, path: str, faults: list[str]) -> Any:
+def _scalar(annotation: Any, value: Any, path: str, faults: Faults) -> Any:
     if annotation not in _SCALARS:
         raise TypeError(f"{path}: core/settings.py cannot read a setting annotated with {annotation}")
     expected, accepted, made = _SCALARS[annotation]
@@ -215,7 +208,7 @@ def _scalar(annotation: Any, value: Any, path: str, faults: list[str]) -> Any:
     return made(value)
 
 
-def _checked(make: Any, prefix: str, faults: list[str]) -> Any:
+def _checked(make: Any, prefix: str, faults: Faults) -> Any:
     """Call a constructor that may refuse its values, and put the path in front of what it says."""
     try:
         return make()

@@ -8,7 +8,7 @@ from typing import Any
 from core.environment import as_shown
 from core.kinds import System
 from core.paths import map_paths
-from core.settings import plain
+from core.setting_paths import plain
 
 #: What the bytes of an exported file depend on.
 PACKAGES = ("torch", "diffusers", "numpy", "trimesh", "PyMCubes", "fast-simplification", "xatlas")

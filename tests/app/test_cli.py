@@ -70,7 +70,10 @@ def test_an_optional_run_does_not_swallow_an_override() -> None:
         (["--prompt", "   "], "--prompt: the text is empty"),
         (["--prompt", "a\udc80b"], "--prompt: the text is not valid UTF-8"),
         (["--device", "tpu"], "argument --device: invalid choice: 'tpu'"),
-        (["--confg", "x"], "unrecognized arguments: --confg"),
+        (["--confg", "x"], "--confg: no such option. Did you mean '--config'?"),
+        (["--promt", "a red cup"], "--promt: no such option. Did you mean '--prompt'?"),
+        (["--trainer.max_steps=9"], "A setting is given without dashes: trainer.max_steps=9"),
+        (["--seed", "3"], "A setting is given without dashes: seed=VALUE"),
         (["--train", "--export", "x"], "not allowed with argument --train"),
         (["--prompt"], "argument --prompt: expected one argument"),
     ],
@@ -115,6 +118,44 @@ def test_device_cpu_hides_the_gpu_before_torch_looks() -> None:
     )
     done = subprocess.run([sys.executable, "-c", probe], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            "guidance_scale=7",
+            "guidance_scale: no such setting of a recipe. Did you mean 'system.guidance.guidance_scale'?",
+        ),
+        ("system.guidance_scale=7", "Did you mean 'system.guidance.guidance_scale'?"),
+        ("steps=100", "steps: no such setting of a recipe. Did you mean 'trainer.max_steps' or "),
+        ("trainer.steps=100", "Did you mean 'max_steps'?"),
+        ("trainer.max_steps 100", "'trainer.max_steps': expected key.sub=value. Say trainer.max_steps=100"),
+        ("steps 100", "'steps': expected key.sub=value. Say steps=100"),
+        ("seed = 100", "'seed': expected key.sub=value. A prompt of"),
+        ("seed= 100", "'100': expected key.sub=value. No space goes before or after the '='."),
+        ("a red mushroom", "'a': expected key.sub=value. A prompt of several words goes in quotes."),
+    ],
+)
+def test_a_setting_said_wrongly_is_answered_with_how_to_say_it(
+    words: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--config", "configs/latent-nerf.yaml", "--show-recipe", *words.split()]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_recipe_by_its_bare_name_is_answered_with_its_path(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--config", "latent-nrf"]) == 2
+    assert "no such recipe. Did you mean 'configs/latent-nerf.yaml'?" in capsys.readouterr().err
+
+
+def test_help_on_a_recipe_lists_what_it_can_set(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--config", "configs/latent-nerf.yaml", "--help", "trainer.max_steps=7"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "trainer.max_steps = 7    (an integer)" in lines
+    assert "system.guidance: type: loud-view-sds" in lines
+    assert any(line.startswith("system.losses.sparsity.weight = {'start'") for line in lines)
+    assert any(line.startswith("exporters.1.n_frames = 48") for line in lines)
 
 
 def test_list_and_describe(capsys: pytest.CaptureFixture[str]) -> None:

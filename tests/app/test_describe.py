@@ -5,11 +5,15 @@ from typing import Literal
 
 import pytest
 
-from app.describe import describe_part, field_docs, list_parts, settings_of
+from app.describe import described, field_docs, list_parts, settings_of
 from app.parts import register_parts
+from core.errors import UserError
 from core.kinds import DensityField
 from core.part import Choice, find, kinds, names
+from core.recipe import Recipe, read_recipe
 from core.schedule import Schedule
+from core.setting_paths import plain, setting_places
+from tests.app.small_command import ROOT
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,41 @@ def test_every_kind_is_listed_with_its_parts(kind: str) -> None:
 
 def test_describing_names_the_file_and_the_settings() -> None:
     register_parts()
-    text = describe_part("hash-grid")
+    text = described("hash-grid")
     assert "latent_field.py" in text.splitlines()[0]
     assert "\nsettings:\n" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("trainer", "max_steps: an integer, default 1000"),
+        ("TrainerConfig", "max_steps: an integer, default 1000"),
+        ("cameras", "no setting any more. Say views: {type: orbit"),
+        ("cameras", "narrowed-orbit     An orbit"),
+        ("optimizer", "betas: [a number, a number], default [0.9, 0.99]"),
+        ("system.geometry.placement", "scale: none or a number, default 0.7"),
+        ("max_steps", "of a recipe:\n  trainer.max_steps: an integer"),
+        ("system.guidance.guidance_scale", "of latent-sds"),
+        ("guidance", "latent-sds"),
+    ],
+)
+def test_settings_kinds_and_configs_are_described_too(name: str, said: str) -> None:
+    register_parts()
+    assert said in described(name)
+
+
+def test_every_config_of_a_recipe_is_described_by_name() -> None:
+    register_parts()
+    recipe = read_recipe(ROOT / "configs" / "latent-paint.yaml", ["system.geometry.path=car.glb"])
+    configs = {place.config for place in setting_places(Recipe, plain(recipe))}
+    named = [config.__name__ for config in configs if config.__name__ != "Config"]  # a part's own goes by its name
+    assert {"TrainerConfig", "Placement", "AdamSettings"} <= set(named)
+    for name in named:
+        assert described(name).startswith(f"{name}\n"), name
+
+
+def test_a_name_of_nothing_is_answered_with_the_nearest() -> None:
+    register_parts()
+    with pytest.raises(UserError, match=r"no part, kind or setting is called 'trainr'\. Did you mean 'trainer'\?"):
+        described("trainr")

@@ -1,11 +1,13 @@
 """What wins over what: parts and schedules as a whole, mappings key by key, elements of lists by number."""
 
 import re
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from core.errors import UserError
+from core.part import Part
 from core.recipe_layers import merge
 from core.schedule import Schedule
 
@@ -13,7 +15,37 @@ RAMP = {"start": 1.0, "end": 0.5, "from": 0.0, "to": 0.7, "shape": "cosine"}
 POINTS = {"points": [[0.0, 1.0], [0.2, 0.3], [1.0, 0.0]], "shape": "linear"}
 
 
-def test_another_type_replaces_a_part_with_all_its_settings() -> None:
+class Lens(Part, kind="test-lens"):
+    """A kind of these tests."""
+
+
+class Plain(Lens, name="plain"):
+    """One part."""
+
+    @dataclass(frozen=True)
+    class Config:
+        width: int = 1
+        tint: str = "none"
+        only: float = 0.0
+
+
+class Wide(Lens, name="wide"):
+    """Another one: `tint` is of another sort there."""
+
+    @dataclass(frozen=True)
+    class Config:
+        width: int = 2
+        tint: float | None = None
+        more: int = 0
+
+
+def test_another_type_keeps_what_both_parts_have() -> None:
+    base = {"lens": {"type": "plain", "width": 5, "tint": "red", "only": 1.0}}
+    assert merge(base, {"lens": {"type": "wide"}}) == {"lens": {"width": 5, "type": "wide"}}
+    assert merge(base, {"lens": {"type": "wide", "width": 6}}) == {"lens": {"width": 6, "type": "wide"}}
+
+
+def test_another_type_of_an_unknown_part_replaces_all_settings() -> None:
     base = {"geometry": {"type": "hash-grid", "n_levels": 8}, "seed": 1}
     assert merge(base, {"geometry": {"type": "voxels", "n": 3}}) == {"geometry": {"type": "voxels", "n": 3}, "seed": 1}
     same = merge(base, {"geometry": {"type": "hash-grid", "bound": 1}})

@@ -10,7 +10,8 @@ from torch import nn
 from core.errors import UserError, require
 from core.part import Choice, Part
 from core.schedule import Schedule
-from core.settings import plain, read_settings
+from core.setting_paths import plain
+from core.settings import read_settings
 
 
 @dataclass(frozen=True)
