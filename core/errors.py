@@ -93,3 +93,9 @@ def did_you_mean(word: str, words: Iterable[str]) -> str:
     if near is not None:
         return f"Did you mean '{near}'?"
     return f"Valid: {', '.join(valid)}." if valid else "None is valid here."
+
+
+def first_line(error: Exception) -> str:
+    """What an error of another library says first; its class where it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

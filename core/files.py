@@ -28,6 +28,11 @@ def whole_file(path: Path) -> Iterator[Path]:
         unfinished.unlink(missing_ok=True)
 
 
+def user_cache() -> Path:
+    """Where things are kept that can be made again: `latent-nerf` in $XDG_CACHE_HOME, else in ~/.cache."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "latent-nerf"
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)

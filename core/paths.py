@@ -68,9 +68,9 @@ def absolute(path: Path, folder: Path) -> Path:
 
 
 def folder_or_name(text: str, folder: Path) -> str:
-    """A text with a slash as the folder that it means, if there is one; any other text as it stands."""
+    """A text with a slash as the folder or file that it means, if there is one; any other text as it stands."""
     meant = absolute(Path(text), folder)
-    return str(meant) if "/" in text and meant.is_dir() else text
+    return str(meant) if "/" in text and meant.exists() else text
 
 
 def _mapped(value: Any, change: Callable[[str, Any], Any], key: str, annotation: Any) -> Any:

@@ -11,7 +11,6 @@ Source: Barill et al., "Fast Winding Numbers for Soups and Clouds" (2018), as li
 """
 
 import logging
-import os
 import time
 from hashlib import sha256
 from pathlib import Path
@@ -20,7 +19,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy import interpolate, ndimage
 
-from core.files import whole_file
+from core.files import user_cache, whole_file
 from geometry.mesh import Mesh
 
 log = logging.getLogger(__name__)
@@ -116,7 +115,7 @@ def _winding(
 
 def cache_folder() -> Path:
     """Where tables are kept: `latent-nerf/sketches` in the user's cache ($XDG_CACHE_HOME, else ~/.cache)."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "latent-nerf" / "sketches"
+    return user_cache() / "sketches"
 
 
 def _read(path: Path, resolution: int) -> Float[np.ndarray, "n n n 2"] | None:

@@ -7,6 +7,7 @@ Pictures and latents are channels last outside of this module and channels first
     z = scaling_factor (E(x) - latents_mean) / latents_std
 """
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -19,10 +20,20 @@ from guidance.model_source import ModelSource
 
 #: Pictures that go through the VAE at once: bounds its memory at 512 x 512.
 BATCH = 8
+#: Mean and deviation of raw latents, each of shape (channels), from an autoencoder's config.
+Statistics = Callable[[Mapping[str, Any]], tuple[Tensor, Tensor]]
+
+
+def latent_statistics(config: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
+    """Mean and deviation with z = (E(x) - mean) / deviation, both of shape (channels)."""
+    channels = int(config["latent_channels"])
+    mean = config.get("latents_mean") or [config.get("shift_factor") or 0.0] * channels
+    std = config.get("latents_std") or [1.0] * channels
+    return torch.tensor(mean).float(), torch.tensor(std).float() / float(config.get("scaling_factor") or 1.0)
 
 
 class Autoencoder(FrozenNetworks):
-    """A frozen VAE; factors, channels and sizes are read from its config.
+    """A frozen VAE, in memory from the first picture on; factors, channels and sizes are read from its config.
 
     Attributes:
         n_channels: channels of a latent picture.
@@ -32,22 +43,38 @@ class Autoencoder(FrozenNetworks):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, source: ModelSource) -> None:
-        network = source.network("vae")
-        super().__init__(network)
-        config = network.config
-        self.n_channels = int(config.latent_channels)
-        self.pixel_factor = 2 ** (len(config.get("encoder_block_out_channels") or config.block_out_channels) - 1)
-        mean, std = _latent_statistics(config, self.n_channels)
+    def __init__(self, source: ModelSource, statistics: Statistics = latent_statistics) -> None:
+        """Read the config.
+
+        Args:
+            statistics: how the model's family normalises latents.
+        """
+        super().__init__()
+        self._source, config = source, source.full_config("vae")
+        self.n_channels = int(config["latent_channels"])
+        self.pixel_factor = 2 ** (len(config.get("encoder_block_out_channels") or config["block_out_channels"]) - 1)
+        mean, std = statistics(config)
         self.register_buffer("mean", mean, persistent=False)
         self.register_buffer("std", std, persistent=False)
-        self.use_precision(torch.float32)
+        self._overflows = bool(config.get("force_upcast", False))
+        self._dtype = torch.float32
 
     def use_precision(self, dtype: torch.dtype) -> None:
         """Hold the weights in a dtype; a VAE that overflows in half precision (SD XL) stays in float32."""
-        network: Any = self._networks[0]
-        # nn.Module's own `to`: the library's warns of layers that no VAE has.
-        nn.Module.to(network, torch.float32 if network.config.get("force_upcast", False) else dtype)
+        self._dtype = torch.float32 if self._overflows else dtype
+        for network in self._networks:
+            nn.Module.to(network, self._dtype)  # the library's own `to` warns of layers that no VAE has
+
+    @property
+    def network(self) -> Any:
+        """The VAE, read when it is first asked for.
+
+        Raises:
+            UserError: its weights cannot be read, or are not all there.
+        """
+        if not self._networks:
+            self.hold(nn.Module.to(self._source.network("vae", self._dtype), self.mean.device))
+        return self._networks[0]
 
     def encode(self, rgb: Float[Tensor, "views rows columns 3"]) -> Float[Tensor, "views height width channels"]:
         """Pictures in [0, 1] to normalised latents: the mean of the encoder's distribution, with gradient."""
@@ -58,7 +85,7 @@ class Autoencoder(FrozenNetworks):
         return with_less_at_once(lambda n: torch.cat([self._decode(batch) for batch in latents.split(n)]), BATCH)
 
     def _encode(self, rgb: Tensor) -> Tensor:
-        network: Any = self._networks[0]
+        network = self.network
         with torch.autocast(rgb.device.type, enabled=False):
             encoded = network.encode((2 * rgb - 1).movedim(-1, 1).to(network.dtype))
         # AutoencoderTiny gives latents, AutoencoderKL their distribution.
@@ -66,15 +93,8 @@ class Autoencoder(FrozenNetworks):
         return (latents.float().movedim(1, -1) - self.mean) / self.std
 
     def _decode(self, latents: Tensor) -> Tensor:
-        network: Any = self._networks[0]
+        network = self.network
         with torch.autocast(latents.device.type, enabled=False):
             raw = latents.float() * self.std + self.mean
             decoded = network.decode(raw.movedim(-1, 1).to(network.dtype), return_dict=False)[0]
         return ((decoded.float().movedim(1, -1) + 1) / 2).clamp(0, 1)
-
-
-def _latent_statistics(config: Any, channels: int) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation with z = (E(x) - mean) / std, both of shape (channels)."""
-    mean = config.get("latents_mean") or [config.get("shift_factor") or 0.0] * channels
-    std = config.get("latents_std") or [1.0] * channels
-    return torch.tensor(mean).float(), torch.tensor(std).float() / float(config.get("scaling_factor") or 1.0)

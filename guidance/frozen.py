@@ -13,14 +13,18 @@ class FrozenNetworks(nn.Module):
     """Holds networks that follow it to a device, and that no optimiser and no checkpoint sees.
 
     They are no submodules, so `parameters()` and `state_dict()` stay empty (a checkpoint would otherwise hold a copy of
-    the whole diffusion model) and `train()` leaves them in evaluation mode.
+    the whole diffusion model) and `train()` leaves them in evaluation mode. Further ones are held by `hold`.
     """
 
     def __init__(self, *networks: nn.Module) -> None:
         super().__init__()
-        self._networks = networks
+        self._networks: list[nn.Module] = []
         for network in networks:
-            network.requires_grad_(False).eval()
+            self.hold(network)
+
+    def hold(self, network: nn.Module) -> None:
+        """Hold a network, frozen, from now on."""
+        self._networks.append(network.requires_grad_(False).eval())
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "FrozenNetworks":
         for network in self._networks:

@@ -4,30 +4,40 @@ Sizes, channels, noise schedule and prediction type are read from the model's ow
 outside of this module and channels first only inside.
 """
 
+import logging
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from core.errors import UserError
 from core.types import Cameras
+from guidance.add_ons import AddOns
 from guidance.autoencoder import Autoencoder
 from guidance.camera_conditioning import CameraConditioning
 from guidance.frozen import FrozenNetworks
 from guidance.joined_views import join_views
-from guidance.model_gate import check_model, denoiser_part, latent_size, size_step
+from guidance.model_families import TextEmbedding
+from guidance.model_gate import check_model, latent_size, size_step, wanted_encoders
 from guidance.model_source import ModelSource
-from guidance.noise_schedule import noise_from_output, picture_from_output, read_noise_schedule
+from guidance.noise_schedule import noise_from_output, picture_from_output
 from guidance.recorded import Recorded
-from guidance.text_encoding import TextEmbedding, TextEncoder
+from guidance.text_encoding import TextEncoder
+from guidance.textual_inversion import check_words
+
+log = logging.getLogger(__name__)
 
 
 class LatentDiffusion(FrozenNetworks):
-    """A Stable-Diffusion-like model: SD 1.x and 2.x, XL and 3, told apart by the parts that its folder lists.
+    """A Stable-Diffusion-like model, read part by part when it is needed.
+
+    Its denoiser comes with the first prediction or with `load`, its autoencoder with the first picture; text encoders
+    are there only while texts are embedded. Weights have their precision from the first on.
 
     Attributes:
+        adapter: what is particular to the model's family.
         autoencoder: pictures to latents and back.
         latent_size: height and width that the denoiser was trained with, in latents.
         size_step: it takes pictures of multiples of this size.
@@ -39,45 +49,69 @@ class LatentDiffusion(FrozenNetworks):
     sigma: Tensor
     network_time: Tensor
 
-    def __init__(self, source: ModelSource, cameras: CameraConditioning | None = None) -> None:
-        """Read the model's parts, its configs first.
+    def __init__(
+        self,
+        source: ModelSource,
+        cameras: CameraConditioning | None = None,
+        add_ons: AddOns | None = None,
+        t5: bool = False,
+    ) -> None:
+        """Read the model's configs.
 
         Args:
             cameras: what the denoiser is told of cameras, where it is.
+            add_ons: LoRAs and learnt words.
+            t5: whether the large text encoder is read that a family can do without.
 
         Raises:
-            UserError: a part is missing or cannot be read, or the model does not fit.
+            UserError: a part is missing, or the model does not fit.
         """
-        check_model(source, cameras)
-        layout = denoiser_part(source)
-        denoiser = source.network(layout)
-        text_encoder = TextEncoder(source, denoiser.config.joint_attention_dim if layout == "transformer" else None)
-        super().__init__(denoiser, *text_encoder.networks)
-        self.autoencoder = Autoencoder(source)
+        family = check_model(source, cameras, t5)
+        encoders = wanted_encoders(source, family, t5)
+        for part in (family.denoiser, "vae", *encoders):
+            source.check_files(part)
+        if add_ons and add_ons.words and not family.takes_embeddings:
+            raise UserError(f"embeddings: {family.title} takes none, other families do; leave them out")
+        if family.t5 and source.has(family.t5) and not t5:
+            log.info("model '%s': its T5 text encoder is left out; t5: true reads it", source.name)
+        super().__init__()
+        self.autoencoder = Autoencoder(source, family.latent_statistics)
         self.latent_size, self.size_step = latent_size(source), size_step(source)
-        self._text_encoder, self._cameras = text_encoder, cameras
-        if cameras is not None:
-            join_views(denoiser, cameras.n_together)
-        call = _denoiser_call(layout, denoiser.config, self.latent_size * self.autoencoder.pixel_factor)
-        self._call = partial(call, denoiser)
+        self.adapter = family(source.full_config(family.denoiser), self.latent_size * self.autoencoder.pixel_factor)
+        self._source, self._cameras, self._add_ons = source, cameras, add_ons or AddOns()
+        self._text_encoder = TextEncoder(source, self.adapter, encoders, self._add_ons)
+        self._n_clips = len(family.text_encoders)
         self._recorded = Recorded(self._call)
-        schedule = read_noise_schedule(source.config("scheduler", "scheduler_config.json"))
+        self._dtype = torch.float32  # stored ones are often float16, which the CPU computes slowly or not at all
+        schedule = self.adapter.schedule(source.config("scheduler", "scheduler_config.json"))
         self.family, self.n_timesteps = schedule.family, len(schedule)
         for name in ("alpha", "sigma", "network_time"):
             self.register_buffer(name, getattr(schedule, name), persistent=False)
-        # Weights are often stored in float16, which the CPU computes slowly or not at all.
-        self.use_precision(torch.float32)
+
+    @property
+    def denoiser(self) -> Any:
+        """The network, read when it is first asked for.
+
+        Raises:
+            UserError: its weights cannot be read, or are not all there.
+        """
+        if not self._networks:
+            network = self._source.network(self.adapter.denoiser, self._dtype)
+            self._add_ons.merge_into(network, self.adapter.denoiser, self.adapter)
+            if self._cameras is not None:
+                join_views(network, self._cameras.n_together)
+            # Convolutions are a tenth faster with channels last in memory too.
+            self.hold(nn.Module.to(network, self.alpha.device).to(memory_format=torch.channels_last))
+        return self._networks[0]
 
     def use_precision(self, dtype: torch.dtype) -> None:
         """Hold the networks' weights in a dtype; the autoencoder's in float32 instead of bfloat16.
 
         bfloat16 has eight bits: enough for a score that is one of thousands, too few for the shades of a picture.
         """
+        self._dtype = dtype
         for network in self._networks:
             nn.Module.to(network, dtype)  # the libraries' own `to` warns of layers that none of these models has
-        # Convolutions are a tenth faster with channels last in memory too.
-        denoiser: Any = self._networks[0]
-        denoiser.to(memory_format=torch.channels_last)
         self.autoencoder.use_precision(torch.float32 if dtype is torch.bfloat16 else dtype)
         self._recorded.forget()
 
@@ -90,10 +124,35 @@ class LatentDiffusion(FrozenNetworks):
         """Whether the text encoder reads a text to its end."""
         return self._text_encoder.fits(text)
 
+    def check_words(self, prompt: str, negative_prompt: str = "") -> None:
+        """Refuse learnt words that a prompt does not use, and words in angle brackets that nothing gives a meaning.
+
+        Raises:
+            UserError: naming the word.
+        """
+        check_words(self._add_ons.words, self._n_clips, prompt, negative_prompt)
+
+    def without_words(self, prompt: str) -> str:
+        """A prompt without its learnt words."""
+        for word in self._add_ons.words:
+            prompt = prompt.replace(word.token, "")
+        return prompt
+
+    def load(self) -> None:
+        """Read the denoiser now, where it has not been.
+
+        Raises:
+            UserError: its weights cannot be read, are not all there, or an add-on does not fit.
+        """
+        _ = self.denoiser
+
+    def text_pipeline(self) -> Any:
+        """Diffusers' pipeline with the model's text encoders, freshly read, for whoever trains in front of them."""
+        return self._text_encoder.pipeline(self._dtype, self.alpha.device)
+
     def embed_text(self, texts: list[str]) -> TextEmbedding:
         """Embeddings of texts in the precision of the weights; the empty text is the unconditional one."""
-        denoiser: Any = self._networks[0]
-        return self._text_encoder.embed(texts).as_type(denoiser.dtype)
+        return self._text_encoder.embed(texts, self._dtype, self.alpha.device)
 
     @torch.no_grad()
     def predict_noise(
@@ -127,18 +186,20 @@ class LatentDiffusion(FrozenNetworks):
         return picture_from_output(self.family, output, noisy, self.alpha[timestep], self.sigma[timestep])
 
     def _output(self, noisy: Tensor, timestep: Tensor, text: TextEmbedding, cameras: Cameras | None) -> Tensor:
-        denoiser: Any = self._networks[0]
         seen = noisy.movedim(-1, 1)
         told = (text.tokens,) if text.pooled is None else (text.tokens, text.pooled)
         if self._cameras is not None:
             rays, poses = self._told(self._cameras, cameras, noisy)
             seen = seen if rays is None else torch.cat([seen, rays], dim=1)
-            told = told if poses is None else (*told, poses.to(denoiser.dtype))
+            told = told if poses is None else (*told, poses.to(self._dtype))
         call = self._recorded if noisy.is_cuda else self._call
         # The weights have a precision of their own, whatever that of the training.
         with torch.autocast(noisy.device.type, enabled=False):
-            output = call(seen.to(denoiser.dtype), self.network_time[timestep], *told)
+            output = call(seen.to(self._dtype), self.network_time[timestep], *told)
         return output.movedim(1, -1)
+
+    def _call(self, noisy: Tensor, time: Tensor, tokens: Tensor, *told: Tensor) -> Tensor:
+        return self.adapter.call(self.denoiser, noisy, time, tokens, *told)
 
     def _told(
         self, conditioning: CameraConditioning, cameras: Cameras | None, noisy: Tensor
@@ -150,32 +211,3 @@ class LatentDiffusion(FrozenNetworks):
         else:
             told = conditioning.tell(cameras, size).repeated(len(noisy) // len(cameras))
         return told.rays, told.poses
-
-
-def _denoiser_call(layout: str, config: Any, pixels: int) -> Callable[..., Tensor]:
-    """How this family's network is called: (network, x_t channels first, time, tokens[, pooled or poses]) -> output."""
-    if layout == "transformer":
-        return _call_transformer
-    if config.get("addition_embed_type") == "text_time":
-        return lambda network, noisy, time, tokens, pooled: _call_xl(network, noisy, time, tokens, pooled, pixels)
-    return _call_unet if config.get("class_embed_type") is None else _call_posed
-
-
-def _call_unet(network: nn.Module, noisy: Tensor, time: Tensor, tokens: Tensor, *_: Tensor) -> Tensor:
-    return network(noisy, time, encoder_hidden_states=tokens, return_dict=False)[0]
-
-
-def _call_posed(network: nn.Module, noisy: Tensor, time: Tensor, tokens: Tensor, poses: Tensor) -> Tensor:
-    return network(noisy, time, encoder_hidden_states=tokens, class_labels=poses, return_dict=False)[0]
-
-
-def _call_xl(network: nn.Module, noisy: Tensor, time: Tensor, tokens: Tensor, pooled: Tensor, pixels: int) -> Tensor:
-    # SD XL is told the picture's size, its crop and its target size in pixels: ours is whole, at the model's own size.
-    size = noisy.new_full((len(noisy), 6), pixels)
-    size[:, 2:4] = 0
-    told = {"text_embeds": pooled, "time_ids": size}
-    return network(noisy, time, encoder_hidden_states=tokens, added_cond_kwargs=told, return_dict=False)[0]
-
-
-def _call_transformer(network: nn.Module, noisy: Tensor, time: Tensor, tokens: Tensor, pooled: Tensor) -> Tensor:
-    return network(noisy, tokens, pooled, time, return_dict=False)[0]

@@ -16,12 +16,13 @@ from torch import Generator, Tensor
 from core.cameras import ViewBins, view_names
 from core.errors import require
 from core.kinds import Guidance, device_of
-from core.paths import FolderOrName
 from core.schedule import Schedule
 from core.types import Cameras, GuidanceOutput, RenderOutput, TensorRecord
-from guidance.frozen import Precision, frozen_dtype
+from guidance.frozen import frozen_dtype
 from guidance.latent_diffusion import LatentDiffusion
-from guidance.model_source import ModelSource, find_model
+from guidance.model_families import TextEmbedding
+from guidance.model_settings import ModelSettings
+from guidance.model_source import ModelSource
 from guidance.prompts import VIEW_WORDS, view_prompts, vocabulary_warning
 from guidance.sds import (
     WEIGHTINGS,
@@ -33,7 +34,6 @@ from guidance.sds import (
     sds_gradient,
     sds_loss,
 )
-from guidance.text_encoding import TextEmbedding
 from guidance.training_distribution import read_training_distribution
 
 log = logging.getLogger(__name__)
@@ -60,13 +60,11 @@ class LatentSDS(Guidance, name="latent-sds"):
     """Score distillation on latents: no picture is encoded or decoded while training."""
 
     @dataclass(frozen=True)
-    class Config:
+    class Config(ModelSettings):
         """Settings of score distillation."""
 
         MOVED: ClassVar[Mapping[str, str]] = {"weights": "precision", "view_guidance_scale": "type: loud-view-sds"}
 
-        model: FolderOrName
-        """`toybox`, a folder in the diffusers layout (`./mine` beside the recipe), or a hub id."""
         guidance_scale: Schedule = field(default_factory=lambda: Schedule.constant(10.0))
         """s of classifier-free guidance, eps_uncond + s (eps_text - eps_uncond); 1 means the text alone. A large one
         draws clear parts in glaring colours: let it come down towards the end, when the parts are there."""
@@ -84,8 +82,6 @@ class LatentSDS(Guidance, name="latent-sds"):
         """What not to show; the unconditional text."""
         view_dependent: bool = True
         """Whether ", front view" (side, back, overhead, bottom) is appended to the prompt."""
-        precision: Precision = "auto"
-        """Of the frozen networks; auto: float16 on a GPU, bfloat16 on CPUs that compute it, else float32."""
 
         def __post_init__(self) -> None:
             require_values("guidance_scale", self.guidance_scale)
@@ -98,19 +94,20 @@ class LatentSDS(Guidance, name="latent-sds"):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
-        source = find_model(config.model, self.setting("model"))
+        source = config.find(self.setting)
         self.trained_on = read_training_distribution(source.folder)
         self.view_bins = self.trained_on.view_bins if self.trained_on else ViewBins()
         self.model = self.read_model(source)
         self.size_step = self.model.size_step
         weight = WEIGHTINGS[config.weighting](self.model.alpha, self.model.sigma)
         self.register_buffer("timestep_weight", weight, persistent=False)
+        config.tell_scale(source, max(config.guidance_scale.values), self.setting("guidance_scale"))
         self._rescales = max(config.guidance_rescale.values) > 0
         self._texts: TextEmbedding | None = None
 
     def read_model(self, source: ModelSource) -> LatentDiffusion:
         """The model behind a recipe's `model`; guidance that tells its denoiser more reads more."""
-        return LatentDiffusion(source)
+        return self.config.read(source, self.setting)
 
     @property
     def latent_channels(self) -> int:
@@ -134,11 +131,15 @@ class LatentSDS(Guidance, name="latent-sds"):
             UserError: there is no prompt.
         """
         require(prompt.strip() != "", f"prompt: missing; {self.part_name} is told what to make by --prompt TEXT")
+        self.model.check_words(prompt, self.config.negative_prompt)
         known = self.trained_on
-        if known and (warning := vocabulary_warning(prompt, known.vocabulary, self.config.model)):
+        if known and (
+            warning := vocabulary_warning(self.model.without_words(prompt), known.vocabulary, self.config.model)
+        ):
             log.warning("%s", warning)
         self.model.use_precision(frozen_dtype(self.config.precision, device_of(self)))
         self._texts = self.model.embed_text(self.texts(prompt))
+        self.model.load()  # what is wrong with its weights is told before the training
 
     def texts(self, prompt: str) -> list[str]:
         """What is embedded: the prompt for each of `VIEW_WORDS`, then the negative prompt (at `UNCONDITIONAL`)."""

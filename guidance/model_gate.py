@@ -5,19 +5,13 @@ from typing import Any
 
 from core.errors import UserError
 from guidance.camera_conditioning import FILE_NAME, POSE_NUMBERS, CameraConditioning, read_camera_conditioning
-from guidance.model_source import FITTING, ModelSource
+from guidance.model_families import FITTING, ModelFamily, denoiser_part, find_family
+from guidance.model_source import ModelSource
 from guidance.noise_schedule import read_noise_schedule
 
-#: Denoisers that the network call is known of (latent_diffusion.py).
-DENOISERS = ("UNet2DConditionModel", "SD3Transformer2DModel")
 AUTOENCODERS = ("AutoencoderKL", "AutoencoderTiny")
 #: Files of which a tokenizer has at least one.
 VOCABULARIES = ("tokenizer.json", "vocab.json", "spiece.model")
-
-
-def denoiser_part(source: ModelSource) -> str:
-    """The folder of the denoiser: `transformer` for SD 3, `unet` for its elders."""
-    return "transformer" if source.has("transformer") else "unet"
 
 
 def latent_size(source: ModelSource) -> int:
@@ -26,7 +20,7 @@ def latent_size(source: ModelSource) -> int:
     Raises:
         UserError: where its config does not say, or says no square.
     """
-    size = source.config(denoiser_part(source), "config.json").get("sample_size")
+    size = source.config(denoiser_part(source)).get("sample_size")
     if isinstance(size, list) and len(set(size)) == 1:
         size = size[0]
     if not isinstance(size, int):
@@ -36,39 +30,56 @@ def latent_size(source: ModelSource) -> int:
 
 def size_step(source: ModelSource) -> int:
     """Multiples of this size fit the denoiser: a UNet halves latents several times, a transformer cuts them up."""
-    config = source.config(denoiser_part(source), "config.json")
+    config = source.config(denoiser_part(source))
     return int(config.get("patch_size") or 2 ** (len(config.get("block_out_channels") or (0,)) - 1))
 
 
-def check_model(source: ModelSource, cameras: CameraConditioning | None = None) -> None:
-    """Refuse a model whose configs say that it does not fit.
+def check_model(source: ModelSource, cameras: CameraConditioning | None = None, t5: bool = False) -> type[ModelFamily]:
+    """Refuse a model whose configs say that it does not fit; give the family of one that does.
 
     Args:
         cameras: what the guidance will tell the denoiser of cameras; None for one that knows none.
+        t5: whether the large text encoder is wanted that a family can do without.
 
     Raises:
-        UserError: a part is missing or of an unknown class, the parts do not fit each other, or the denoiser wants to
-            be told what the guidance cannot tell it.
+        UserError: it is of another family, a part is missing or of an unknown class, the parts do not fit each other,
+            or the denoiser wants to be told what the guidance cannot tell it.
     """
-    denoiser = denoiser_part(source)
-    _known_class(source, denoiser, DENOISERS)
-    _known_class(source, "vae", AUTOENCODERS)
-    for suffix in ("", "_2") if source.has("text_encoder_2") else ("",):
-        source.class_of(f"text_encoder{suffix}")
-        _check_tokenizer(source, f"tokenizer{suffix}")
-    network, vae = source.config(denoiser, "config.json"), source.config("vae", "config.json")
+    family = find_family(source)
+    vae_class = source.class_of("vae")
+    if vae_class not in AUTOENCODERS:
+        known = " or ".join(AUTOENCODERS)
+        raise UserError(f"model '{source.name}': its 'vae' is of the class {vae_class}; {FITTING} ({known})")
+    encoders = wanted_encoders(source, family, t5)
+    for part in encoders:
+        source.class_of(part)
+        _check_tokenizer(source, tokenizer_of(part))
+    network, vae = source.config(family.denoiser), source.config("vae")
     latent_size(source)
-    _check_told(source, network, cameras)
+    _check_told(source, family, network, cameras)
     _check_channels(source, network, vae, cameras)
     if vae.get("scaling_factor") == 0:
         raise UserError(f"model '{source.name}': its VAE's scaling_factor is 0, so that all latents would be")
     read_noise_schedule(source.config("scheduler", "scheduler_config.json"))
+    return family
 
 
-def _known_class(source: ModelSource, part: str, known: tuple[str, ...]) -> None:
-    name = source.class_of(part)
-    if name not in known:
-        raise UserError(f"model '{source.name}': its '{part}' is of the class {name}; {FITTING} ({' or '.join(known)})")
+def wanted_encoders(source: ModelSource, family: type[ModelFamily], t5: bool) -> tuple[str, ...]:
+    """Folders of the text encoders that are read.
+
+    Raises:
+        UserError: T5 is wanted of a model that has none.
+    """
+    if not t5:
+        return family.text_encoders
+    if family.t5 is None or not source.has(family.t5):
+        raise UserError(f"t5: model '{source.name}' has no T5 text encoder; leave t5 out")
+    return (*family.text_encoders, family.t5)
+
+
+def tokenizer_of(encoder: str) -> str:
+    """The folder of a text encoder's tokenizer: `text_encoder_2` -> `tokenizer_2`."""
+    return encoder.replace("text_encoder", "tokenizer")
 
 
 def _check_tokenizer(source: ModelSource, part: str) -> None:
@@ -99,16 +110,13 @@ def _check_channels(
     )
 
 
-def _check_told(source: ModelSource, network: dict[str, Any], cameras: CameraConditioning | None) -> None:
+def _check_told(
+    source: ModelSource, family: type[ModelFamily], network: dict[str, Any], cameras: CameraConditioning | None
+) -> None:
     """What a UNet may want to be told beside time and text."""
-    if network.get("time_cond_proj_dim") is not None:
-        raise UserError(
-            f"model '{source.name}': a consistency model (its denoiser has time_cond_proj_dim), which gives no score; "
-            f"{FITTING}"
-        )
     if cameras is None:
         _check_plain(source, network)
-    elif source.class_of(denoiser_part(source)) != "UNet2DConditionModel":
+    elif family.denoiser != "unet":
         raise UserError(f"model '{source.name}': its denoiser is no UNet2DConditionModel, which can be told cameras")
     elif cameras.pose != (_class_embedding(network) == ("projection", POSE_NUMBERS)):
         raise UserError(
@@ -127,11 +135,12 @@ def _check_plain(source: ModelSource, network: dict[str, Any]) -> None:
             f"model '{source.name}': its denoiser wants to be told cameras, which plain latent guidance does not know; "
             "say {type: multi-view-sds} for guidance and {type: multi-view} for views"
         )
-    if network.get("class_embed_type") is not None:
-        raise UserError(
-            f"model '{source.name}': its denoiser wants to be told classes or cameras "
-            f"(class_embed_type: {network['class_embed_type']}), which plain latent guidance does not know; {FITTING}"
-        )
+    for name in ("class_embed_type", "num_class_embeds"):
+        if network.get(name) is not None:
+            raise UserError(
+                f"model '{source.name}': its denoiser wants to be told classes or cameras "
+                f"({name}: {network[name]}), which plain latent guidance does not know; {FITTING}"
+            )
 
 
 def _class_embedding(network: dict[str, Any]) -> tuple[str | None, int | None]:

@@ -1,27 +1,30 @@
 """Where a diffusion model comes from: a folder, a hub id or an alias; read part by part, without pipelines.
 
 A pipeline folder in the diffusers layout names its parts in `model_index.json`. Only the parts that are asked for are
-read, so that a safety checker or a third text encoder is neither downloaded nor held in memory.
+read, so that a safety checker or a third text encoder is neither downloaded nor held in memory. Classes are those of
+diffusers and transformers alone: code in a model's folder is never run.
 """
 
 import importlib
+import inspect
 import json
-import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 
-from core.errors import UserError
-from guidance.model_weights import check_weights, variants_to_try
-
-log = logging.getLogger(__name__)
+from core.errors import UserError, first_line
+from guidance.hub_files import UnreachableError, fetch, fetched, snapshot_in
+from guidance.model_weights import check_weights, variants_to_try, weights_files
 
 #: The only place where a model is known by a short name.
 ALIASES = Path(__file__).parent / "model_aliases.yaml"
+#: What a model has to be at all, for one that has not even a table of contents.
+LAYOUT = "a Stable-Diffusion-like pipeline in the diffusers layout fits (SD 1.x, 2.x, XL, 3)"
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -46,10 +49,33 @@ class ModelSource:
         path = Path(self.address)
         return path if path.is_dir() else None
 
+    def parts(self) -> dict[str, tuple[str, str]]:
+        """Library and class of the parts that the pipeline holds; one may be listed and empty."""
+        return {
+            name: (str(entry[0]), str(entry[1]))
+            for name, entry in self.index.items()
+            if isinstance(entry, list) and len(entry) == 2 and all(entry) and not name.startswith("_")
+        }
+
     def has(self, part: str) -> bool:
-        """Whether the pipeline holds this part (a part may be listed and empty)."""
-        entry = self.index.get(part)
-        return isinstance(entry, list) and len(entry) == 2 and all(entry)
+        """Whether the pipeline holds this part."""
+        return part in self.parts()
+
+    def part_folder(self, part: str) -> Path | None:
+        """Where a part's files lie on this disk; None for one of a hub model that has not been fetched."""
+        if self.folder is not None:
+            return self.folder / part
+        config = fetched(self.address, f"{part}/config.json") or fetched(self.address, f"{part}/tokenizer_config.json")
+        return config.parent if config else None
+
+    def files(self, part: str) -> list[Path]:
+        """The files that a part is read from, as far as they are on this disk; none where weights are yet to come."""
+        folder = self.part_folder(part)
+        if folder is None or not folder.is_dir():
+            return []
+        weights = weights_files(folder)
+        texts = sorted(path for path in folder.iterdir() if path.suffix in (".json", ".txt", ".model"))
+        return [*texts, *weights] if weights or part.startswith("tokenizer") else []
 
     def class_of(self, part: str) -> str:
         """The name of a part's class.
@@ -58,13 +84,18 @@ class ModelSource:
             UserError: the part is missing, of a foreign library, or of a class that its library does not have.
         """
         if not self.has(part):
-            raise UserError(f"model '{self.name}': has no '{part}', which latent guidance needs; {FITTING}")
-        library, class_name = self.index[part]
+            raise UserError(f"model '{self.name}': has no '{part}', which latent guidance needs; {LAYOUT}")
+        library, class_name = self.parts()[part]
         if library not in ("diffusers", "transformers"):
-            raise UserError(f"model '{self.name}': its '{part}' is code of '{library}'; {FITTING}")
+            raise UserError(f"model '{self.name}': its '{part}' is code of '{library}', which is not run; {LAYOUT}")
         if getattr(importlib.import_module(library), class_name, None) is None:
             raise UserError(f"model '{self.name}': {library} has no class '{class_name}' for its '{part}'")
         return class_name
+
+    def part_class(self, part: str) -> Any:
+        """A part's class; errors as of `class_of`."""
+        class_name = self.class_of(part)
+        return getattr(importlib.import_module(self.parts()[part][0]), class_name)
 
     def tokenizer(self, part: str) -> Any:
         """A tokenizer, by its class's `from_pretrained`.
@@ -74,44 +105,61 @@ class ModelSource:
         """
         return self._read(part)
 
-    def network(self, part: str) -> Any:
-        """A network, by its class's `from_pretrained`; frozen, in evaluation mode.
+    def check_files(self, part: str) -> None:
+        """See that a network has files that may be read, without reading them.
+
+        Raises:
+            UserError: there are none, or pickles alone.
+        """
+        next(variants_to_try(self.name, self.folder / part if self.folder else None))
+
+    def network(self, part: str, dtype: torch.dtype = torch.float32) -> Any:
+        """A network with its weights in a dtype from the first on; frozen, in evaluation mode.
 
         Raises:
             UserError: it is missing, of a foreign library, its files cannot be read, or its weights are not all there.
         """
         first: UserError | None = None
         for variant in variants_to_try(self.name, self.folder / part if self.folder else None):
+            options = {"variant": variant, "dtype": dtype, "use_safetensors": True, "output_loading_info": True}
             try:
-                network, report = self._read(part, variant=variant, use_safetensors=True, output_loading_info=True)
+                with torch.random.fork_rng(devices=[]):  # nothing that is loaded may shift a training's chance
+                    network, report = self._read(part, **options)
             except UserError as error:
                 first = first or error
                 continue
-            check_weights(self.name, part, network, report)
+            check_weights(self.name, part, weights_files(self.part_folder(part)), network, report)
             return network.requires_grad_(False).eval()
         assert first is not None, "there is something to try"
         raise first
 
     def _read(self, part: str, **options: Any) -> Any:
-        class_name, library = self.class_of(part), self.index[part][0]
-        part_class = getattr(importlib.import_module(library), class_name)
-        _without_progress_bars()
+        part_class = self.part_class(part)
+        without_progress_bars()
         local = {"local_files_only": True} if self.folder else {}
         try:
             return part_class.from_pretrained(self.address, subfolder=part, **local, **options)
         except Exception as error:  # the libraries raise a dozen kinds; each becomes one line with its cause
-            raise UserError(f"model '{self.name}': cannot read its '{part}': {_first_line(error)}") from error
+            where = self.part_folder(part) or part
+            raise UserError(f"model '{self.name}': cannot read its '{part}': {first_line(error)} ({where})") from error
 
-    def config(self, part: str, file_name: str) -> dict[str, Any]:
+    def config(self, part: str, file_name: str = "config.json") -> dict[str, Any]:
         """A part's JSON config.
 
         Raises:
             UserError: if it is missing or is no JSON.
         """
-        return _read_json(self.name, self.address, f"{part}/{file_name}")
+        return read_json(self.name, self.address, f"{part}/{file_name}")
 
+    def full_config(self, part: str) -> dict[str, Any]:
+        """The config of one of diffusers' networks, with the defaults of what it does not say.
 
-FITTING = "a Stable-Diffusion-like pipeline in the diffusers layout fits (SD 1.x, 2.x, XL, 3)"
+        Raises:
+            UserError: as of `config` and `class_of`.
+        """
+        signature = inspect.signature(self.part_class(part).__init__)
+        defaults = {name: each.default for name, each in signature.parameters.items() if name != "self"}
+        return {**defaults, **self.config(part)}
 
 
 def find_model(name: str, setting: str = "model") -> ModelSource:
@@ -126,8 +174,9 @@ def find_model(name: str, setting: str = "model") -> ModelSource:
     aliases = {alias: ALIASES.parent / place for alias, place in yaml.safe_load(ALIASES.read_text()).items()}
     path = aliases.get(name, Path(name).expanduser())
     if path.is_dir():
+        path = snapshot_in(path)
         if not (path / "model_index.json").is_file():
-            raise UserError(f"model '{name}': {path} has no model_index.json; {FITTING}")
+            raise UserError(f"model '{name}': {path} has no model_index.json; {LAYOUT}")
         address = str(path)
     elif name in aliases or not _HUB_ID.fullmatch(name) or name.startswith("."):
         known = ", ".join(aliases)
@@ -135,75 +184,36 @@ def find_model(name: str, setting: str = "model") -> ModelSource:
     else:
         address = name
     try:
-        return ModelSource(name, address, _read_json(name, address, "model_index.json"))
+        return ModelSource(name, address, read_json(name, address, "model_index.json"))
     except UnreachableError as error:
         ways = f"`{setting}={next(iter(aliases))}`, a folder, or download it where there is a network"
         raise UserError(f"{error}. Use {ways}") from error
 
 
-def _read_json(name: str, address: str, file_name: str) -> dict[str, Any]:
+def read_json(name: str, address: str, file_name: str) -> dict[str, Any]:
+    """One of a model's JSON files.
+
+    Raises:
+        UserError: it is missing or is no JSON object.
+    """
     path = Path(address) / file_name
     if not Path(address).is_dir():
-        path = _download(name, address, file_name)
+        path = fetch(name, address, file_name)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise UserError(f"model '{name}': {path} is missing") from error
     except (OSError, ValueError) as error:
-        raise UserError(f"model '{name}': {path} cannot be read as JSON: {_first_line(error)}") from error
+        raise UserError(f"model '{name}': {path} cannot be read as JSON: {first_line(error)}") from error
     if not isinstance(content, dict):
         raise UserError(f"model '{name}': {path} holds no JSON object")
     return content
 
 
-def _download(name: str, hub_id: str, file_name: str) -> Path:
-    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
-    from huggingface_hub.errors import (
-        HfHubHTTPError,
-        LocalEntryNotFoundError,
-        OfflineModeIsEnabled,
-        RepositoryNotFoundError,
-    )
-
-    log.info("model '%s': reading %s from huggingface.co or its local cache", name, file_name)
-    try:
-        if not isinstance(try_to_load_from_cache(hub_id, file_name), str):
-            # Asked once: the download itself asks six times, for 25 s, before it says that nobody answers.
-            get_hf_file_metadata(hf_hub_url(hub_id, file_name))
-        return Path(hf_hub_download(hub_id, file_name))
-    except RepositoryNotFoundError as error:
-        raise UserError(
-            f"model '{name}': no such folder here and no such public model on huggingface.co (a gated one needs "
-            "`hf auth login`)"
-        ) from error
-    except (LocalEntryNotFoundError, OfflineModeIsEnabled) as error:
-        raise _unreachable(name, error) from error
-    except (HfHubHTTPError, OSError) as error:
-        raise UserError(f"model '{name}': huggingface.co: {_first_line(error)}") from error
-    except Exception as error:  # of the HTTP library below, whose name changes with its releases; a broken proxy's URL
-        raise _unreachable(name, error) from error
-
-
-class UnreachableError(UserError):
-    """The hub cannot be asked."""
-
-
-def _unreachable(name: str, error: Exception) -> UnreachableError:
-    return UnreachableError(
-        f"model '{name}': no such folder here, not in the local cache, and huggingface.co cannot be reached "
-        f"({_first_line(error).rstrip('.')})"
-    )
-
-
-def _without_progress_bars() -> None:
+def without_progress_bars() -> None:
     """The libraries draw one bar per part, a thousandth of a second long each."""
     import diffusers.utils.logging
     import transformers.utils.logging
 
     diffusers.utils.logging.disable_progress_bar()
     transformers.utils.logging.disable_progress_bar()
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

@@ -57,7 +57,7 @@ class MultiViewSDS(LatentSDS, name="multi-view-sds"):
                 "for a model that knows none say {type: latent-sds}"
             )
         self.view_needs = ViewNeeds(n_together=conditioning.n_together)
-        model = LatentDiffusion(source, conditioning)
+        model = self.config.read(source, self.setting, conditioning)
         if (
             self.config.loss == "reconstruction"
             and model.family == "epsilon"

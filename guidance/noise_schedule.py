@@ -10,6 +10,7 @@ Sources: DDPM (arXiv:2006.11239), eq. 4; progressive distillation (arXiv:2202.00
 rectified flow as in Stable Diffusion 3 (arXiv:2403.03206), eq. 12; zero terminal SNR (arXiv:2305.08891), algorithm 1.
 """
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -47,17 +48,36 @@ def read_noise_schedule(config: Mapping[str, Any]) -> NoiseSchedule:
     Which sampler the folder names does not matter: samplers of one family share the training schedule.
 
     Raises:
-        UserError: for a prediction type that is none of the three families.
+        UserError: for a prediction type that is none of the three families, or a scheduler of another kind.
     """
     if "FlowMatch" in str(config.get("_class_name", "")):
         return _flow_schedule(config)
+    if str(config.get("timestep_type", "discrete")) != "discrete" or config.get("sigma_data") is not None:
+        raise UserError(
+            "scheduler/scheduler_config.json: noise is scaled as in EDM (timestep_type: continuous); "
+            "epsilon, v_prediction and flow matching are"
+        )
     family = str(config.get("prediction_type", "epsilon"))
     if family not in ("epsilon", "v_prediction"):
         raise UserError(
             f"scheduler/scheduler_config.json: prediction_type '{family}' is not supported; "
             "epsilon, v_prediction and flow matching are"
         )
-    return _ddpm_schedule(config, family)
+    return _ddpm_schedule({**_defaults(str(config.get("_class_name", "DDPMScheduler"))), **config}, family)
+
+
+def _defaults(class_name: str) -> dict[str, Any]:
+    """What a scheduler's config may leave out, of those that share DDPM's schedule; theirs differ."""
+    import diffusers
+
+    scheduler = getattr(diffusers, class_name, None)
+    parameters = inspect.signature(scheduler.__init__).parameters if scheduler else {}
+    if "beta_schedule" not in parameters or "sigma_data" in parameters:
+        raise UserError(
+            f"scheduler/scheduler_config.json: {class_name} has no schedule of betas or flow, which guidance needs"
+        )
+    shared = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas")
+    return {name: parameters[name].default for name in shared if name in parameters}
 
 
 def _ddpm_schedule(config: Mapping[str, Any], family: str) -> NoiseSchedule:

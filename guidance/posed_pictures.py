@@ -20,6 +20,7 @@ from core.cameras import orbit_cameras
 from core.errors import UserError
 from core.types import Cameras
 
+CAMERAS_FILE = "cameras.json"
 _ANGLES = ("elevation_deg", "azimuth_deg", "radius", "fovy_deg")
 
 
@@ -36,7 +37,7 @@ class PosedPictures:
         Raises:
             UserError: naming the file that is missing or is no picture.
         """
-        return torch.stack([_read_picture(file, size) for file in self.files])
+        return torch.stack([read_picture(file, size) for file in self.files])
 
     def index_of(self, cameras: Cameras) -> Int[Tensor, "views"]:
         """Which known camera each of the given ones is.
@@ -58,7 +59,7 @@ def read_posed_pictures(folder: Path) -> PosedPictures:
     Raises:
         UserError: naming the file and what is wrong in it.
     """
-    path = folder / "cameras.json"
+    path = folder / CAMERAS_FILE
     try:
         views = json.loads(path.read_text(encoding="utf-8"))
         angles = [torch.tensor([float(view[name]) for view in views]) for name in _ANGLES]
@@ -80,10 +81,18 @@ def _plain_name(name: Any) -> str:
     return name
 
 
-def _read_picture(path: Path, size: int) -> Float[Tensor, "size size 3"]:
+def read_picture(path: Path, size: int) -> Float[Tensor, "size size 3"]:
+    """The middle square of a picture, in [0, 1], area-averaged to size x size.
+
+    Raises:
+        UserError: it is missing or no picture.
+    """
     try:
         with Image.open(path) as picture:
-            resized = picture.convert("RGB").resize((size, size), Image.Resampling.BOX)
+            side = min(picture.size)
+            left, top = ((length - side) // 2 for length in picture.size)
+            square = picture.convert("RGB").crop((left, top, left + side, top + side))
+            resized = square.resize((size, size), Image.Resampling.BOX)
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read as a picture: {error}") from error
     return torch.from_numpy(np.asarray(resized, dtype=np.float32) / 255)

@@ -1,96 +1,102 @@
-"""Texts to embeddings, as each family of Stable Diffusion wants them.
+"""Texts to embeddings by diffusers' own `encode_prompt` of the model's family.
 
-- SD 1.x and 2.x: the last hidden state of one CLIP.
-- SD XL: two CLIPs, their last but one hidden states side by side; the second one's projection as `pooled`.
-- SD 3: like XL, with both projections, padded to the transformer's width. The place of the optional T5, three times as
-  large as all the rest, is filled with zeros, as the published pipeline does without it.
+Text encoders are in memory only while texts are embedded; what they said is kept on this disk (embedding_cache.py), so
+that a run that goes on, or another one with the same texts, does not load them.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from copy import deepcopy
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import nn
 
-from core.types import TensorRecord
+from guidance.add_ons import AddOns
+from guidance.embedding_cache import content_key, find_embedding, keep_embedding
+from guidance.model_families import ModelFamily, TextEmbedding
+from guidance.model_gate import tokenizer_of
 from guidance.model_source import ModelSource
-
-#: Tokens that the published pipeline of SD 3 gives to T5.
-T5_TOKENS = 256
-
-
-@dataclass(frozen=True)
-class TextEmbedding(TensorRecord):
-    """What a denoiser is told about the texts."""
-
-    tokens: Float[Tensor, "texts tokens channels"]
-    pooled: Float[Tensor, "texts pooled"] | None
-
-    def select(self, texts: Int[Tensor, "chosen"]) -> "TextEmbedding":
-        """The embeddings of some texts, in the order asked for."""
-        return TextEmbedding(self.tokens[texts], None if self.pooled is None else self.pooled[texts])
-
-    def as_type(self, dtype: torch.dtype) -> "TextEmbedding":
-        """The same embeddings in the precision of a denoiser."""
-        return TextEmbedding(self.tokens.to(dtype), None if self.pooled is None else self.pooled.to(dtype))
+from guidance.pipelines import text_pipeline
+from guidance.textual_inversion import teach_encoder, teach_tokenizer
 
 
 class TextEncoder:
-    """The tokenizers and text encoders of one pipeline, frozen.
+    """The tokenizers and text encoders of one model, with what a recipe adds to them.
 
-    Attributes:
-        networks: the encoders, for whoever moves the model to a device.
+    Args:
+        encoders: folders of the text encoders that are read, in the pipeline's order.
     """
 
-    def __init__(self, source: ModelSource, joint_width: int | None) -> None:
-        """Read the encoders.
+    def __init__(self, source: ModelSource, family: ModelFamily, encoders: Sequence[str], add_ons: AddOns) -> None:
+        self._source, self._family, self._encoders, self._add_ons = source, family, encoders, add_ons
 
-        Args:
-            joint_width: channels of the tokens that an SD 3 transformer reads; None for the others.
-        """
-        suffixes = ["", "_2"] if source.has("text_encoder_2") else [""]
-        self.tokenizers: list[Any] = [source.tokenizer(f"tokenizer{suffix}") for suffix in suffixes]
-        self.networks: list[nn.Module] = [source.network(f"text_encoder{suffix}") for suffix in suffixes]
-        self._limits = [_token_limit(*pair) for pair in zip(self.tokenizers, self.networks, strict=True)]
-        self._joint_width = joint_width
-        self._zero_for_empty = len(suffixes) == 2 and bool(source.index.get("force_zeros_for_empty_prompt", False))
+    @cached_property
+    def _tokenizers(self) -> dict[str, Any]:
+        """By the folders of their encoders; each knows how many tokens its encoder reads, and the recipe's words."""
+        tokenizers: dict[str, Any] = {}
+        for part in self._encoders:
+            tokenizer = self._source.tokenizer(tokenizer_of(part))
+            positions = self._source.config(part).get("max_position_embeddings") or tokenizer.model_max_length
+            tokenizer.model_max_length = min(tokenizer.model_max_length, positions)  # 1e30 where it has no limit
+            if part != self._family.t5:
+                teach_tokenizer(tokenizer, self._add_ons.words)
+            tokenizers[part] = tokenizer
+        return tokenizers
 
     def fits(self, text: str) -> bool:
-        """Whether every encoder reads the text to its end."""
+        """Whether every encoder reads the text to its end; T5 reads further than the others."""
         return all(
-            len(tokenizer(text, verbose=False).input_ids) <= limit
-            for tokenizer, limit in zip(self.tokenizers, self._limits, strict=True)
+            len(tokenizer(self._spelt(text, tokenizer), verbose=False).input_ids) <= tokenizer.model_max_length
+            for part, tokenizer in self._tokenizers.items()
+            if part != self._family.t5
         )
 
+    def embed(self, texts: list[str], dtype: torch.dtype, device: torch.device) -> TextEmbedding:
+        """Embeddings of texts in the precision of a denoiser, by encoders in the same one."""
+        words = [str(dtype), device.type, *self._add_ons.content(), *texts]
+        key = content_key(self._files(), words)
+        found = find_embedding(key)
+        if found is None:
+            found = self._embed(texts, dtype, device).as_type(dtype)
+            keep_embedding(key or content_key(self._files(), words), found)  # the files of a hub id are here by now
+        return found.to(device)
+
     @torch.no_grad()
-    def embed(self, texts: list[str]) -> TextEmbedding:
-        """Embeddings in float32, on the encoders' device."""
-        if len(self.networks) == 1:
-            return TextEmbedding(self._run(0, texts).last_hidden_state.float(), None)
-        outputs = [self._run(i, texts) for i in range(len(self.networks))]
-        tokens = torch.cat([output.hidden_states[-2].float() for output in outputs], dim=-1)
-        pooled = outputs[-1].text_embeds.float()
-        if self._joint_width is not None:
-            missing = self._joint_width - tokens.shape[-1]
-            tokens = nn.functional.pad(tokens, (0, missing, 0, T5_TOKENS))
-            pooled = torch.cat([outputs[0].text_embeds.float(), pooled], dim=-1)
-        if self._zero_for_empty:
-            said = torch.tensor([bool(text) for text in texts], device=tokens.device).float()
-            tokens, pooled = tokens * said[:, None, None], pooled * said[:, None]
-        return TextEmbedding(tokens, pooled)
+    def _embed(self, texts: list[str], dtype: torch.dtype, device: torch.device) -> TextEmbedding:
+        return self._family.embed(self.pipeline(dtype, device), texts, device)
 
-    def _run(self, i: int, texts: list[str]) -> Any:
-        network, limit = self.networks[i], self._limits[i]
-        device = next(network.parameters()).device
-        encoded = self.tokenizers[i](
-            texts, padding="max_length", max_length=limit, truncation=True, return_tensors="pt"
-        ).to(device)
-        # The published pipelines pass the mask only where the encoder's config asks for it; models are trained so.
-        mask = encoded.attention_mask if getattr(network.config, "use_attention_mask", False) else None
-        return network(encoded.input_ids, attention_mask=mask, output_hidden_states=True)
+    def pipeline(self, dtype: torch.dtype, device: torch.device) -> Any:
+        """Diffusers' pipeline with the text encoders, freshly read, and tokenizers of its own.
 
+        Raises:
+            UserError: a text encoder cannot be read, or an add-on does not fit it.
+        """
+        networks = {part: self._network(part, dtype).to(device) for part in self._encoders}
+        tokenizers = {tokenizer_of(part): deepcopy(tokenizer) for part, tokenizer in self._tokenizers.items()}
+        return text_pipeline(self._family.pipeline, self._source, {**networks, **tokenizers})
 
-def _token_limit(tokenizer: Any, network: nn.Module) -> int:
-    positions = getattr(network.config, "max_position_embeddings", tokenizer.model_max_length)
-    return int(min(tokenizer.model_max_length, positions))  # a tokenizer without a limit says 1e30
+    def _network(self, part: str, dtype: torch.dtype) -> nn.Module:
+        network = self._source.network(part, dtype)
+        if part != self._family.t5:
+            place = self._encoders.index(part)
+            teach_encoder(network, self._tokenizers[part], self._add_ons.words, place)
+        self._add_ons.merge_into(network, part, self._family)
+        return network
+
+    def _files(self) -> list[Path] | None:
+        """All that an embedding depends on, beside texts and add-ons; None where a file is not on this disk yet."""
+        found: list[Path] = []
+        for part in self._encoders:
+            files = self._source.files(part), self._source.files(tokenizer_of(part))
+            if not all(files):
+                return None
+            found += [file for each in files for file in each]
+        return found
+
+    def _spelt(self, text: str, tokenizer: Any) -> str:
+        """A text with words of several embeddings written out, as diffusers' pipelines do."""
+        from diffusers.loaders.textual_inversion import TextualInversionLoaderMixin
+
+        return str(TextualInversionLoaderMixin().maybe_convert_prompt(text, tokenizer)) if self._add_ons.words else text

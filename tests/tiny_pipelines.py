@@ -9,12 +9,14 @@ from typing import Any, Literal
 
 import diffusers as untyped_diffusers
 import torch
-from transformers import CLIPTextModel, CLIPTextModelWithProjection
+import transformers as untyped_transformers
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, T5Config, T5EncoderModel
 
 from benchmarks.random_model import letters_tokenizer, text_config
 
 # Its names are made at run time, where pyright cannot see them.
 diffusers: Any = untyped_diffusers
+transformers: Any = untyped_transformers
 
 Family = Literal["epsilon", "v_prediction", "flow"]
 Layout = Literal["sd", "xl", "sd3"]
@@ -39,18 +41,22 @@ def make_tiny_model(
     vae: dict[str, Any] | None = None,
     token_limit: int = 24,
     scheduler: dict[str, Any] | None = None,
+    t5: bool = False,
 ) -> Path:
     """Write a random model into a folder and give the folder back.
 
     Args:
         vae: further settings of the autoencoder's config, such as scaling_factor.
         scheduler: likewise of the scheduler's.
+        t5: whether a model in the layout of SD 3 has its third text encoder.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         _save(folder, "vae", _autoencoder(channels, tiny_vae, vae or {}), dtype)
         index: dict[str, Any] = {"vae": ["diffusers", "AutoencoderTiny" if tiny_vae else "AutoencoderKL"]}
         _save_texts(folder, layout, dtype, token_limit, index)
+        if t5:
+            _save_t5(folder, dtype, index)
         denoiser = _transformer(latent_size, channels) if layout == "sd3" else _unet(latent_size, channels, layout)
         part = "transformer" if layout == "sd3" else "unet"
         _save(folder, part, denoiser, dtype)
@@ -62,7 +68,7 @@ def make_tiny_model(
         "xl": {"force_zeros_for_empty_prompt": True},
         "sd3": {"text_encoder_3": [None, None], "tokenizer_3": [None, None]},
     }
-    index = {"_class_name": names[layout], "_diffusers_version": "0.30.0", **index, **extra[layout]}
+    index = {"_class_name": names[layout], "_diffusers_version": "0.30.0", **extra[layout], **index}
     (folder / "model_index.json").write_text(json.dumps(index))
     return folder
 
@@ -88,8 +94,7 @@ def _autoencoder(channels: int, tiny: bool, extra: dict[str, Any]) -> torch.nn.M
         down_block_types=("DownEncoderBlock2D",) * 2,
         up_block_types=("UpDecoderBlock2D",) * 2,
         norm_num_groups=2,
-        mid_block_add_attention=False,
-        **extra,
+        **{"mid_block_add_attention": False, **extra},
     )
 
 
@@ -144,6 +149,29 @@ def _save_texts(folder: Path, layout: Layout, dtype: torch.dtype, limit: int, in
         _save(folder, f"text_encoder{suffix}", network, dtype)
         index[f"tokenizer{suffix}"] = ["transformers", "CLIPTokenizer"]
         index[f"text_encoder{suffix}"] = ["transformers", type(network).__name__]
+
+
+def _save_t5(folder: Path, dtype: torch.dtype, index: dict[str, Any]) -> None:
+    """One token per lower-case letter."""
+    pieces = [
+        ("<pad>", 0.0),
+        ("</s>", 0.0),
+        ("<unk>", 0.0),
+        ("\u2581", -1.0),
+        *((chr(i), -1.0) for i in range(97, 123)),
+    ]
+    transformers.T5TokenizerFast(vocab=pieces, extra_ids=0, model_max_length=32).save_pretrained(folder / "tokenizer_3")
+    config = T5Config(
+        vocab_size=len(pieces),
+        d_model=3 * WIDTH,
+        d_kv=8,
+        d_ff=WIDTH,
+        num_layers=1,
+        num_heads=2,
+    )
+    _save(folder, "text_encoder_3", T5EncoderModel(config), dtype)
+    index["tokenizer_3"] = ["transformers", "T5TokenizerFast"]
+    index["text_encoder_3"] = ["transformers", "T5EncoderModel"]
 
 
 def _save_scheduler(folder: Path, family: Family, extra: dict[str, Any]) -> str:

@@ -119,7 +119,7 @@ def test_guidance_that_learns(tmp_path: Path):
     assert learnt == ["guidance.correction.weight", "guidance.correction.bias"]
     before = dict(begun.system.state_dict())
     assert not torch.equal(before["guidance.correction.weight"], first["guidance.correction.weight"])
-    denoiser = sum(p.numel() for p in whole.system.guidance.model._networks[0].parameters())  # pyright: ignore
+    denoiser = sum(p.numel() for p in whole.system.guidance.model.denoiser.parameters())  # pyright: ignore
     assert sum(p.numel() for p in whole.system.parameters()) < denoiser
 
 

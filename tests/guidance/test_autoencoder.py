@@ -7,6 +7,7 @@ import diffusers as untyped_diffusers
 import pytest
 import torch
 
+from core.errors import UserError
 from guidance.autoencoder import Autoencoder
 from guidance.model_source import find_model
 from tests.tiny_pipelines import make_tiny_model
@@ -66,7 +67,17 @@ def test_the_encoder_passes_gradients_on(tmp_path: Path):
 def test_a_vae_that_must_stay_in_float32_stays(upcast: bool, expected: torch.dtype, tmp_path: Path):
     source = find_model(str(make_tiny_model(tmp_path, dtype=torch.float16, vae={"force_upcast": upcast})))
     autoencoder = Autoencoder(source)
-    assert autoencoder._networks[0].dtype == torch.float32  # stored as float16
+    assert autoencoder.network.dtype == torch.float32  # stored as float16
     autoencoder.use_precision(torch.bfloat16)
-    assert autoencoder._networks[0].dtype == expected
+    assert autoencoder.network.dtype == expected
     assert autoencoder.encode(torch.rand(1, 16, 16, 3)).dtype == torch.float32
+
+
+def test_it_is_read_when_it_is_first_needed(tmp_path: Path):
+    folder = make_tiny_model(tmp_path)
+    autoencoder = Autoencoder(find_model(str(folder)))
+    (folder / "vae" / "diffusion_pytorch_model.safetensors").unlink()
+    autoencoder.use_precision(torch.bfloat16)
+    assert autoencoder.n_channels == 4
+    with pytest.raises(UserError, match=r"vae holds no weights"):
+        autoencoder.encode(torch.rand(1, 16, 16, 3))

@@ -59,7 +59,7 @@ def test_everything_is_read_from_the_folder(tmp_path: Path):
 
 def test_stored_halves_are_used_as_float32(tmp_path: Path):
     model = LatentDiffusion(find_model(str(make_tiny_model(tmp_path, dtype=torch.float16))))
-    assert {next(network.parameters()).dtype for network in model._networks} == {torch.float32}
+    assert {weight.dtype for weight in model.denoiser.parameters()} == {torch.float32}
     predicted = model.predict_noise(_noisy(1), torch.tensor([5]), model.embed_text(["red"]))
     assert predicted.dtype == torch.float32
 

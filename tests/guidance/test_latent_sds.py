@@ -158,13 +158,13 @@ def test_weights_on_a_cpu_are_bfloat16_where_it_computes_that(
 ):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known)
     guidance = _guidance(tiny_model())
-    assert next(guidance.model._networks[0].parameters()).dtype == expected
-    assert next(guidance.model.autoencoder._networks[0].parameters()).dtype == torch.float32, "pictures keep shades"
+    assert guidance.model.denoiser.dtype == expected
+    assert guidance.model.autoencoder.network.dtype == torch.float32, "pictures keep shades"
 
 
 def test_a_torch_that_cannot_tell_computes_in_float32(tiny_model: Callable[..., Path], monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
-    assert next(_guidance(tiny_model()).model._networks[0].parameters()).dtype == torch.float32
+    assert next(_guidance(tiny_model()).model.denoiser.parameters()).dtype == torch.float32
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from core.errors import UserError
-from guidance.model_gate import check_model, latent_size
+from guidance.foreign_families import is_distilled
+from guidance.model_gate import check_model, latent_size, wanted_encoders
 from guidance.model_source import ModelSource, find_model
 from tests.tiny_pipelines import Family, Layout, make_tiny_model
 
@@ -75,18 +76,134 @@ def test_a_square_may_be_given_as_a_pair(tmp_path: Path):
     assert latent_size(find_model(str(folder))) == 8
 
 
+def test_a_vae_of_an_unknown_class_is_named(tmp_path: Path):
+    folder = make_tiny_model(tmp_path)
+    _edit(folder / "model_index.json", vae=["diffusers", "AutoencoderKLWan"])
+    with pytest.raises(
+        UserError, match=r"its 'vae' is of the class AutoencoderKLWan; .*\(AutoencoderKL or AutoencoderTiny\)$"
+    ):
+        check_model(_without_weights(folder))
+
+
+FITTING = "what fits: Stable Diffusion 1.x and 2.x, Stable Diffusion XL, Stable Diffusion 3 and 3.5"
+
+
 @pytest.mark.parametrize(
-    ("part", "name", "known"),
+    ("pipeline", "part", "named"),
     [
-        ("unet", "UNet3DConditionModel", r"UNet2DConditionModel or SD3Transformer2DModel"),
-        ("vae", "AutoencoderKLWan", r"AutoencoderKL or AutoencoderTiny"),
+        ("IFPipeline", ["unet", "UNet2DConditionModel"], "DeepFloyd IF (IFPipeline)"),
+        ("KandinskyPipeline", ["unet", "UNet2DConditionModel"], "Kandinsky (KandinskyPipeline)"),
+        ("KandinskyV22Pipeline", ["movq", "VQModel"], "Kandinsky (KandinskyV22Pipeline)"),
+        ("StableDiffusionInpaintPipeline", ["unet", "UNet2DConditionModel"], "an inpainting model"),
+        ("StableDiffusionXLInpaintPipeline", ["unet", "UNet2DConditionModel"], "an inpainting model"),
+        ("StableDiffusionDepth2ImgPipeline", ["depth_estimator", "DPTForDepthEstimation"], "a depth-to-image model"),
+        ("StableDiffusionUpscalePipeline", ["unet", "UNet2DConditionModel"], "an upscaler"),
+        ("StableDiffusionInstructPix2PixPipeline", ["unet", "UNet2DConditionModel"], "a model that edits pictures"),
+        ("StableUnCLIPPipeline", ["unet", "UNet2DConditionModel"], "unCLIP"),
+        ("TextToVideoSDPipeline", ["unet", "UNet3DConditionModel"], "a video model (TextToVideoSDPipeline)"),
+        ("StableVideoDiffusionPipeline", ["unet", "UNetSpatioTemporalConditionModel"], "a video model"),
+        ("AnimateDiffPipeline", ["unet", "UNetMotionModel"], "a video model"),
+        ("WanPipeline", ["transformer", "WanTransformer3DModel"], "a video model (WanPipeline)"),
+        ("LatentConsistencyModelPipeline", ["unet", "UNet2DConditionModel"], "a consistency model"),
+        ("ConsistencyModelPipeline", ["unet", "UNet2DModel"], "a consistency model"),
+        ("PixArtAlphaPipeline", ["transformer", "PixArtTransformer2DModel"], "PixArt (PixArtAlphaPipeline)"),
+        ("PixArtSigmaPipeline", ["transformer", "PixArtTransformer2DModel"], "PixArt-Sigma (PixArtSigmaPipeline)"),
+        ("SanaPipeline", ["transformer", "SanaTransformer2DModel"], "Sana (SanaPipeline)"),
+        ("FluxPipeline", ["transformer", "FluxTransformer2DModel"], "Flux (FluxPipeline)"),
+        ("StableCascadeCombinedPipeline", ["decoder", "StableCascadeUNet"], "Stable Cascade"),
+        ("AudioLDM2Pipeline", ["unet", "AudioLDM2UNet2DConditionModel"], "an audio model"),
+        ("PipelineOfTomorrow", ["transformer", "UNet2DModel"], "its 'transformer' is of the class UNet2DModel"),
     ],
 )
-def test_a_part_of_an_unknown_class_is_named(part: str, name: str, known: str, tmp_path: Path):
+def test_another_family_is_named_with_what_fits(pipeline: str, part: list[str], named: str, tmp_path: Path):
+    """From the table of contents alone: no other file is there to be read."""
+    index = {"_class_name": pipeline, part[0]: ["diffusers", part[1]]}
+    if part[0] != "transformer":
+        index["unet"] = ["diffusers", "UNet2DConditionModel" if part[0] != "unet" else part[1]]
+    (tmp_path / "model_index.json").write_text(json.dumps(index))
+    with pytest.raises(UserError) as caught:
+        check_model(find_model(str(tmp_path)))
+    assert named in str(caught.value)
+    assert FITTING in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"in_channels": 9}, "an inpainting model (its denoiser takes 9 channels)"),
+        ({"in_channels": 5}, "a depth-to-image model (its denoiser takes 5 channels)"),
+        ({"addition_embed_type": "text_image"}, "Kandinsky (its denoiser has addition_embed_type: text_image)"),
+        ({"encoder_hid_dim_type": "text_proj"}, "(its denoiser has encoder_hid_dim_type: text_proj)"),
+        ({"num_class_embeds": 1000}, "wants to be told classes"),
+    ],
+)
+def test_another_family_is_told_from_its_denoiser(changes: dict[str, Any], named: str, tmp_path: Path):
     folder = make_tiny_model(tmp_path)
-    _edit(folder / "model_index.json", **{part: ["diffusers", name]})
-    with pytest.raises(UserError, match=rf"its '{part}' is of the class {name}; a Stable-Diffusion.*\({known}\)$"):
+    _edit(folder / "unet" / "config.json", **changes)
+    with pytest.raises(UserError) as caught:
         check_model(_without_weights(folder))
+    assert named in str(caught.value)
+    assert FITTING in str(caught.value)
+
+
+def test_the_refiner_is_refused(tmp_path: Path):
+    folder = make_tiny_model(tmp_path, layout="xl")
+    _edit(folder / "model_index.json", requires_aesthetics_score=True)
+    with pytest.raises(UserError, match="the refiner of Stable Diffusion XL"):
+        check_model(_without_weights(folder))
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"_class_name": "EDMDPMSolverMultistepScheduler", "sigma_data": 0.5}, "noise is scaled as in EDM"),
+        ({"_class_name": "EulerDiscreteScheduler", "timestep_type": "continuous"}, "noise is scaled as in EDM"),
+        ({"_class_name": "ScoreSdeVeScheduler"}, "ScoreSdeVeScheduler has no schedule of betas or flow"),
+        ({"_class_name": "SchedulerOfTomorrow"}, "SchedulerOfTomorrow has no schedule of betas or flow"),
+    ],
+)
+def test_a_scheduler_of_another_kind_is_refused(changes: dict[str, Any], complaint: str, tmp_path: Path):
+    folder = make_tiny_model(tmp_path)
+    _edit(folder / "scheduler" / "scheduler_config.json", **changes)
+    with pytest.raises(UserError, match=complaint):
+        check_model(_without_weights(folder))
+
+
+def test_playground_is_named_by_its_scheduler(tmp_path: Path):
+    folder = make_tiny_model(tmp_path, layout="xl")
+    _edit(folder / "model_index.json", scheduler=["diffusers", "EDMDPMSolverMultistepScheduler"])
+    with pytest.raises(UserError, match="an EDM model, such as Playground"):
+        check_model(_without_weights(folder))
+
+
+def test_t5_is_wanted_of_a_model_that_has_it(tmp_path: Path):
+    with pytest.raises(UserError, match=r"^t5: model .* has no T5 text encoder"):
+        check_model(_without_weights(make_tiny_model(tmp_path / "sd")), t5=True)
+    source = _without_weights(make_tiny_model(tmp_path / "sd3", "flow", "sd3", t5=True))
+    assert wanted_encoders(source, check_model(source, t5=True), t5=True)[-1] == "text_encoder_3"
+
+
+@pytest.mark.parametrize(
+    ("name", "scheduler", "add_ons", "expected"),
+    [
+        ("plain", {}, (), False),
+        ("sd-turbo", {}, (), True),
+        ("SDXL-Lightning", {}, (), True),
+        ("plain", {"_class_name": "LCMScheduler"}, (), True),
+        ("plain", {"timestep_spacing": "trailing"}, (), True),
+        ("plain", {"timestep_spacing": "trailing", "prediction_type": "v_prediction"}, (), False),
+        ("plain", {}, ("pytorch_lcm_lora",), True),
+        ("plain", {}, ("calcmade",), False),
+    ],
+)
+def test_what_is_distilled(
+    name: str, scheduler: dict[str, Any], add_ons: tuple[str, ...], expected: bool, tmp_path: Path
+):
+    folder = make_tiny_model(tmp_path / name)
+    _edit(folder / "scheduler" / "scheduler_config.json", **scheduler)
+    source = find_model(str(folder))
+    assert is_distilled(ModelSource(name, source.address, source.index), add_ons) is expected
 
 
 @pytest.mark.parametrize(

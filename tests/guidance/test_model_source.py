@@ -86,7 +86,7 @@ def test_broken_weights(tmp_path: Path):
     folder = make_tiny_model(tmp_path)
     (folder / "unet" / "diffusion_pytorch_model.safetensors").write_bytes(b"no weights")
     with pytest.raises(UserError, match="cannot read its 'unet': "):
-        LatentDiffusion(find_model(str(folder)))
+        LatentDiffusion(find_model(str(folder))).load()
 
 
 def test_model_names_are_known_in_one_place_only():

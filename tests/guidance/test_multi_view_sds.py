@@ -119,7 +119,7 @@ def test_reconstruction_is_sound_where_nothing_of_the_picture_is_left(told_model
     render, cameras, model = _render(4), _cameras(4), guidance.model
     seen = _gradient(guidance, render, cameras)
     t, noise = _drawn(guidance, 1, 4)
-    unet: Any = model._networks[0]
+    unet: Any = model.denoiser
     told = model._cameras.tell(cameras, 8) if model._cameras else None
     assert told is not None
     assert told.rays is not None
@@ -163,7 +163,7 @@ def test_without_cameras_zeros_are_told(told_model: Callable[..., Path]):
     """A camera at the origin, were there such a one, would not be told as zeros: only what is not said is."""
     model = _guidance(told_model()).model
     noisy, t, text = torch.randn(4, 8, 8, 4), torch.full((4,), 300), model.embed_text(["red"] * 4)
-    unet: Any = model._networks[0]
+    unet: Any = model.denoiser
     with torch.no_grad():
         output = unet(
             torch.cat([noisy.movedim(-1, 1), torch.zeros(4, 6, 8, 8)], dim=1),

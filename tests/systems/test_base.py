@@ -99,7 +99,7 @@ def test_no_picture_is_encoded_or_decoded_in_a_training_step(tiny_model: Model, 
     system.set_up()  # encodes the flat backgrounds, once
     calls: list[str] = []
     autoencoder: Any = system.guidance.model.autoencoder  # pyright: ignore[reportAttributeAccessIssue]
-    vae = autoencoder._networks[0]
+    vae = autoencoder.network
     for name in ("encode", "decode"):
         original = getattr(vae, name)
         monkeypatch.setattr(vae, name, lambda *a, _n=name, _f=original, **k: (calls.append(_n), _f(*a, **k))[1])

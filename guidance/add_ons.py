@@ -1,0 +1,73 @@
+"""What a recipe adds to a model: LoRAs, which change its weights, and textual inversions, which add words."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import file_digest
+from pathlib import Path
+
+from torch import nn
+
+from core.errors import UserError
+from guidance.lora import LoraFile, check_lora, merge_loras
+from guidance.model_families import ModelFamily
+from guidance.pipelines import diffusers_class
+from guidance.textual_inversion import EmbeddingFile, LearntWord, read_word
+
+
+@dataclass(frozen=True)
+class AddOns:
+    """LoRAs and learnt words, checked; they are loaded with the networks that they are for."""
+
+    loras: tuple[LoraFile, ...] = ()
+    words: tuple[LearntWord, ...] = ()
+    files: tuple[Path, ...] = ()
+    """All files behind them."""
+
+    @classmethod
+    def read(
+        cls, loras: Sequence[LoraFile], embeddings: Sequence[Path | EmbeddingFile], setting: Callable[[str], str]
+    ) -> "AddOns":
+        """Check files and read the words among them.
+
+        Args:
+            setting: gives the full path of a setting, for messages.
+
+        Raises:
+            UserError: a file is missing, broken, a pickle, or not what it should be.
+        """
+        words: list[LearntWord] = []
+        for i, lora in enumerate(loras):
+            with _named(setting(f"lora.{i}")):
+                check_lora(lora)
+        files = [each if isinstance(each, EmbeddingFile) else EmbeddingFile(each) for each in embeddings]
+        for i, file in enumerate(files):
+            with _named(setting(f"embeddings.{i}")):
+                words.append(read_word(file))
+        return cls(tuple(loras), tuple(words), tuple(each.path for each in (*loras, *files)))
+
+    def content(self) -> list[str]:
+        """What embeddings of texts depend on: scales, words, and the files' digests."""
+        said = [f"{lora.scale!r}" for lora in self.loras] + [word.token for word in self.words]
+        for path in self.files:
+            with path.open("rb") as file:
+                said.append(file_digest(file, "sha256").hexdigest())
+        return said
+
+    def merge_into(self, network: nn.Module, part: str, family: ModelFamily) -> None:
+        """Add the LoRAs to a network that has just been loaded, by the folder that it comes from.
+
+        Raises:
+            UserError: one does not fit the model.
+        """
+        if self.loras:
+            merge_loras(network, part, self.loras, diffusers_class(family.pipeline), family.networks())
+
+
+@contextmanager
+def _named(setting: str) -> Iterator[None]:
+    """Put a setting in front of what a check says."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{setting}: {error}") from error

@@ -1,0 +1,77 @@
+"""Which model guides, what is added to it, and how it is read: settings that all guidance by a model shares."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.errors import require
+from core.paths import FolderOrName
+from guidance.add_ons import AddOns
+from guidance.camera_conditioning import CameraConditioning
+from guidance.foreign_families import is_distilled
+from guidance.frozen import Precision
+from guidance.latent_diffusion import LatentDiffusion
+from guidance.lora import LoraFile
+from guidance.model_source import ModelSource, find_model
+from guidance.single_file import find_single_file
+from guidance.textual_inversion import EmbeddingFile
+
+log = logging.getLogger(__name__)
+
+#: Guidance scales above this one are told to whoever uses a model that was distilled without guidance.
+MOST_DISTILLED = 5.0
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """A model, its add-ons and its precision."""
+
+    model: FolderOrName
+    """`toybox`, a folder in the diffusers layout (`./mine` beside the recipe), a hub id, or one *.safetensors file."""
+    configs: FolderOrName | None = None
+    """What a single file's configs are read from: `sd1`, `sd2`, `sd2-base`, `sdxl`, a folder or a hub id; null: as the
+    file's weights say."""
+    lora: tuple[LoraFile, ...] = ()
+    """LoRAs merged into it: [{path: style.safetensors, scale: 0.8}]."""
+    embeddings: tuple[Path | EmbeddingFile, ...] = ()
+    """Textual inversions: [cat.safetensors], or [{path: cat.safetensors, token: <cat>}]; the prompt says the token."""
+    t5: bool = False
+    """Whether Stable Diffusion 3's third text encoder is read too, which takes up to 10 GB while texts are embedded."""
+    precision: Precision = "auto"
+    """Of the frozen networks; auto: float16 on a GPU, bfloat16 on CPUs that compute it, else float32."""
+
+    def find(self, setting: Callable[[str], str]) -> ModelSource:
+        """Where the model comes from.
+
+        Args:
+            setting: gives the full path of a setting, for messages.
+
+        Raises:
+            UserError: there is no such model.
+        """
+        path = Path(self.model).expanduser()
+        if path.is_file():
+            return find_single_file(self.model, path, self.configs)
+        require(self.configs is None, f"{setting('configs')}: goes with a model in a single file; leave it out")
+        return find_model(self.model, setting("model"))
+
+    def read(
+        self, source: ModelSource, setting: Callable[[str], str], cameras: CameraConditioning | None = None
+    ) -> LatentDiffusion:
+        """The model with its add-ons; arguments as of `find` and LatentDiffusion.
+
+        Raises:
+            UserError: it does not fit, or an add-on's file is not what it should be.
+        """
+        return LatentDiffusion(source, cameras, AddOns.read(self.lora, self.embeddings, setting), self.t5)
+
+    def tell_scale(self, source: ModelSource, scale: float, setting: str) -> None:
+        """Say so where a model that was distilled to few steps is asked with much guidance."""
+        if scale > MOST_DISTILLED and is_distilled(source, tuple(lora.path.stem for lora in self.lora)):
+            log.warning(
+                "model '%s': distilled to few steps; it works with guidance scales near 1 (%s=1), the recipe says %g",
+                source.name,
+                setting,
+                scale,
+            )

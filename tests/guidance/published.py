@@ -1,0 +1,83 @@
+"""What diffusers' own pipelines do with the same model, add-ons, text and noisy latents."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from guidance.latent_sds import LatentSDS
+from guidance.pipelines import diffusers_class
+from tests.guidance.seen import cameras_at, seen_as
+
+LAW = 2e-5
+NAMES = {"sd": "StableDiffusionPipeline", "xl": "StableDiffusionXLPipeline", "sd3": "StableDiffusion3Pipeline"}
+#: Parts that tiny models of a layout do not have.
+ABSENT = {"sd": ["safety_checker"], "xl": [], "sd3": ["text_encoder_3", "tokenizer_3"]}
+
+
+def published_pipeline(layout: str, folder: Path, dtype: torch.dtype = torch.float32, t5: bool = False) -> Any:
+    """Diffusers' pipeline of a folder."""
+    absent = {} if t5 else dict.fromkeys(ABSENT[layout])
+    pipeline = diffusers_class(NAMES[layout]).from_pretrained(folder, dtype=dtype, **absent)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def published_noise(
+    pipeline: Any, prompt: str, noisy: Tensor, timestep: int, scale: float, negative: str | None
+) -> Tensor:
+    """eps_hat with guidance, of one picture (1 height width channels), from what the pipeline's denoiser says.
+
+    The pipeline embeds the texts, calls its network once and is stopped at its scheduler; noise is read from the
+    network's output by the scheduler's own numbers.
+    """
+    outputs: list[Tensor] = []
+    denoiser = pipeline.unet if hasattr(pipeline, "unet") else pipeline.transformer
+    hook = denoiser.register_forward_hook(lambda module, inputs, output: outputs.append(output[0].float()))
+    time, to_noise = _reading(pipeline.scheduler, timestep)
+    pipeline.scheduler.set_timesteps = lambda *_, **__: setattr(pipeline.scheduler, "timesteps", time)
+    pipeline.scheduler.step = lambda output, t, latents, **_: (latents,)
+    told = {"prompt": prompt, "negative_prompt": negative, "guidance_scale": scale, "num_inference_steps": 1}
+    try:
+        latents = noisy.movedim(-1, 1).to(denoiser.dtype)
+        pipeline(**told, latents=latents, output_type="latent")
+    finally:
+        hook.remove()
+    (output,) = outputs
+    parts = output.chunk(2) if len(output) == 2 else (output, output)
+    guided = parts[0] + scale * (parts[1] - parts[0])
+    return to_noise(guided.movedim(1, -1), noisy)
+
+
+def assert_equal(
+    guidance: LatentSDS, pipeline: Any, scale: float, prompt: str = "a red mushroom", negative: str | None = None
+) -> None:
+    """Noise with guidance, and the gradient that the loss has on latents, to 2e-5 of the largest value of each."""
+    guidance.prepare(prompt)
+    latents = torch.randn(1, 8, 8, 4, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    cameras, seed = cameras_at([0], [0]), 7
+    noisy = guidance.draw_noise(latents, 0, 1, torch.Generator().manual_seed(seed))
+    guided, _ = guidance.predict_noise(noisy, cameras, 0, 1)
+    expected = published_noise(pipeline, prompt, noisy.latents, int(noisy.timestep), scale, negative)
+    largest = expected.abs().max()
+    assert (guided - expected).abs().max() <= LAW * largest
+    loss = guidance(seen_as(latents), cameras, 0, 1, torch.Generator().manual_seed(seed)).loss
+    (gradient,) = torch.autograd.grad(loss, latents)
+    wanted = noisy.sigma.square() * (expected - noisy.noise)  # w(t) = sigma^2
+    wanted = wanted / 64  # the loss is a mean over 8 x 8 latents
+    assert (gradient - wanted).abs().max() <= LAW * wanted.abs().max()
+
+
+def _reading(scheduler: Any, timestep: int) -> tuple[Tensor, Callable[[Tensor, Tensor], Tensor]]:
+    """The network's time at a timestep, least noise first, and how noise is read from its output."""
+    if "Flow" in type(scheduler).__name__:
+        scheduler.timesteps, sigmas = scheduler.timesteps.flip(0), scheduler.sigmas.flip(0)
+        sigma = sigmas[timestep]
+        return scheduler.timesteps[timestep : timestep + 1], lambda output, noisy: noisy + (1 - sigma) * output
+    abar = scheduler.alphas_cumprod[timestep].double()
+    alpha, sigma = abar.sqrt().float(), (1 - abar).sqrt().float()
+    if scheduler.config.prediction_type == "v_prediction":
+        return torch.tensor([timestep]), lambda output, noisy: alpha * output + sigma * noisy
+    return torch.tensor([timestep]), lambda output, noisy: output
