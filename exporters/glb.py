@@ -8,15 +8,17 @@ Source: Khronos, glTF 2.0 specification, sections 3.6 (binary data), 3.7 (meshes
 
 import io
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 from numpy.typing import NDArray
 from PIL import Image
 
 from geometry.gltf_file import GLB_CHUNK, GLB_HEADER
 from geometry.mesh import Mesh
+from geometry.own_texture import linear_from_srgb
 
 GENERATOR = "Latent-NeRF"
 _FLOAT, _UINT16, _UINT32 = 5126, 5123, 5125
@@ -84,7 +86,7 @@ def glb_bytes(mesh: Mesh, extras: dict[str, Any]) -> bytes:
         "bufferViews": binary.views,
         "buffers": [{"byteLength": len(binary.data)}],
     }
-    return _container(tree, bytes(binary.data))
+    return container(tree, [(b"BIN\0", bytes(binary.data))])
 
 
 def _pictures(view: int) -> dict[str, Any]:
@@ -96,16 +98,11 @@ def _pictures(view: int) -> dict[str, Any]:
     }
 
 
-def png_bytes(picture: UInt8[np.ndarray, "rows columns 3"]) -> bytes:
+def png_bytes(picture: UInt8[np.ndarray, "rows columns channels"]) -> bytes:
     """A picture as a PNG file's content."""
     file = io.BytesIO()
     Image.fromarray(picture).save(file, format="PNG")
     return file.getvalue()
-
-
-def linear_from_srgb(colours: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
-    """Light intensities of sRGB values (IEC 61966-2-1)."""
-    return np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
 
 
 def _vertex_colours(colours: NDArray[Any]) -> NDArray[np.uint16]:
@@ -115,8 +112,10 @@ def _vertex_colours(colours: NDArray[Any]) -> NDArray[np.uint16]:
     return np.rint(opaque * 65535).astype("<u2")
 
 
-def _container(tree: dict[str, Any], binary: bytes) -> bytes:
+def container(tree: dict[str, Any], chunks: Sequence[tuple[bytes, bytes]]) -> bytes:
+    """The content of a GLB file: its JSON, and kind and content of each further chunk (section 4)."""
     text = json.dumps(tree, separators=(",", ":"), ensure_ascii=True).encode()
-    text += b" " * (-len(text) % 4)
-    chunks = GLB_CHUNK.pack(len(text), b"JSON") + text + GLB_CHUNK.pack(len(binary), b"BIN\0") + binary
-    return GLB_HEADER.pack(b"glTF", 2, GLB_HEADER.size + len(chunks)) + chunks
+    parts = [(b"JSON", text + b" " * (-len(text) % 4))]
+    parts += [(kind, content + bytes(-len(content) % 4)) for kind, content in chunks]
+    body = b"".join(GLB_CHUNK.pack(len(content), kind) + content for kind, content in parts)
+    return GLB_HEADER.pack(b"glTF", 2, GLB_HEADER.size + len(body)) + body

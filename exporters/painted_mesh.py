@@ -37,7 +37,8 @@ class PaintedMesh(Exporter, name="painted-mesh"):
         """Settings of the painted mesh's exporter."""
 
         format: Literal["same", "glb", "obj", "ply"] = "same"
-        """Kind of file; same: as the mesh came, glb where that kind holds no texture."""
+        """Kind of file; same: as the mesh came, glb where that kind holds no texture. A glTF file that stays one keeps
+        all that it holds: only its base colour is exchanged."""
         colours: Literal["views", "atlas"] = "views"
         """`views` bakes decoded views into the texture, `atlas` decodes the latent texture as one picture (the paper),
         which leaves seams where charts meet and shifts colours where the autoencoder normalises over the picture."""

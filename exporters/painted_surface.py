@@ -29,7 +29,7 @@ def written_mesh(surface: TexturedMesh) -> Mesh:
     if not surface.uses_own_uv:
         uv = surface.corner_uv.cpu().numpy().reshape(-1, 2)
         corners = mesh.faces.reshape(-1)
-        first, number = _first_of_each(np.column_stack([corners.astype(np.float64), uv.astype(np.float64)]))
+        first, number = first_of_each(np.column_stack([corners.astype(np.float64), uv.astype(np.float64)]))
         mesh = mesh.with_vertices(corners[first], number.reshape(-1, 3))
         mesh = dataclasses.replace(mesh, uv=uv[first], v_down=False)
     return dataclasses.replace(mesh, normals=creased_normals(mesh))
@@ -47,7 +47,7 @@ def seen_mesh(surface: TexturedMesh, cameras: Cameras) -> Mesh:
     normals = corner_normals(corners, surface.mesh.position[surface.mesh.faces], turned)
     uv = surface.corner_uv.cpu().double().numpy().reshape(-1, 2)
     keys = np.column_stack([corners.reshape(-1, 3), uv, normals.reshape(-1, 3).round(4)])
-    first, number = _first_of_each(keys)
+    first, number = first_of_each(keys)
     return Mesh(
         vertices=corners.reshape(-1, 3)[first].astype(np.float32),
         normals=normals.reshape(-1, 3)[first].astype(np.float32),
@@ -68,7 +68,7 @@ def looks_away(surface: TexturedMesh, cameras: Cameras) -> Bool[np.ndarray, "fac
     return ((facing.sign() * seen).sum(dim=0) < 0).numpy()
 
 
-def _first_of_each(keys: Float[np.ndarray, "rows columns"]) -> tuple[Int[np.ndarray, "kept"], Int[np.ndarray, "rows"]]:
+def first_of_each(keys: Float[np.ndarray, "rows columns"]) -> tuple[Int[np.ndarray, "kept"], Int[np.ndarray, "rows"]]:
     """Where each different row occurs first, in that order, and for each row the number of what it equals."""
     _, first, number = np.unique(keys, axis=0, return_index=True, return_inverse=True)
     order = np.argsort(first)

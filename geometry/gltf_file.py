@@ -50,8 +50,8 @@ class Gltf:
 
     @property
     def is_binary(self) -> bool:
-        """Whether the file is a GLB, by its ending."""
-        return self.path.suffix.lower() == ".glb"
+        """Whether the file is a GLB: JSON and buffer in one."""
+        return self.path.suffix.lower() == ".glb" or bool(self.chunks)
 
     @property
     def binary(self) -> bytes:

@@ -64,7 +64,7 @@ def material_names(gltf: Gltf) -> dict[str | int | None, str]:
     }
 
 
-def picture(gltf: Gltf, texture: dict[str, Any]) -> tuple[str, bytes]:
+def picture_of(gltf: Gltf, texture: dict[str, Any]) -> tuple[str, bytes]:
     """Name and content of the picture that a texture shows.
 
     Raises:

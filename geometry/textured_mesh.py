@@ -216,18 +216,33 @@ def _chosen_uv(mesh: Mesh, config: TexturedMesh.Config) -> Float[np.ndarray, "fa
         UserError: the file's own were asked for and cannot be used.
     """
     own, path = mesh.corner_uv, mesh.file.path
-    fault = mesh.file.without_uv if own is None else uv_fault(mesh.corners, own)
+    once = _placed_once(mesh)
+    if len(once) < len(mesh.faces):
+        log.info("%s: what its scene places several times is painted once: all copies look alike", path)
+    fault = mesh.file.without_uv if own is None else uv_fault(mesh.corners[once], own[once])
     if config.uv == "own" and fault is not None:
         raise UserError(f"{path}: {fault}; give system.geometry.uv=auto to have it unwrapped")
     if config.uv != "atlas" and fault is None and own is not None:
         return own
     log.info("%s: %s; it is unwrapped", path, fault or "a new atlas is wanted")
-    return _atlas_uv(mesh, config)
+    atlas, first = _atlas_uv(mesh, once, config), mesh.file.first_copy()
+    corner_uv = atlas[np.searchsorted(once, first)]
+    if (corner := mesh.file.corner) is not None:
+        turned = (corner != corner[first]).any(axis=1)  # copies that are mirrored
+        corner_uv[turned] = corner_uv[turned, ::-1]
+    return corner_uv
 
 
-def _atlas_uv(mesh: Mesh, config: TexturedMesh.Config) -> Float[np.ndarray, "faces 3 2"]:
+def _placed_once(mesh: Mesh) -> Int[np.ndarray, "once"]:
+    """Faces without the copies that a glTF scene makes of them: those have the same texture coordinates."""
+    return np.flatnonzero(mesh.file.first_copy() == np.arange(len(mesh.faces)))
+
+
+def _atlas_uv(
+    mesh: Mesh, once: Int[np.ndarray, "once"], config: TexturedMesh.Config
+) -> Float[np.ndarray, "once 3 2"]:
     # One vertex for each position, of those that faces use: the others may hold anything, even NaN.
-    number, path = mesh.position[mesh.faces], mesh.file.path
+    number, path = mesh.position[mesh.faces[once]], mesh.file.path
     bare = Mesh(np.unique(mesh.vertices, axis=0), number).with_faces(number)
     try:
         unwrapped, atlas = unwrap(

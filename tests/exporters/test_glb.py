@@ -11,9 +11,10 @@ import pytest
 import trimesh
 from PIL import Image
 
-from exporters.glb import glb_bytes, linear_from_srgb
+from exporters.glb import glb_bytes
 from exporters.mesh_files import write_mesh
 from geometry.mesh import Mesh
+from geometry.own_texture import linear_from_srgb
 
 EXTRAS = {"prompt": 'a "red" mushroom \u2603', "seed": 3}
 
