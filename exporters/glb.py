@@ -75,7 +75,7 @@ def glb_bytes(mesh: Mesh, extras: dict[str, Any]) -> bytes:
         matte["baseColorTexture"] = {"index": 0}
     indices = binary.add(mesh.faces.astype("<u4").reshape(-1), _UINT32, "SCALAR", _INDICES)
     tree = {
-        "asset": {"version": "2.0", "generator": GENERATOR, "extras": extras},
+        "asset": {"version": "2.0", "generator": GENERATOR, **({"extras": extras} if extras else {})},
         "scene": 0,
         "scenes": [{"nodes": [0]}],
         "nodes": [{"mesh": 0}],

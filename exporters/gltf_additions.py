@@ -1,6 +1,7 @@
 """A glTF file with things added to it: where they are put, how it is written, and what has changed in its JSON."""
 
 import base64
+import copy
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,8 @@ from exporters.glb import container, png_bytes
 from geometry.gltf_file import Gltf
 
 _ARRAY, _INDICES = 34962, 34963
+#: How pictures begin, and what they are called.
+_KINDS = {b"\x89PNG": "image/png", b"\xff\xd8": "image/jpeg", b"\xabKTX 20": "image/ktx2"}
 
 
 class Additions:
@@ -25,9 +28,10 @@ class Additions:
     They go into the buffer that lies in a GLB itself, where there is one, else into a buffer of their own.
     """
 
-    def __init__(self, gltf: Gltf, tree: dict[str, Any]) -> None:
-        """Take a parsed file, and its JSON, which is changed."""
-        self.gltf, self.tree = gltf, tree
+    def __init__(self, gltf: Gltf) -> None:
+        """Take a parsed file, which stays as it is."""
+        self.gltf, self.tree = gltf, copy.deepcopy(gltf.tree)
+        tree = self.tree
         self._data = bytearray()
         self._files: dict[str, bytes] = {}
         buffers = tree.get("buffers", [])
@@ -93,9 +97,9 @@ class Additions:
             _write(path, json.dumps(self.tree, indent=1, ensure_ascii=False).encode())
         return [path, *written]
 
-    def changes(self) -> list[str]:
+    def changes(self, before: dict[str, Any]) -> list[str]:
         """Where the JSON differs from what it was, as JSON pointers (RFC 6901)."""
-        return list(_differences(self.gltf.tree, self.tree, ""))
+        return list(_differences(before, self.tree, ""))
 
     def _view(self, content: bytes, **more: Any) -> int:
         views = self.tree.setdefault("bufferViews", [])
@@ -146,6 +150,33 @@ class Additions:
                 one["uri"] = f"data:{kind};base64," + base64.b64encode(content).decode()
             else:
                 yield name, content
+
+
+def as_binary(gltf: Gltf) -> Gltf:
+    """The same file as a GLB: its buffers one after the other, and its pictures, in one."""
+    tree, data, begins = copy.deepcopy(gltf.tree), bytearray(), list[int]()
+
+    def put(content: bytes) -> int:
+        begin = len(data)
+        data.extend(content + bytes(-len(content) % 4))
+        return begin
+
+    for index, about in enumerate(tree.get("buffers", [])):
+        begins.append(put(gltf.buffer(index)[: about["byteLength"]]))
+    for view in tree.get("bufferViews", []):
+        view |= {"buffer": 0, "byteOffset": begins[view["buffer"]] + view.get("byteOffset", 0)}
+    for image in tree.get("images", []):
+        try:
+            content = gltf.resource(image["uri"]) if "uri" in image else b""
+        except UserError:
+            continue  # missing: it was not needed to read the mesh
+        if content:
+            about = {"buffer": 0, "byteOffset": put(content), "byteLength": len(content)}
+            tree.setdefault("bufferViews", []).append(about)
+            kind = next((kind for mark, kind in _KINDS.items() if content.startswith(mark)), "image/webp")
+            del image["uri"]
+            image |= {"mimeType": kind, "bufferView": len(tree["bufferViews"]) - 1}
+    return Gltf(gltf.path, {**tree, "buffers": [{"byteLength": len(data)}]}, ((b"BIN\0", bytes(data)),))
 
 
 def _write(path: Path, content: bytes) -> None:

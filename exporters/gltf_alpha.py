@@ -30,13 +30,12 @@ def with_own_alpha(
         corner_uv: where all faces' corners lie in it, v upward; None: where the file says.
     """
     layers: list[tuple[Int[np.ndarray, "own"], Float[np.ndarray, "own 3 2"], Float[np.ndarray, "rows columns 1"]]] = []
-    for part in np.unique(mesh.file.part[faces]):
+    for part, own in mesh.file.by_part(faces):
         number, index = mesh.file.primitives[part]
         primitive = gltf.tree["meshes"][number]["primitives"][index]
         alpha = _alpha(gltf, primitive.get("material"))
         uv, _ = base_colour_uv(gltf, primitive, len(gltf.attribute(primitive, "POSITION")))
         if alpha is not None and uv is not None and mesh.file.corner is not None:
-            own = faces[mesh.file.part[faces] == part]
             layers.append((own, uv[mesh.file.corner[own]].astype(np.float64) * [1, -1] + [0, 1], alpha))
     if not layers:
         return painted

@@ -9,13 +9,13 @@ Source: Khronos, glTF 2.0 specification, sections 3.6 (binary data), 3.7 (meshes
 """
 
 import copy
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
-from numpy.typing import NDArray
 
 from exporters.gltf_additions import Additions
 from exporters.gltf_alpha import with_own_alpha
@@ -38,45 +38,44 @@ class _Shown:
     """The number of the new set; None where they keep their own."""
 
 
-def with_base_colour(mesh: Mesh, laid: Sequence[Laid], corner_uv: Float[np.ndarray, "faces 3 2"] | None) -> Additions:
-    """The file that a mesh was read from, with these pictures for its base colour.
+def with_base_colour(
+    gltf: Gltf, mesh: Mesh, laid: Sequence[Laid], corner_uv: Float[np.ndarray, "faces 3 2"] | None
+) -> Additions:
+    """A file with these pictures for its base colour.
 
     Args:
+        mesh: as it was read from the file.
         laid: the faces of a primitive all show the same picture.
         corner_uv: new texture coordinates of the faces' corners, v upward; None: the file's own.
     """
-    gltf = mesh.file.document
-    assert isinstance(gltf, Gltf)
-    more = Additions(gltf, copy.deepcopy(gltf.tree))
-    unchanged = _users(gltf.tree)
+    more = Additions(gltf)
+    users = _users(gltf.tree)
     first = mesh.file.first_copy()
     for picture, shown_by in laid:
         faces = shown_by[first[shown_by] == shown_by]
         image = more.picture(with_own_alpha(gltf, mesh, picture, faces, corner_uv))
         shown: dict[_Shown, list[tuple[int, int]]] = {}
-        for part in np.unique(mesh.file.part[faces]):
+        for part, own in mesh.file.by_part(faces):
             place = mesh.file.primitives[part]
             primitive = gltf.tree["meshes"][place[0]]["primitives"][place[1]]
             number = None if corner_uv is None else _next_set(primitive)
             shown.setdefault(_Shown(primitive.get("material"), number), []).append(place)
             if corner_uv is not None:
-                own = faces[mesh.file.part[faces] == part]
                 _split(more, place, corner_uv[own], mesh.file.corner[own])  # pyright: ignore[reportOptionalSubscript]
         for look, places in shown.items():
-            is_whole = look.material is not None and unchanged[look.material] == len(places)
-            index = _repainted(more, look, image, in_place=is_whole)
+            index = _repainted(more, look, image, in_place=users[look.material] == len(places))
             for number, primitive in places:
                 more.tree["meshes"][number]["primitives"][primitive]["material"] = index
     return more
 
 
-def _users(tree: dict[str, Any]) -> NDArray[np.int64]:
+def _users(tree: dict[str, Any]) -> Counter[int | None]:
     """How many primitives show each material, in any scene and in any variant."""
     primitives = [primitive for mesh in tree["meshes"] for primitive in mesh["primitives"]]
     variants = [one.get("extensions", {}).get("KHR_materials_variants", {}) for one in primitives]
-    named = [one["material"] for one in primitives if "material" in one]
-    named += [mapping["material"] for one in variants for mapping in one.get("mappings", [])]
-    return np.bincount(np.array(named, np.int64), minlength=len(tree.get("materials", [])))
+    users = Counter(one.get("material") for one in primitives)
+    users.update(mapping["material"] for one in variants for mapping in one.get("mappings", []))
+    return users
 
 
 def _next_set(primitive: dict[str, Any]) -> int:

@@ -18,7 +18,7 @@ from exporters.mesh_colour import baked_texture, colours_at_vertices
 from exporters.mesh_files import MeshFormat, write_mesh
 from exporters.normals import smooth_normals
 from exporters.phases import Phases, keep_record
-from exporters.provenance import provenance
+from exporters.provenance import shared_notes
 from exporters.seams import seam_gaps
 from exporters.texture_bake import texture_size
 from geometry.isosurface import OPAQUE, density_volume, find_threshold, marching_cubes
@@ -57,6 +57,8 @@ class MeshExporter(Exporter, name="mesh"):
         """Views that are decoded for its colours."""
         unwrap_limit_s: float = 120.0
         """Seconds after which the unwrapping is given up."""
+        provenance: bool = False
+        """Whether the prompt and the versions of what made it are written into the mesh's file."""
 
         def __post_init__(self) -> None:
             for name, least in (("n_faces", 100), ("n_silhouettes", 1), ("n_photographs", 1)):
@@ -86,8 +88,9 @@ class MeshExporter(Exporter, name="mesh"):
         """
         phases = Phases("mesh")
         mesh, figures = coloured_mesh(system, self.config, phases)
+        notes = shared_notes(system) if self.config.provenance else {}
         with phases.phase("write"):
-            files = write_mesh(run_folder / f"mesh.{self.config.format}", mesh, provenance(system))
+            files = write_mesh(run_folder / f"mesh.{self.config.format}", mesh, notes)
         keep_record(run_folder, "mesh", {"file": files[0].name, **figures}, phases.seconds)
         log.info("mesh: %s", ", ".join(f"{name} {value}" for name, value in figures.items()))
         return files

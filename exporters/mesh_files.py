@@ -57,7 +57,7 @@ def write_mesh(path: Path, mesh: Mesh, extras: dict[str, Any]) -> list[Path]:
 
 def comment_lines(extras: dict[str, Any]) -> list[str]:
     """JSON in pieces: readers of these formats take lines of some hundred letters only, and ASCII."""
-    text = json.dumps(extras, ensure_ascii=True, separators=(",", ":"))
+    text = "" if not extras else json.dumps(extras, ensure_ascii=True, separators=(",", ":"))
     return [text[first : first + COMMENT_LENGTH] for first in range(0, len(text), COMMENT_LENGTH)]
 
 

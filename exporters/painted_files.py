@@ -14,11 +14,14 @@ from jaxtyping import Int, UInt8
 from core.errors import UserError
 from core.files import whole_file
 from exporters.glb import png_bytes
+from exporters.gltf_additions import as_binary
+from exporters.gltf_in_place import with_base_colour
 from exporters.mesh_files import write_mesh
 from exporters.new_places import NewPlaces
 from exporters.obj_in_place import kept_picture, painted_library, painted_obj
 from exporters.painted_surface import written_mesh
 from exporters.ply_in_place import painted_ply
+from geometry.gltf_file import Gltf
 from geometry.mesh import Mesh
 from geometry.mtl_file import pictures_of, read_libraries
 from geometry.ply_file import parsed_ply
@@ -27,6 +30,8 @@ from geometry.textured_mesh import TexturedMesh
 
 log = logging.getLogger(__name__)
 
+#: Places in a glTF file's JSON that are logged; all of them are in export.json.
+MOST_TOLD = 20
 #: What a material is called that faces get which had none.
 NEW_MATERIAL = "painted"
 
@@ -47,16 +52,18 @@ class PaintedTexture:
 
 def write_painted(
     path: Path, surface: TexturedMesh, textures: Sequence[PaintedTexture], extras: dict[str, Any]
-) -> list[Path]:
+) -> tuple[list[Path], list[str]]:
     """Write a painted mesh in the format that the path's suffix says; each file whole or not at all, the mesh last.
 
     Returns:
-        The mesh's file, and those that it names.
+        The mesh's file and those that it names; and for a glTF file that was one before, where its JSON has changed.
     """
     mesh, kind = surface.mesh, path.suffix.removeprefix(".")
+    if kind in ("glb", "gltf") and isinstance(mesh.file.document, Gltf):
+        return _write_gltf(path, surface, textures, extras)
     if kind != mesh.file.kind or kind not in ("obj", "ply"):
         (texture,) = textures
-        return write_mesh(path, dataclasses.replace(written_mesh(surface), texture=texture.picture), extras)
+        return write_mesh(path, dataclasses.replace(written_mesh(surface), texture=texture.picture), extras), []
     places = None if surface.uses_own_uv else NewPlaces.of(mesh, surface.corner_uv.cpu().numpy())
     pictures = {f"{path.stem}{_slug(texture.name)}.png": texture for texture in textures}
     beside = {name: png_bytes(texture.picture) for name, texture in pictures.items()}
@@ -71,7 +78,26 @@ def write_painted(
     for name, held in [*beside.items(), (path.name, written)]:
         with whole_file(path.parent / name) as unfinished:
             unfinished.write_bytes(held)
-    return [path, *(path.parent / name for name in beside)]
+    return [path, *(path.parent / name for name in beside)], []
+
+
+def _write_gltf(
+    path: Path, surface: TexturedMesh, textures: Sequence[PaintedTexture], extras: dict[str, Any]
+) -> tuple[list[Path], list[str]]:
+    gltf = surface.mesh.file.document
+    source = as_binary(gltf) if path.suffix == ".glb" and not gltf.is_binary else gltf
+    laid = [(texture.picture, texture.faces) for texture in textures]
+    corner_uv = None if surface.uses_own_uv else surface.corner_uv.cpu().double().numpy()
+    made = with_base_colour(source, surface.mesh, laid, corner_uv)
+    if extras:
+        about = made.tree.setdefault("asset", {"version": "2.0"})
+        kept = about.get("extras", {})
+        about["extras"] = {**(kept if isinstance(kept, dict) else {"before": kept}), "painting": extras}
+    files = made.save(path)
+    changes = made.changes(gltf.tree)
+    shown = ", ".join(changes[:MOST_TOLD]) + (" ..." if len(changes) > MOST_TOLD else "")
+    log.info("%s: differs from %s in %d places: %s", path.name, gltf.path.name, len(changes), shown)
+    return files, changes
 
 
 def _obj_materials(

@@ -4,7 +4,7 @@ import dataclasses
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from exporters.mesh_files import MeshFormat
 from exporters.painted_files import PaintedTexture, write_painted
 from exporters.painted_surface import seen_mesh, written_mesh
 from exporters.phases import Phases, keep_record
-from exporters.provenance import provenance
+from exporters.provenance import shared_notes
 from exporters.seams import seam_gaps
 from exporters.texture_bake import texture_size
 from geometry.gltf_file import Gltf
@@ -46,6 +46,8 @@ class PaintedMesh(Exporter, name="painted-mesh"):
         """Height and width of the colour texture; null: four times the decoded pictures', from 256 to 2048."""
         n_photographs: int = 32
         """Views that are decoded for its colours."""
+        provenance: bool = False
+        """Whether the prompt and the versions of what made it are written into the mesh's file."""
 
         def __post_init__(self) -> None:
             size = self.texture_size
@@ -74,10 +76,12 @@ class PaintedMesh(Exporter, name="painted-mesh"):
         mesh = dataclasses.replace(written_mesh(surface), texture=texture)
         file = surface.mesh.file
         kind = written_format(self.config.format, file)
-        tell_placement(file)
+        if kind in get_args(MeshFormat)[1:]:
+            tell_placement(file)
         painted = PaintedTexture(texture, np.arange(len(mesh.faces)), file.material_of_faces()[0])
         with phases.phase("write"):
-            files = write_painted(run_folder / f"mesh.{kind}", surface, [painted], provenance(system))
+            notes = shared_notes(system) if self.config.provenance else {}
+            files, changes = write_painted(run_folder / f"mesh.{kind}", surface, [painted], notes)
         gaps = seam_gaps(mesh)
         figures = {
             "file": files[0].name,
@@ -88,6 +92,7 @@ class PaintedMesh(Exporter, name="painted-mesh"):
             "inner_gap": round(gaps.inner, 5),
             "creased_seam_gap": round(gaps.creased_seams, 5),
             "seam_ratio": round(gaps.ratio, 3),
+            **({"changes": changes} if changes else {}),
         }
         keep_record(run_folder, "painted-mesh", figures, phases.seconds)
         return files
@@ -123,10 +128,10 @@ def tell_placement(file: SourceFile) -> None:
         log.info("%s: written where its nodes and joints place the mesh, in world coordinates", file.path)
 
 
-def written_format(wanted: str, file: SourceFile) -> MeshFormat:
+def written_format(wanted: str, file: SourceFile) -> str:
     """The format to write; told where it is not the mesh's own."""
     kind = file.kind if wanted == "same" else wanted
-    if kind in get_args(MeshFormat):
-        return cast(MeshFormat, kind)
+    if kind in (*get_args(MeshFormat), "gltf"):
+        return kind
     log.info("%s: written as glb, the kind that holds everything in one file, not as %s", file.path, kind)
     return "glb"

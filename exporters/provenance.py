@@ -34,6 +34,11 @@ def provenance(system: System) -> dict[str, Any]:
     }
 
 
+def shared_notes(system: System) -> dict[str, Any]:
+    """What may travel in a file that people hand on: prompt and versions, and nothing of the recipe."""
+    return {"prompt": system.prompt, "versions": versions()}
+
+
 def _file_name(path: Path | str) -> Path | str:
     """The last word of a Path, and of a FolderOrName that is a folder; a hub id such as owner/name stays."""
     if isinstance(path, Path):

@@ -2,6 +2,7 @@
 
 import codecs
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -62,6 +63,12 @@ class SourceFile:
         seen: dict[str | int | None, int] = {}
         number = np.array([seen.setdefault(material, len(seen)) for material in self.materials], np.int64)
         return tuple(seen), number[self.part]
+
+    def by_part(self, faces: Int[np.ndarray, "some"]) -> Iterator[tuple[int, Int[np.ndarray, "of_part"]]]:
+        """Parts of the file, and those of these faces that each has."""
+        faces = faces[np.argsort(self.part[faces], kind="stable")]
+        parts, begins = np.unique(self.part[faces], return_index=True)
+        yield from zip(parts.tolist(), np.split(faces, begins[1:]), strict=True)
 
     def first_copy(self) -> Int[np.ndarray, "faces"]:
         """For each face the first that has the same texture coordinates by the file's own making: itself, unless it is

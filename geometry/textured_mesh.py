@@ -238,9 +238,7 @@ def _placed_once(mesh: Mesh) -> Int[np.ndarray, "once"]:
     return np.flatnonzero(mesh.file.first_copy() == np.arange(len(mesh.faces)))
 
 
-def _atlas_uv(
-    mesh: Mesh, once: Int[np.ndarray, "once"], config: TexturedMesh.Config
-) -> Float[np.ndarray, "once 3 2"]:
+def _atlas_uv(mesh: Mesh, once: Int[np.ndarray, "once"], config: TexturedMesh.Config) -> Float[np.ndarray, "once 3 2"]:
     # One vertex for each position, of those that faces use: the others may hold anything, even NaN.
     number, path = mesh.position[mesh.faces[once]], mesh.file.path
     bare = Mesh(np.unique(mesh.vertices, axis=0), number).with_faces(number)

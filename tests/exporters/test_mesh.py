@@ -1,9 +1,7 @@
 """From a trained field to mesh.glb."""
 
 import dataclasses
-import json
 import math
-import struct
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from core.errors import UserError
 from core.types import FieldOutput
 from exporters.mesh import MeshExporter, coloured_mesh, silhouette_iou, silhouettes
 from exporters.phases import Phases, read_record
+from geometry.gltf_file import parsed
 from geometry.mesh import Mesh
 from tests.artefacts import keep
 from tests.systems.small_systems import fitting_system
@@ -85,16 +84,16 @@ def test_a_fog_is_told(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.Mon
     assert "silhouettes agree with the rendered ones by 0.30 only" in caplog.text
 
 
-def test_the_file_remembers_where_it_comes_from(tmp_path: Path):
+def test_a_file_says_where_it_comes_from_only_if_asked_and_then_nothing_private(tmp_path: Path):
     (path,) = MeshExporter(SMALL).export(ball_system(), tmp_path)
     content = keep(path, "ball.glb").read_bytes()
-    (n_text,) = struct.unpack_from("<I", content, 12)
-    extras = json.loads(content[20 : 20 + n_text])["asset"]["extras"]
-    assert (extras["prompt"], extras["seed"]) == ("a ball", 0)
-    assert extras["system"]["type"] == "latent-nerf"
-    assert extras["system"]["geometry"]["n_levels"] == 3
-    assert extras["versions"]["torch"] == version("torch")
+    assert "extras" not in parsed(content, path).tree["asset"]
     assert MeshExporter(SMALL).export(ball_system(), tmp_path)[0].read_bytes() == content
+    (path,) = MeshExporter(dataclasses.replace(SMALL, provenance=True)).export(ball_system(), tmp_path)
+    extras = parsed(path.read_bytes(), path).tree["asset"]["extras"]
+    assert extras.keys() == {"prompt", "versions"}
+    assert extras["prompt"] == "a ball"
+    assert extras["versions"]["torch"] == version("torch")
 
 
 def test_figures_and_seconds_are_kept(tmp_path: Path):

@@ -15,6 +15,7 @@ from PIL import Image
 from core.errors import UserError
 from core.part import Choice
 from exporters.painted_mesh import PaintedMesh
+from geometry.gltf_file import parsed
 from geometry.textured_mesh import TexturedMesh
 from geometry.uv_check import uv_fault
 from systems.latent_paint import LatentPaint
@@ -118,16 +119,18 @@ def test_obj_to_glb_keeps_every_corner(tmp_path: Path):
     np.testing.assert_array_equal(found["TEXCOORD_0"].reshape(-1, 2)[found["indices"]], expected[faces.reshape(-1)])
 
 
-def test_where_a_node_places_the_mesh_it_is_written_so_and_that_is_told(
+def test_a_glb_keeps_its_nodes_and_other_formats_are_written_where_they_place_it(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
     positions, uv, faces = bent_sheet()
     moved = [2.0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 2, 0, 5, 6, 7, 1]  # column after column
     path = one_glb(tmp_path / "sheet.glb", matrix=moved, own=(positions, uv, faces))
+    made = exported(path, tmp_path / "run")
+    assert raw_glb(made)["POSITION"].tobytes() == positions.tobytes()
+    assert parsed(made.read_bytes(), made).tree["nodes"] == [{"mesh": 0, "matrix": moved}]
     with caplog.at_level(logging.INFO):
-        found = raw_glb(exported(path, tmp_path / "run"))
-    expected = 2 * positions.astype(np.float64) + [5, 6, 7]
-    np.testing.assert_array_equal(found["POSITION"].reshape(-1, 3), expected.astype(np.float32))
+        vertices, _, _ = arrays(exported(path, tmp_path / "again", format="ply"))
+    np.testing.assert_array_equal(vertices, (2 * positions.astype(np.float64) + [5, 6, 7]).astype(np.float32))
     assert "sheet.glb: written where its nodes and joints place the mesh, in world coordinates" in caplog.text
 
 
