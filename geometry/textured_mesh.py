@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from core.errors import UserError, require
 from core.kinds import FirstLook, Geometry, TexturedSurface
 from core.types import LinearColour
+from geometry.chosen_uv import WantedUv, chosen_uv
 from geometry.mesh import Mesh
 from geometry.mesh_file import read_mesh
 from geometry.mip_texture import sample_mip
@@ -23,8 +24,6 @@ from geometry.own_texture import read_own_texture
 from geometry.placement import Placement, placed
 from geometry.surface_pieces import pieces
 from geometry.texels import covered_texels
-from geometry.unwrap import unwrap
-from geometry.uv_check import uv_fault
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +49,7 @@ class TexturedMesh(TexturedSurface, name="textured-mesh"):
         """From which side its front is seen, after its placement: 0 is +z, 90 is +x."""
         texture_size: int = 128
         """Texels along each side, a power of 2; about twice the guidance's latent size."""
-        uv: Literal["auto", "own", "atlas"] = "auto"
+        uv: WantedUv = "auto"
         """Texture coordinates: the file's `own`, a new `atlas`, or `auto`: its own where they are usable."""
         start: Literal["color", "lit", "own-texture"] = "color"
         """What the texture shows at first: one colour; that colour in light, which shows where the mesh has edges; or
@@ -90,7 +89,8 @@ class TexturedMesh(TexturedSurface, name="textured-mesh"):
         self.config = config
         self.n_channels = n_channels
         self.mesh = load_surface(config.path)
-        corner_uv = _chosen_uv(self.mesh, config)
+        limits = {"max_faces": config.max_faces, "time_limit_s": config.unwrap_limit_s}
+        corner_uv = chosen_uv(self.mesh, config.uv, config.texture_size, **limits)
         seen = _seen_vertices(self.mesh, config)
         self.register_buffer("vertices", torch.from_numpy(seen).float(), persistent=False)
         self.register_buffer("faces", torch.from_numpy(self.mesh.faces), persistent=False)
@@ -207,55 +207,6 @@ def load_surface(path: Path) -> Mesh:
     if n_split := mesh.file.n_split:
         log.info("%s: %d polygons are split into triangles", path, n_split)
     return mesh
-
-
-def _chosen_uv(mesh: Mesh, config: TexturedMesh.Config) -> Float[np.ndarray, "faces 3 2"]:
-    """Texture coordinates of the faces' corners, v upward: the file's own or a new atlas's.
-
-    Raises:
-        UserError: the file's own were asked for and cannot be used.
-    """
-    own, path = mesh.corner_uv, mesh.file.path
-    once = _placed_once(mesh)
-    if len(once) < len(mesh.faces):
-        log.info("%s: what its scene places several times is painted once: all copies look alike", path)
-    fault = mesh.file.without_uv if own is None else uv_fault(mesh.corners[once], own[once])
-    if config.uv == "own" and fault is not None:
-        raise UserError(f"{path}: {fault}; give system.geometry.uv=auto to have it unwrapped")
-    if config.uv != "atlas" and fault is None and own is not None:
-        return own
-    log.info("%s: %s; it is unwrapped", path, fault or "a new atlas is wanted")
-    atlas, first = _atlas_uv(mesh, once, config), mesh.file.first_copy()
-    corner_uv = atlas[np.searchsorted(once, first)]
-    if (corner := mesh.file.corner) is not None:
-        turned = (corner != corner[first]).any(axis=1)  # copies that are mirrored
-        corner_uv[turned] = corner_uv[turned, ::-1]
-    return corner_uv
-
-
-def _placed_once(mesh: Mesh) -> Int[np.ndarray, "once"]:
-    """Faces without the copies that a glTF scene makes of them: those have the same texture coordinates."""
-    return np.flatnonzero(mesh.file.first_copy() == np.arange(len(mesh.faces)))
-
-
-def _atlas_uv(mesh: Mesh, once: Int[np.ndarray, "once"], config: TexturedMesh.Config) -> Float[np.ndarray, "once 3 2"]:
-    # One vertex for each position, of those that faces use: the others may hold anything, even NaN.
-    number, path = mesh.position[mesh.faces[once]], mesh.file.path
-    bare = Mesh(np.unique(mesh.vertices, axis=0), number).with_faces(number)
-    try:
-        unwrapped, atlas = unwrap(
-            bare,
-            config.texture_size,
-            padding=2,
-            max_faces=config.max_faces,
-            time_limit_s=config.unwrap_limit_s,
-        )
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
-    log.info("%s: %d charts (%.1f s)", path, atlas.n_charts, atlas.seconds)
-    corner_uv = unwrapped.corner_uv
-    assert corner_uv is not None
-    return corner_uv
 
 
 def _seen_vertices(mesh: Mesh, config: TexturedMesh.Config) -> Float[np.ndarray, "vertices 3"]:

@@ -12,9 +12,9 @@ from PIL import Image
 
 from exporters.gltf_additions import Additions, as_binary
 from exporters.gltf_in_place import with_base_colour
+from geometry.chosen_uv import chosen_uv
 from geometry.mesh import Mesh
 from geometry.mesh_file import read_mesh
-from geometry.unwrap import unwrap
 from tests.artefacts import keep
 from tests.exporters.rich_gltf import LEAF, rich_gltf
 from tests.geometry.gltf_builder import SQUARE_UV, GltfBuilder
@@ -62,23 +62,9 @@ def leaves(value: Any, path: str = "") -> dict[str, Any]:
     return {path: (type(value).__name__, value)}
 
 
-def atlas(mesh: Mesh) -> np.ndarray:
-    """A new atlas, the same for faces that are copies of one another."""
-    first = mesh.file.first_copy()
-    once = np.flatnonzero(first == np.arange(len(mesh.faces)))
-    bare = Mesh(np.unique(mesh.vertices, axis=0), mesh.position[mesh.faces[once]])
-    made = unwrap(bare, 32)[0].corner_uv
-    assert made is not None
-    assert mesh.file.corner is not None
-    spread = made[np.searchsorted(once, first)]
-    turned = (mesh.file.corner != mesh.file.corner[first]).any(axis=1)
-    spread[turned] = spread[turned, ::-1]
-    return spread
-
-
 def painted(path: Path, uv: str, into: Path) -> tuple[Mesh, Additions, np.ndarray | None]:
     mesh = read_mesh(path)
-    corner_uv = atlas(mesh) if uv == "atlas" else None
+    corner_uv = chosen_uv(mesh, "atlas", 32, 1000, 60.0) if uv == "atlas" else None
     made = with_base_colour(mesh.file.document, mesh, [(PICTURE, np.arange(len(mesh.faces)))], corner_uv)
     made.save(into)
     return mesh, made, corner_uv
