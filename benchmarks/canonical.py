@@ -67,7 +67,7 @@ def canonical_views(
 
 
 def write_pictures(folder: Path, subject: Subject, size: int, n_pictures: int = N_PICTURES) -> Path:
-    """A folder of pictures for `target-image` guidance: the object on grey in training light, from all its views.
+    """A folder of pictures for `target-image` guidance: the object in training light, from all its views, cut out.
 
     A folder that is whole already is left alone (`cameras.json` comes last).
 
@@ -82,15 +82,16 @@ def write_pictures(folder: Path, subject: Subject, size: int, n_pictures: int = 
     rng = np.random.default_rng(list(world.kinds).index(subject.kind))
     views = [random_view(rng) for _ in range(n_pictures)]
     cast = [_caster(subject.kind).cast(view, SUPERSAMPLING * size) for view in views]
-    pictures, _ = paint(
+    pictures, covered = paint(
         torch.from_numpy(np.stack([parts for parts, _ in cast])),
         torch.from_numpy(np.stack([normals for _, normals in cast])),
         torch.from_numpy(build(subject.kind).part_colours(subject.main, subject.second)).expand(n_pictures, -1, -1),
-        torch.tensor(world.backgrounds["grey"]).expand(n_pictures, 3),
+        torch.zeros(n_pictures, 3),
         training_light(n_pictures),
     )
+    cut_out = torch.cat([pictures / covered.clamp_min(1e-6), covered], dim=1)
     listed = []
-    for number, (view, picture) in enumerate(zip(views, pictures, strict=True)):
+    for number, (view, picture) in enumerate(zip(views, cut_out, strict=True)):
         name = f"{number:03d}.png"
         Image.fromarray((picture * 255).round().byte().permute(1, 2, 0).numpy()).save(folder / name)
         listed.append({"file": name, **vars(view)})

@@ -37,7 +37,6 @@ from core.files import whole_file
 from core.recipe import Recipe
 from guidance.model_source import find_model
 from systems.base import LightningSystem
-from toybox.world import load_world
 
 PICTURE_SIZE = 128
 Guide = Literal["prompt", "pictures"]
@@ -92,8 +91,8 @@ def _shown_pictures(recipe: Recipe, prompt: ToyPrompt, overrides: Sequence[str],
     """Overrides that leave field, renderer and length as they are and put pictures in the place of the score."""
     subject = prompt.subject
     folder = write_pictures(work / "pictures" / f"{subject.main}-{subject.kind}", subject, PICTURE_SIZE)
-    kept = [setting for setting in overrides if not setting.startswith(("system.guidance.", "system.background."))]
-    grey = list(load_world().backgrounds["grey"])
+    replaced = ("system.guidance.", "system.views.")
+    kept = [setting for setting in overrides if not setting.startswith(replaced)]
     return [
         *kept,
         "exporters=[]",
@@ -101,8 +100,7 @@ def _shown_pictures(recipe: Recipe, prompt: ToyPrompt, overrides: Sequence[str],
         "system.guidance.type=target-image",
         f"system.guidance.folder={json.dumps(str(folder.resolve()))}",
         f"system.guidance.model={json.dumps(recipe.system.config.guidance.config.model)}",
-        "system.background.type=solid",
-        f"system.background.color={grey}",
+        "system.views={type: posed-pictures}",
     ]
 
 

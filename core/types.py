@@ -142,6 +142,8 @@ class RenderOutput(TensorRecord):
     guidance has encoded a picture."""
     samples: RaySamples | None
     """Of a volume rendering; None where the renderer has none."""
+    background: Float[Tensor, "views height width channels"] | None = None
+    """What lay behind each ray, hidden or not; None where nothing has been put behind."""
 
     def with_latents(self, latents: Float[Tensor, "views rows columns channels"]) -> "RenderOutput":
         """The rendering of which these are the latents: all else is averaged down to their size."""
@@ -152,12 +154,16 @@ class RenderOutput(TensorRecord):
 
         opacity, depth = smaller(torch.stack([self.opacity, self.depth], dim=-1)).unbind(dim=-1)
         normals = None if self.normals is None else smaller(self.normals)
-        return RenderOutput(latents, opacity, depth, normals, smaller(self.foreground), samples=None)
+        background = None if self.background is None else smaller(self.background)
+        return RenderOutput(
+            latents, opacity, depth, normals, smaller(self.foreground), samples=None, background=background
+        )
 
     @staticmethod
     def joined(outputs: "Sequence[RenderOutput]") -> "RenderOutput":
         """Renderings of some views each as one batch, without the samples along rays, which only losses need."""
         normals = [output.normals for output in outputs if output.normals is not None]
+        behind = [output.background for output in outputs if output.background is not None]
         return RenderOutput(
             latents=torch.cat([output.latents for output in outputs]),
             opacity=torch.cat([output.opacity for output in outputs]),
@@ -165,6 +171,7 @@ class RenderOutput(TensorRecord):
             normals=torch.cat(normals) if normals else None,
             foreground=torch.cat([output.foreground for output in outputs]),
             samples=None,
+            background=torch.cat(behind) if behind else None,
         )
 
 

@@ -2,7 +2,8 @@
 
     {"file": "000.png", "elevation_deg": 20, "azimuth_deg": 0, "radius": 1.6, "fovy_deg": 47}
 
-with angles in degrees and the radius in world units.
+with angles in degrees and the radius in world units. Where a picture is transparent, the background of the training
+shows through it, so that an object cut out of its surroundings is learnt without them.
 """
 
 import json
@@ -31,8 +32,8 @@ class PosedPictures:
     cameras: Cameras
     files: tuple[Path, ...]
 
-    def pictures(self, size: int) -> Float[Tensor, "views size size 3"]:
-        """The pictures in [0, 1], area-averaged to size x size.
+    def pictures(self, size: int) -> Float[Tensor, "views size size 4"]:
+        """The pictures in [0, 1], area-averaged to size x size: RGB and opacity, which is 1 where they have none.
 
         Raises:
             UserError: naming the file that is missing or is no picture.
@@ -81,8 +82,8 @@ def _plain_name(name: Any) -> str:
     return name
 
 
-def read_picture(path: Path, size: int) -> Float[Tensor, "size size 3"]:
-    """The middle square of a picture, in [0, 1], area-averaged to size x size.
+def read_picture(path: Path, size: int) -> Float[Tensor, "size size 4"]:
+    """The middle square of a picture, RGB and opacity in [0, 1], area-averaged to size x size.
 
     Raises:
         UserError: it is missing or no picture.
@@ -91,7 +92,7 @@ def read_picture(path: Path, size: int) -> Float[Tensor, "size size 3"]:
         with Image.open(path) as picture:
             side = min(picture.size)
             left, top = ((length - side) // 2 for length in picture.size)
-            square = picture.convert("RGB").crop((left, top, left + side, top + side))
+            square = picture.convert("RGBA").crop((left, top, left + side, top + side))
             resized = square.resize((size, size), Image.Resampling.BOX)
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read as a picture: {error}") from error

@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
+from torch.nn import functional as F
 
 from core.errors import UserError, require
 from core.kinds import Guidance, device_of
@@ -30,6 +31,17 @@ from guidance.training_distribution import read_training_distribution
 
 #: Latents that should be seen from the given cameras: (views height width channels), in the cameras' picture size.
 Target = Callable[[Cameras], Tensor]
+GREY = 0.5  # what is put behind transparent pictures to encode them
+
+
+@dataclass(frozen=True)
+class Clear:
+    """Where transparent pictures show what is behind the object."""
+
+    latents: Tensor
+    """Of what was behind it when they were encoded: (1 height width channels)."""
+    share: Target
+    """What part of each latent pixel is clear: (views height width 1)."""
 
 
 class TargetImage(Guidance, name="target-image"):
@@ -63,6 +75,7 @@ class TargetImage(Guidance, name="target-image"):
         self._size = latent_size(source) if source else config.size
         self.decodes_pixelwise = self.autoencoder is None
         self._target: Target | None = None
+        self._clear: Clear | None = None
         self._views = read_posed_pictures(config.folder) if config.folder else None
         if self._views is None:
             self.size_step = 1  # a function of the cameras follows their size; encoded pictures have one of their own
@@ -95,7 +108,7 @@ class TargetImage(Guidance, name="target-image"):
             UserError: there is neither a folder nor a target.
         """
         if self._target is None and self._views is not None:
-            self._target = self._encode_views(self._views)
+            self._target, self._clear = self._encode_views(self._views)
         if self._target is None:
             raise UserError(
                 f"{self.setting('folder')}: target-image needs a folder of pictures, or set_target() in code"
@@ -119,6 +132,8 @@ class TargetImage(Guidance, name="target-image"):
             raise RuntimeError("call prepare(prompt) before the first step")
         with torch.no_grad():
             target = self._target(cameras).to(latents.device)
+            if self._clear is not None and render.background is not None:
+                target = target + self._clear.share(cameras) * (render.background - self._clear.latents)
             sigma = torch.full((len(latents),), self.config.noise.at(step, total_steps), device=latents.device)
             alpha = (1 - sigma**2).sqrt()
             weight = WEIGHTINGS[self.config.weighting](alpha, sigma) * alpha / sigma
@@ -135,6 +150,15 @@ class TargetImage(Guidance, name="target-image"):
         return self.autoencoder.encode(rgb) if self.autoencoder else 2 * rgb - 1
 
     @torch.no_grad()
-    def _encode_views(self, views: PosedPictures) -> Target:
-        latents = self.encode(views.pictures(self.picture_size).to(device_of(self)))
-        return lambda cameras: latents[views.index_of(cameras).to(latents.device)]
+    def _encode_views(self, views: PosedPictures) -> tuple[Target, Clear | None]:
+        rgb, opacity = views.pictures(self.picture_size).to(device_of(self)).split([3, 1], dim=-1)
+        latents = self.encode(rgb * opacity + GREY * (1 - opacity))
+
+        def target(cameras: Cameras) -> Tensor:
+            return latents[views.index_of(cameras).to(latents.device)]
+
+        if bool((opacity == 1).all()):
+            return target, None
+        grey = self.encode(torch.full_like(rgb[:1], GREY))
+        share = 1 - F.adaptive_avg_pool2d(opacity.movedim(-1, 1), latents.shape[1:3]).movedim(1, -1)
+        return target, Clear(grey, lambda cameras: share[views.index_of(cameras).to(share.device)])

@@ -80,6 +80,7 @@ class MeshRenderer(Renderer, name="rasterizer"):
             normals=normals,
             foreground=foreground,
             samples=None,
+            background=behind,
         )
 
     def draw_ahead(self, geometry: Geometry, cameras: Cameras, wait: bool = False) -> None:

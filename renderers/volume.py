@@ -126,13 +126,15 @@ class VolumeRenderer(Renderer, name="volume"):
             ]
         )
         foreground, opacity = seen.foreground.view(*shape, -1), seen.opacity.view(shape)
+        behind = background(rays.directions, rng)
         return RenderOutput(
-            latents=over_background(foreground, opacity, background(rays.directions, rng)),
+            latents=over_background(foreground, opacity, behind),
             opacity=opacity,
             depth=seen.depth.view(shape),
             normals=None if seen.normals is None else seen.normals.view(*shape, 3),
             foreground=foreground,
             samples=seen.samples,
+            background=behind,
         )
 
     def _follow(

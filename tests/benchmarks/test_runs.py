@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from app.api import untrained_system
 from app.parts import register_parts
 from benchmarks.runs import BenchmarkRun, RunFailedError, Trainings, plan_run, weights_mark
 from benchmarks.toy_prompts import toy_prompts
@@ -58,6 +59,7 @@ def test_ceiling_keeps_field_and_length_and_is_told_no_text(tmp_path):
     assert "system.guidance.type=target-image" in run.overrides
     assert not any("guidance_scale" in setting for setting in run.overrides)
     assert len(list(tmp_path.glob("pictures/*/*.png"))) == 60
+    untrained_system(run.config, prompt=run.prompt.text, overrides=run.overrides)  # its parts fit each other
 
 
 def test_mark_of_the_weights_follows_the_parts_that_count():

@@ -27,7 +27,7 @@ def test_pictures_and_cameras_in_the_order_of_the_list(tmp_path: Path):
     views = read_posed_pictures(_folder(tmp_path, [VIEW, {**VIEW, "azimuth_deg": 0}]))
     torch.testing.assert_close(views.cameras.c2w[1, :3, 3].norm(), torch.tensor(1.5))
     assert views.pictures(2)[0, :, :, 0].tolist() == [[0, 1], [0, 1]]
-    assert views.pictures(1)[0].flatten().tolist() == pytest.approx([0.5] * 3, abs=0.01)
+    assert views.pictures(1)[0].flatten().tolist() == pytest.approx([0.5, 0.5, 0.5, 1], abs=0.01)
     assert views.index_of(views.cameras[1:2]).tolist() == [1]
 
 

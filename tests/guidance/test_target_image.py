@@ -1,5 +1,6 @@
 """`target-image`: the exact score of known pictures."""
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -97,6 +98,25 @@ def test_with_a_model_the_pictures_go_through_its_autoencoder(tmp_path: Path, ti
     assert guidance.view_needs.cameras is not None
     white = guidance.encode(torch.ones(1, 16, 16, 3))
     output = guidance(seen_as(white), guidance.view_needs.cameras[1:2], 0, 1, torch.Generator())
+    assert output.metrics["target_mse"].item() == pytest.approx(0, abs=1e-9)
+
+
+def test_the_background_of_the_training_shows_through_transparent_pictures(tmp_path: Path):
+    """The picture that is wanted is the red half over whatever lies behind, blended by hand."""
+    folder = _picture_folder(tmp_path, 4)
+    red = Image.new("RGBA", (4, 4), (255, 0, 0, 255))
+    red.paste((0, 0, 0, 0), (2, 0, 4, 4))
+    red.putpixel((1, 0), (255, 0, 0, 51))
+    red.save(folder / "0.png")
+    guidance = TargetImage(TargetImage.Config(folder=folder, size=4))
+    guidance.prepare("")
+    behind = torch.rand(1, 4, 4, 3, generator=torch.Generator().manual_seed(2)) * 2 - 1
+    wanted = behind.clone()
+    wanted[0, :, :2] = torch.tensor([1.0, -1.0, -1.0])
+    wanted[0, 0, 1] = 0.2 * wanted[0, 0, 1] + 0.8 * behind[0, 0, 1]
+    assert guidance.view_needs.cameras is not None
+    seen = dataclasses.replace(seen_as(wanted), background=behind)
+    output = guidance(seen, guidance.view_needs.cameras[:1], 0, 1, torch.Generator())
     assert output.metrics["target_mse"].item() == pytest.approx(0, abs=1e-9)
 
 
