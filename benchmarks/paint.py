@@ -82,7 +82,7 @@ def _run(options: argparse.Namespace) -> Report:
 def _painted(subject: Subject, trainings: Trainings, options: argparse.Namespace) -> Painting:
     """One painting: as measured before, else painted and measured now."""
     mesh = neutral_mesh(subject.kind, options.work).resolve()
-    settings = [*options.overrides, f"system.geometry.path={json.dumps(str(mesh))}", "trainer.preview_every=0"]
+    settings = [*options.overrides, f"system.geometry.path={mesh}", "trainer.preview_every=0"]
     run = plan_run(ToyPrompt(subject), "prompt", options.config, settings, options.work)
     note = run.folder / "measured.json"
     known = read_painting(note)

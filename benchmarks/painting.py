@@ -113,7 +113,7 @@ def _untrained(run: BenchmarkRun, device: str, *settings: str) -> LightningSyste
 
 def _second_fault(run: BenchmarkRun, painted: Path, device: str) -> str | None:
     """What painting the painted file would change of it: now the mesh has texture coordinates of its own."""
-    again = _untrained(run, device, f"system.geometry.path={json.dumps(str(painted.resolve()))}")
+    again = _untrained(run, device, f"system.geometry.path={painted.resolve()}")
     written = exported(again, run.folder / "again", texture_size=16, n_photographs=1)
     fault = geometry_fault(painted, written)
     return fault and f"painted again: {fault}"

@@ -98,8 +98,8 @@ def _shown_pictures(recipe: Recipe, prompt: ToyPrompt, overrides: Sequence[str],
         "exporters=[]",
         "trainer.preview_every=0",
         "system.guidance.type=target-image",
-        f"system.guidance.folder={json.dumps(str(folder.resolve()))}",
-        f"system.guidance.model={json.dumps(recipe.system.config.guidance.config.model)}",
+        f"system.guidance.folder={folder.resolve()}",
+        f"system.guidance.model={recipe.system.config.guidance.config.model}",
         "system.views={type: posed-pictures}",
     ]
 

@@ -7,7 +7,6 @@ autoencoder alone makes of the same pictures: encoded and decoded, without any t
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -113,7 +112,7 @@ def _run(options: argparse.Namespace) -> Report:
 def _encoding(subject: Subject, options: argparse.Namespace) -> Encoding:
     """Build the painting of one coloured mesh, and measure it before its first step."""
     path = coloured_mesh(subject, options.work / f"{subject.main}-{subject.kind}.glb").resolve()
-    settings = [f"system.geometry.path={json.dumps(str(path))}", "system.geometry.start=own-texture"]
+    settings = [f"system.geometry.path={path}", "system.geometry.start=own-texture"]
     overrides = [*settings, *options.overrides]
     system = untrained_system(options.config, subject.caption(), overrides=overrides, device=options.device)
     assert isinstance(system, LatentPaint)
