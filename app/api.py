@@ -20,15 +20,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.building import build_exporters, ready_system
-from app.events import Listener, Previewed, Started, Stop, Trained, ignore
+from app.events import Event, Listener, Previewed, Started, Stop, Trained, ignore
 from app.inputs import keep_inputs
 from app.plan import Plan, Request, make_plan
 from app.run import Run, write_files
-from app.run_folder import locked, make_run_folder, remove_new_run, write_prompt, write_recipe
+from app.run_folder import begin_anew, locked, make_run_folder, remove_new_run, write_prompt, write_recipe
+from app.stages import carry_out_each, write_stages
 from app.training import StepEvents, fit, make_trainer
 from core.errors import UserError
 from core.failures import machine_told
 from core.recipe import Recipe
+from exporters.stages import stage_folders
 from systems.base import LightningSystem
 from systems.callbacks import Checkpoints, MetricsLog, Previews
 from systems.loggers import log_picture
@@ -98,12 +100,42 @@ def carry_out(plan: Plan, *, export: bool = True, on_event: Listener = ignore, s
         ExportError: an exporter has failed; it holds the run.
     """
     stop = stop or Stop()
+    if plan.stages:
+        return _carry_out_stages(plan, export, on_event, stop)
     with machine_told(), _alone(), _opened(plan) as begun:
         run = replace(begun, step=_train(plan, begun, on_event, stop))
         on_event(Trained(run.folder, run.step, run.recipe.trainer.max_steps))
         if not export or not run.is_finished:
             return run
         return replace(run, files=tuple(write_files(run, run.recipe.exporters, on_event)))
+
+
+def _carry_out_stages(plan: Plan, export: bool, on_event: Listener, stop: Stop) -> Run:
+    """One run after the other, the files of each being what the next may read."""
+    folder = plan.folder or make_run_folder(plan.out, *plan.stages)
+    folder.mkdir(parents=True, exist_ok=True)
+    made: list[Run] = []
+
+    def tell(event: Event) -> None:
+        on_event(replace(event, folder=folder) if isinstance(event, Trained) else event)  # what can be gone on with
+
+    def train_one(i: int, recipe: Recipe, stage: Path) -> bool:
+        own = make_plan(Request(recipe=recipe, folder=stage, device=plan.device))
+        is_last = i == len(plan.stages) - 1
+        made.append(carry_out(own, export=export or not is_last, on_event=tell, stop=stop))
+        return made[-1].is_finished
+
+    with machine_told(), ExitStack() as building, locked(folder):
+        if plan.folder is None:
+            building.callback(remove_new_run, folder, with_parent=False)
+        write_prompt(folder, plan.recipe.prompt)
+        write_stages(folder, plan.stages)
+        try:
+            carry_out_each(folder, plan.stages, train_one)
+        finally:
+            if any((stage / "recipe.yaml").is_file() for stage in stage_folders(folder)):
+                building.pop_all()
+    return replace(made[-1], folder=folder, stages=tuple(stage_folders(folder)))
 
 
 def untrained_system(
@@ -149,9 +181,13 @@ def _opened(plan: Plan) -> Iterator[Run]:
             working.enter_context(locked(folder))
         else:
             is_first = not plan.out.exists()
-            folder = make_run_folder(plan.out, plan.recipe)
-            building.callback(remove_new_run, folder, with_parent=is_first)
+            folder = plan.folder or make_run_folder(plan.out, plan.recipe)
+            folder.mkdir(parents=True, exist_ok=True)
+            if plan.folder is None:
+                building.callback(remove_new_run, folder, with_parent=is_first)
             working.enter_context(locked(folder))
+            if plan.folder is not None:
+                begin_anew(folder)
             recipe = keep_inputs(plan.recipe, folder)
             write_prompt(folder, recipe.shown_prompt)
         system, step = ready_system(replace(plan, recipe=recipe))

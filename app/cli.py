@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from app.jobs.options import add_options_of_jobs, check_options_of_jobs
 from core.errors import UserError, nearest_word
 
 EXAMPLES = """\
@@ -16,14 +17,15 @@ examples:
   python launch.py --config configs/latent-nerf.yaml --prompt "a red mushroom" --resume auto
   python launch.py --export runs/a-red-mushroom-1a2b3c
   python launch.py --config configs/latent-nerf-rgb.yaml --from runs/a-red-mushroom-1a2b3c
+  python launch.py --config configs/latent-nerf.yaml --jobs jobs.csv --out runs/tonight
   python launch.py --config configs/latent-nerf.yaml --prompt "a green mug" --live
   python launch.py --list geometry
   python launch.py --describe hash-grid
   python launch.py --config configs/latent-nerf.yaml --help          # all that this recipe can set
 
 exit codes: 0 done; 1 a fault of the program; 2 recipe or input; 3 this machine (device, disk, permission, lock, model,
-network, memory); 4 the training diverged; 130 and 143 stopped by Ctrl-C or by a termination signal, with a checkpoint
-saved if training had begun
+network, memory); 4 the training diverged; 5 some of many jobs have failed; 130 and 143 stopped by Ctrl-C or by a
+termination signal, with a checkpoint saved if training had begun
 """
 
 
@@ -77,6 +79,10 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
             setattr(options, mode, "")
     if options.prompt is not None:
         _check_prompt(options.prompt)
+    if options.jobs is not None:
+        check_options_of_jobs(options)
+    elif options.out is None:
+        options.out = Path("runs")
     return options
 
 
@@ -115,10 +121,11 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         help="begin with another run's result: a refining stage, or a second coat of paint",
     )
-    parser.add_argument("--out", metavar="DIR", type=Path, default=Path("runs"), help="where runs go (default: runs)")
+    parser.add_argument("--out", metavar="DIR", type=Path, help="where runs go (default: runs; of jobs: runs/NAME)")
     parser.add_argument(
         "--device", choices=["auto", "cpu", "cuda"], default="auto", help="default: a GPU if there is one"
     )
+    add_options_of_jobs(parser)
     live = parser.add_argument_group("live page")
     live.add_argument(
         "--live", metavar="PORT|RUN", nargs="?", const="", help="watch and steer in a browser; or look at a trained run"

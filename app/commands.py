@@ -7,6 +7,8 @@ from pathlib import Path
 
 from app.api import carry_out
 from app.dry_run import dry_run
+from app.jobs.command import run_jobs
+from app.jobs.index import write_index
 from app.plan import Plan, Request, make_plan
 from app.progress import Progress
 from app.run import ExportError, open_run
@@ -25,6 +27,11 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         UserError: for everything that the user can mend.
     """
+    if options.jobs is not None:
+        return run_jobs(options)
+    if options.jobs_index is not None:
+        say(str(write_index(options.jobs_index)))
+        return 0
     if options.live is not None:
         return _live(options)
     plan = make_plan(_request(options))

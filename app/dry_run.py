@@ -3,6 +3,7 @@
 import resource
 import sys
 import time
+from dataclasses import dataclass
 
 import torch
 
@@ -13,8 +14,44 @@ from core.recipe import Recipe
 from systems.base import RAYS_AT_ONCE, LightningSystem
 
 
+@dataclass(frozen=True)
+class Cost:
+    """What a training takes, measured by going through it once."""
+
+    n_trained: int
+    """Parameters."""
+    seconds_per_step: float
+    step_gib: float
+    """Memory at the peak of a step."""
+    drawing_gib: float
+    """Memory with the views of previews and exports."""
+
+    @property
+    def checkpoint_bytes(self) -> int:
+        """Parameters, and the two numbers that Adam keeps for each."""
+        return 3 * 4 * self.n_trained
+
+
 def dry_run(plan: Plan) -> str:
     """Build everything, go once forward and backward without changing a parameter, draw views, and say what was seen.
+
+    Raises:
+        UserError: for every fault that a training would begin with.
+    """
+    cost = measured(plan)
+    lines = [
+        plan.text(),
+        f"trained parameters: {cost.n_trained:,}",
+        f"time: about {cost.seconds_per_step:.2g} s a step",
+        f"memory{' of the GPU' if plan.device == 'cuda' else ''}: about {cost.step_gib:.1f} GiB at the peak of a step, "
+        f"up to {cost.drawing_gib:.1f} GiB with the views of previews and exports (unwrapping and baking not counted)",
+        "Everything fits. Nothing was trained or written.",
+    ]
+    return "\n".join(lines)
+
+
+def measured(plan: Plan) -> Cost:
+    """Go through a training once.
 
     Raises:
         UserError: for every fault that a training would begin with.
@@ -32,16 +69,7 @@ def dry_run(plan: Plan) -> str:
     adam = 2 * 4 * n_trained  # from the first step on, it keeps two numbers for each parameter
     in_training = (_peak_bytes(device) + adam) / 2**30
     _draw_views(system, recipe)
-    in_drawing = (_peak_bytes(device) + adam) / 2**30
-    lines = [
-        plan.text(),
-        f"trained parameters: {n_trained:,}",
-        f"time: about {seconds:.2g} s a step",
-        f"memory{' of the GPU' if device == 'cuda' else ''}: about {in_training:.1f} GiB at the peak of a step, "
-        f"up to {in_drawing:.1f} GiB with the views of previews and exports (unwrapping and baking not counted)",
-        "Everything fits. Nothing was trained or written.",
-    ]
-    return "\n".join(lines)
+    return Cost(n_trained, seconds, in_training, (_peak_bytes(device) + adam) / 2**30)
 
 
 def _one_pass(system: LightningSystem) -> float:

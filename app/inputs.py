@@ -51,11 +51,11 @@ def keep_inputs(recipe: Recipe, folder: Path) -> Recipe:
     index: dict[str, Any] = {}
     for key, path in originals.items():
         try:
-            for name, file in _files(path, names[key]).items():
+            for name, file in files_of(path, names[key]).items():
                 copy = folder / INPUTS / key / name
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(file, copy)
-            index[key] = {"name": names[key], "sha256": _digests(_copy(folder, key, names[key]))}
+            index[key] = {"name": names[key], "sha256": content_digests(_copy(folder, key, names[key]))}
         except OSError as error:
             raise UserError(f"{key}: {path} cannot be copied into the run's folder: {error}") from error
     if index:
@@ -82,9 +82,9 @@ def with_copies(recipe: Recipe, folder: Path) -> Recipe:
             return value
         name, digests = index[key]["name"], index[key]["sha256"]
         copy = _copy(folder, key, name)
-        if {each: _digests(copy).get(each) for each in digests} != digests:
+        if {each: content_digests(copy).get(each) for each in digests} != digests:
             raise UserError(f"{copy}: has changed since the run was made; put the original back, or start a new run")
-        if value != copy and value.exists() and sorted(_digests(value).values()) != sorted(digests.values()):
+        if value != copy and value.exists() and sorted(content_digests(value).values()) != sorted(digests.values()):
             raise UserError(f"{key}: {value} is not what {folder} was made from; leave it out, or start a new run")
         return copy
 
@@ -106,7 +106,7 @@ def _own_name(recipe: Recipe, key: str, path: Path) -> str:
     return path.name if "${" not in shown.rpartition("/")[2] else f"input{path.suffix}"
 
 
-def _files(path: Path, name: str | None = None) -> dict[str, Path]:
+def files_of(path: Path, name: str | None = None) -> dict[str, Path]:
     """The files behind a setting, by the names that their copies have; runs that lie in a folder are left out.
 
     Args:
@@ -122,9 +122,10 @@ def _files(path: Path, name: str | None = None) -> dict[str, Path]:
     return {f"{name}/{os.path.relpath(file, path)}": file for file in sorted(found) if file.is_file()}
 
 
-def _digests(path: Path) -> dict[str, str]:
+def content_digests(path: Path) -> dict[str, str]:
+    """The hash of a file and of each that it refers to, or of all files of a folder, by name."""
     digests: dict[str, str] = {}
-    for name, file in _files(path).items():
+    for name, file in files_of(path).items():
         with file.open("rb") as content:
             digests[name] = file_digest(content, "sha256").hexdigest()
     return digests

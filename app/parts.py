@@ -2,12 +2,14 @@
 
 import importlib
 import pkgutil
+from functools import cache
 
 FLOORS = ("geometry", "guidance", "renderers", "systems", "exporters")
 #: Holds no parts, and needs Triton, which most machines lack; the backend that runs on it imports it.
 WITHOUT_PARTS = "geometry.kernels."
 
 
+@cache
 def register_parts() -> None:
     """Import every module of the floors that hold parts, in whatever sub-package.
 

@@ -6,13 +6,16 @@ from typing import Any
 
 from app.inputs import copied_paths, with_copies
 from app.parts import register_parts
-from app.run_folder import TrainedRun, find_run, latest_run, read_prompt, run_name
+from app.run_folder import TrainedRun, find_run, latest_checkpoint, latest_run, latest_stages, read_prompt, run_name
+from app.stages import stage_names
 from app.training import Device, resolve_device, resolve_precision
 from core.environment import from_environment
 from core.errors import UserError
 from core.part import Choice
 from core.recipe import Recipe, read_recipe
 from core.recipe_layers import read_layers
+from core.stages import read_stages
+from exporters.stages import stage_folders
 from systems.loggers import require_loggers
 
 
@@ -20,8 +23,8 @@ from systems.loggers import require_loggers
 class Request:
     """What is asked for, nothing read yet. Relative paths start from the current folder."""
 
-    recipe: Path | Recipe | None = None
-    """The recipe's file; or what was read from one. None: that of `run`."""
+    recipe: Path | Recipe | tuple[Recipe, ...] | None = None
+    """The recipe's file; or what was read from one, for each stage where there are several. None: that of `run`."""
     prompt: str | None = None
     """What to make; None: as the recipe says."""
     overrides: tuple[str, ...] = ()
@@ -38,6 +41,8 @@ class Request:
     """There must be a trained run: `run`, or else the newest one of the same recipe and prompt."""
     out: Path = Path("runs")
     """The folder that new runs go into."""
+    folder: Path | None = None
+    """The run's own folder: made or begun anew, or gone on with where it has a checkpoint. None: one of `out`."""
     device: str = "auto"
     """cpu, cuda, or auto."""
     trust: bool = False
@@ -59,13 +64,18 @@ class Plan:
     """Lightning's name of it."""
     copies: dict[str, Path] = field(default_factory=dict)
     """What a new run keeps a copy of, by setting."""
+    folder: Path | None = None
+    """Of a new run whose folder was named; None: one of `out` that has the run's name."""
+    stages: tuple[Recipe, ...] = ()
+    """The recipes of all stages, where there are several; the rest of the plan is that of the first one."""
 
     def text(self) -> str:
         """The plan in lines for people."""
         recipe, settings = self.recipe, vars(self.recipe.system.config)
         named = [f"{key} {choice.part.part_name}" for key, choice in settings.items() if isinstance(choice, Choice)]
         start = self.begins_with.run if self.begins_with else None
-        folder = f"{self.run.folder} (resumed)" if self.run else str(self.out / run_name(recipe))
+        own = self.folder or self.out / run_name(*(self.stages or (recipe,)))
+        folder = f"{self.run.folder} (resumed)" if self.run else str(own)
         lines = [
             f"prompt: {recipe.shown_prompt!r}",
             f"system: {recipe.system.part.part_name} ({', '.join(named)})",
@@ -75,8 +85,14 @@ class Plan:
             *[f"copied into it: {path} ({key})" for key, path in self.copies.items()],
             f"losses go to: {', '.join(recipe.trainer.logger) or 'nowhere'}",
             f"then: {', '.join(choice.part.part_name for choice in recipe.exporters) or 'no exporters'}",
+            *[f"then: {name}, {stage.trainer.max_steps} steps" for name, stage in self.later],
         ]
         return "\n".join(lines)
+
+    @property
+    def later(self) -> list[tuple[str, Recipe]]:
+        """Names and recipes of the stages after the first."""
+        return list(zip(stage_names(self.stages), self.stages, strict=True))[1:]
 
 
 def make_plan(request: Request) -> Plan:
@@ -88,7 +104,40 @@ def make_plan(request: Request) -> Plan:
     """
     if request.out.exists() and not request.out.is_dir():
         raise UserError(f"--out: {request.out} is a file; give a folder, which new runs go into")
-    run = find_run(request.run) if request.run else None
+    register_parts()
+    folders = stage_folders(request.run) if request.run else []
+    if folders and request.trained:
+        return make_plan(replace(request, run=folders[-1]))
+    recipes = request.recipe
+    if isinstance(recipes, Path) or folders:
+        path = recipes if isinstance(recipes, Path) else (request.run or Path()) / "recipe.yaml"
+        recipes = read_stages(path, request.overrides, request.plugins, trust=request.trust)
+    if isinstance(recipes, tuple) and len(recipes) > 1:
+        return _plan_of_stages(request, recipes)
+    return _plan_of_one(replace(request, recipe=next(iter(recipes))) if isinstance(recipes, tuple) else request)
+
+
+def _plan_of_stages(request: Request, recipes: tuple[Recipe, ...]) -> Plan:
+    """The plan of the first stage, and the recipes of all."""
+    folder = request.run or request.folder
+    if folder is not None and (folder / "prompt.txt").is_file():
+        recipes = tuple(_with_prompt_of(recipe, folder) for recipe in recipes)
+    elif request.prompt is not None:
+        recipes = tuple(replace(recipe, prompt=request.prompt) for recipe in recipes)
+    if request.newest or request.trained:
+        folder = latest_stages(request.out, recipes)
+    if request.trained:
+        if folder is None:
+            raise UserError(f"{request.out / run_name(*recipes)}: this command has no run; train first")
+        last = stage_folders(folder)[-1]
+        return _plan_of_one(Request(run=last, trained=True, device=request.device, trust=request.trust))
+    own = replace(request, recipe=recipes[0], run=None, newest=False, prompt=None, overrides=(), plugins=())
+    first = folder / stage_names(recipes)[0] if folder else None
+    return replace(_plan_of_one(replace(own, folder=first)), folder=folder, stages=recipes)
+
+
+def _plan_of_one(request: Request) -> Plan:
+    run = find_run(request.run) if request.run else _begun(request.folder)
     recipe = _recipe(request, run)
     if run is None and (request.newest or request.trained):
         run = latest_run(request.out, recipe)
@@ -107,18 +156,24 @@ def make_plan(request: Request) -> Plan:
         device=device,
         precision=resolve_precision(recipe.trainer.precision, device),
         copies=copied_paths(recipe) if run is None else {},
+        folder=request.folder,
     )
+
+
+def _begun(folder: Path | None) -> TrainedRun | None:
+    """The run in a folder that was named for it, once it has a recipe and a checkpoint."""
+    checkpoint = latest_checkpoint(folder) if folder and (folder / "recipe.yaml").is_file() else None
+    return TrainedRun(folder, checkpoint) if folder and checkpoint else None
 
 
 def _recipe(request: Request, run: TrainedRun | None) -> Recipe:
     """The recipe with the prompt and the run to begin with, which the request may give apart from it."""
-    register_parts()
-    path = request.recipe or (run.folder / "recipe.yaml" if run else None)
-    if path is None:
+    recipe = request.recipe
+    if recipe is None and run is not None:
+        own = run.folder / "recipe.yaml"
+        recipe = read_recipe(own, request.overrides, request.plugins, trust=request.trust)
+    if not isinstance(recipe, Recipe):
         raise UserError("--config is missing: name a recipe, such as --config configs/latent-nerf.yaml")
-    recipe = path
-    if isinstance(path, Path):
-        recipe = read_recipe(path, request.overrides, request.plugins, trust=request.trust)
     start = request.start_from.resolve() if request.start_from else recipe.start_from
     recipe = replace(recipe, start_from=start, prompt=recipe.prompt if request.prompt is None else request.prompt)
     if run is not None:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from jaxtyping import Float
@@ -12,12 +12,14 @@ from app.building import build_exporters, ready_system
 from app.events import Exported, Listener, ignore
 from app.plan import Plan, Request, make_plan
 from app.run_folder import locked
+from app.stages import publish
 from core.errors import UserError
 from core.failures import machine_told, told
 from core.kinds import Exporter
 from core.part import Choice
 from core.recipe import Recipe
 from core.types import Cameras, RenderOutput
+from exporters.stages import stage_folders, whole_run
 from systems.base import LightningSystem
 
 
@@ -32,6 +34,8 @@ class Run:
     """Steps that it has been trained."""
     files: tuple[Path, ...] = ()
     """What the exporters have written at the end of its training; empty for a run that was loaded."""
+    stages: tuple[Path, ...] = ()
+    """The folders of its stages, in order, where it has several; the system is that of the last one."""
 
     @property
     def is_finished(self) -> bool:
@@ -82,8 +86,9 @@ class Run:
             UserError: one does not fit the system, or another process works in the folder.
             ExportError: what the failed ones say, after all have had their turn.
         """
-        with machine_told(), locked(self.folder):
-            return write_files(self, self.recipe.exporters if exporters is None else exporters, on_event)
+        own = replace(self, folder=self.stages[-1]) if self.stages else self
+        with machine_told(), locked(own.folder):
+            return write_files(own, self.recipe.exporters if exporters is None else exporters, on_event)
 
 
 class ExportError(UserError):
@@ -103,7 +108,13 @@ def open_run(plan: Plan) -> Run:
     if plan.run is None:
         raise UserError("name a run: --export RUN, --validate RUN or --test RUN, or --config with --resume auto")
     with machine_told():
-        return Run(plan.run.folder, plan.recipe, *ready_system(plan))
+        return as_whole(Run(plan.run.folder, plan.recipe, *ready_system(plan)))
+
+
+def as_whole(run: Run) -> Run:
+    """The run of all stages, of one that is the last of several; else the run itself."""
+    folder = whole_run(run.folder)
+    return run if folder == run.folder else replace(run, folder=folder, stages=tuple(stage_folders(folder)))
 
 
 def write_files(run: Run, exporters: Sequence[Choice[Exporter]], on_event: Listener) -> list[Path]:
@@ -128,4 +139,4 @@ def write_files(run: Run, exporters: Sequence[Choice[Exporter]], on_event: Liste
         lines = [f"{name}: {told(error)}" for name, error in faults]
         first = faults[0][1]
         raise ExportError("\n".join(lines), run, files, told(first).exit_code) from first
-    return files
+    return publish(run.folder, files)

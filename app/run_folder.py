@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -22,8 +22,11 @@ from core.errors import UserError, nearest_word
 from core.files import whole_file
 from core.paths import map_paths
 from core.recipe import Recipe, dump_recipe
+from exporters.stages import STAGES
 
 LONGEST_SLUG = 48
+#: What is no part of a run: its lock; what a job is, and the words of its worker.
+KEPT = (".lock", "job.json", "log.txt")
 
 
 @dataclass(frozen=True)
@@ -34,9 +37,13 @@ class TrainedRun:
     checkpoint: Path
 
 
-def run_name(recipe: Recipe) -> str:
-    """`<slug of the prompt>-<6 hex of prompt, recipe and seed>`: the same command has the same name."""
-    text = f"{recipe.shown_prompt}\0{dump_recipe(recipe)}"  # the seed is part of the recipe
+def run_name(recipe: Recipe, *later: Recipe) -> str:
+    """`<slug of the prompt>-<6 hex of prompt, recipe and seed>`: the same command has the same name.
+
+    Args:
+        later: of further stages.
+    """
+    text = "\0".join([recipe.shown_prompt, *map(dump_recipe, (recipe, *later))])  # the seed is part of the recipe
     return f"{slug(recipe.shown_prompt) or recipe.system.part.part_name}-{sha256(text.encode()).hexdigest()[:6]}"
 
 
@@ -53,13 +60,13 @@ def slug(text: str) -> str:
     return kept
 
 
-def make_run_folder(out: Path, recipe: Recipe) -> Path:
+def make_run_folder(out: Path, *recipes: Recipe) -> Path:
     """Make the empty folder of a new run; where the name is taken, `-2`, `-3` ... is added.
 
     Raises:
         UserError: it cannot be made.
     """
-    name = run_name(recipe)
+    name = run_name(*recipes)
     number = 1
     while True:
         folder = out / (name if number == 1 else f"{name}-{number}")
@@ -84,6 +91,15 @@ def remove_new_run(folder: Path, with_parent: bool) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     if with_parent and not any(folder.parent.iterdir()):
         folder.parent.rmdir()
+
+
+def begin_anew(folder: Path) -> None:
+    """Empty the locked folder of a run that has no checkpoint, but for the lock and what jobs say of it."""
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name not in KEPT:
+            path.unlink()
 
 
 def write_prompt(folder: Path, prompt: str) -> None:
@@ -129,6 +145,13 @@ def find_run(path: Path) -> TrainedRun:
     if checkpoint is None:
         raise UserError(f"{path}: this run has no checkpoint; train it again from the beginning")
     return TrainedRun(folder, checkpoint)
+
+
+def latest_stages(out: Path, recipes: Sequence[Recipe]) -> Path | None:
+    """The newest folder of the same command of several stages, or None."""
+    name = re.compile(re.escape(run_name(*recipes)) + r"(-\d+)?")
+    found = [path for path in out.glob(f"*/{STAGES}") if name.fullmatch(path.parent.name)]
+    return max(found, key=lambda path: path.stat().st_mtime_ns).parent if found else None
 
 
 def latest_run(out: Path, recipe: Recipe) -> TrainedRun | None:

@@ -8,6 +8,7 @@ import dataclasses
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -21,6 +22,12 @@ T = TypeVar("T")
 FolderOrName = Annotated[str, "a folder or a name"]
 
 
+@cache
+def type_hints(cls: type) -> dict[str, Any]:
+    """The annotations of a class; to work them out at each call would take most of reading a recipe."""
+    return get_type_hints(cls, include_extras=True)
+
+
 def map_paths(settings: T, change: Callable[[str, Any], Any]) -> T:
     """The same settings with each path replaced by what `change` makes of it.
 
@@ -31,12 +38,17 @@ def map_paths(settings: T, change: Callable[[str, Any], Any]) -> T:
     return _mapped(settings, change, "", None)
 
 
-def absolute_paths(settings: T, layers: Sequence[Layer]) -> T:
-    """The same settings with each relative path starting from where a recipe's layers set it."""
+def absolute_paths(settings: T, layers: Sequence[Layer], but_in: str = "") -> T:
+    """The same settings with each relative path starting from where a recipe's layers set it.
+
+    Args:
+        but_in: the name of a folder; paths that begin with it stay as they are.
+    """
 
     def meant(key: str, value: Any) -> Any:
         folder = folder_of(layers, key)
-        if folder is None:
+        is_left = bool(but_in) and isinstance(value, Path) and value.parts[:1] == (but_in,)
+        if folder is None or is_left:
             return value
         return absolute(value, folder) if isinstance(value, Path) else folder_or_name(value, folder)
 
@@ -86,7 +98,7 @@ def _mapped(value: Any, change: Callable[[str, Any], Any], key: str, annotation:
 
 
 def _with_fields(settings: Any, change: Callable[[str, Any], Any], prefix: str) -> Any:
-    annotations = get_type_hints(type(settings), include_extras=True)
+    annotations = type_hints(type(settings))
     before = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
     after = {name: _mapped(value, change, f"{prefix}{name}", annotations[name]) for name, value in before.items()}
     changed = {name: value for name, value in after.items() if value != before[name]}
@@ -143,7 +155,7 @@ def _annotations(annotation: Any, tree: Any, words: Sequence[str]) -> Iterator[A
         kind, name = get_args(annotation)[0].kind, str(named.get("type"))
         annotation = find(kind, name).Config if name in names(kind) else None
     if dataclasses.is_dataclass(annotation):
-        hints = get_type_hints(annotation, include_extras=True)
+        hints = type_hints(annotation)
         below = [hints[word]] if word in hints else []
     else:
         below = [each for each in get_args(annotation) if origin in (tuple, dict) and each is not Ellipsis]

@@ -25,7 +25,7 @@ from core.kinds import Exporter, System
 from core.part import Choice, find, names
 from core.paths import absolute, absolute_paths, folder_of, takes_path
 from core.plugins import is_foreign, load_plugin, require_trust
-from core.recipe_layers import Layer, keys_of, laid_over, merge_layers, read_layers, readable
+from core.recipe_layers import Layer, Overrides, file_layers, laid_over, merge_layers
 from core.setting_paths import NO_SETTING, plain
 from core.settings import read_settings
 
@@ -102,22 +102,32 @@ def read_recipe(
     Raises:
         UserError: a broken file, override, interpolation or plugin; or one line for each fault of the settings.
     """
-    given = list(zip(keys_of(overrides), overrides, strict=True))
-    layers = read_layers(path, readable(overrides))
-    mapping = merge_layers(layers, str(path))
+    said = [Overrides(tuple(overrides), Path.cwd())]
+    return recipe_of(file_layers(path), said, path, plugins, trust=trust)
+
+
+def recipe_of(
+    files: Sequence[Layer],
+    said: Sequence[Overrides],
+    path: Path,
+    plugins: Sequence[Path] = (),
+    *,
+    trust: bool = False,
+    previous: str = "",
+) -> Recipe:
+    """The recipe that layers of files and what is said beside them make together; see `read_recipe`.
+
+    Args:
+        path: of the recipe's own file, for the errors.
+        previous: the folder that a stage's paths begin with where they are of the stage before; they stay as they are.
+    """
     own = tuple(absolute(plugin, Path.cwd()) for plugin in plugins)
-    foreign = any(layer.file and is_foreign(layer.file) for layer in layers)
-    listed = _named_plugins(layers, mapping)
-    if foreign and not trust:
-        require_trust([plugin for plugin in listed if plugin not in own], path)
-    for plugin in (*listed, *own):
-        load_plugin(plugin)
+    mapping = load_plugins(files, said, path, own, trust)
 
     # Now that plugins are known, so are the types of all settings: what is a path is taken as it was typed, and a part
     # that takes another's place keeps what both have.
-    raw = [key for key, text in given if not text.endswith(("=", "=null")) and takes_path(Recipe, mapping, key)]
-    layers = read_layers(path, overrides, raw)
-    recipe = absolute_paths(check_recipe(merge_layers(layers, str(path))), layers)
+    layers = [*files, *(each.layer(_paths_of(each, mapping)) for each in said)]
+    recipe = absolute_paths(check_recipe(merge_layers(layers, str(path))), layers, previous)
     named = from_environment(laid_over(layers))
     return dataclasses.replace(
         recipe,
@@ -126,10 +136,38 @@ def read_recipe(
     )
 
 
+def load_plugins(
+    files: Sequence[Layer], said: Sequence[Overrides], path: Path, own: Sequence[Path], trust: bool
+) -> dict[str, Any]:
+    """Load the plugins that layers name; gives the tree that they make together, as far as it can be read by then.
+
+    Args:
+        own: further plugins; of the command line.
+
+    Raises:
+        UserError: a plugin is missing, fails or is not trusted, or the layers do not go together.
+    """
+    layers = [*files, *(each.readable().layer() for each in said)]
+    mapping = merge_layers(layers, str(path))
+    foreign = any(layer.file and is_foreign(layer.file) for layer in layers)
+    listed = _named_plugins(layers, mapping)
+    if foreign and not trust:
+        require_trust([plugin for plugin in listed if plugin not in own], path)
+    for plugin in (*listed, *own):
+        load_plugin(plugin)
+    return mapping
+
+
 def _named_plugins(layers: Sequence[Layer], mapping: Mapping[Any, Any]) -> list[Path]:
-    named = mapping.get("plugins")
-    folders = [folder_of(layers, f"plugins.{i}") for i in range(len(named))] if isinstance(named, list) else []
-    return [absolute(Path(str(named[i])), folder or Path.cwd()) for i, folder in enumerate(folders)]
+    listed = mapping.get("plugins")
+    named = map(str, listed if isinstance(listed, list) else [])
+    return [absolute(Path(name), folder_of(layers, f"plugins.{i}") or Path.cwd()) for i, name in enumerate(named)]
+
+
+def _paths_of(overrides: Overrides, mapping: Mapping[Any, Any]) -> list[str]:
+    """The keys of those that set a path, and do not take one away."""
+    given = zip(overrides.keys, overrides.texts, strict=True)
+    return [key for key, text in given if not text.endswith(("=", "=null")) and takes_path(Recipe, mapping, key)]
 
 
 def check_recipe(mapping: Mapping[Any, Any]) -> Recipe:
@@ -145,10 +183,15 @@ def check_recipe(mapping: Mapping[Any, Any]) -> Recipe:
 
 def dump_recipe(recipe: Recipe) -> str:
     """The recipe as YAML with every default spelt out, without the prompt (a raw text, which YAML is no place for)."""
+    return OmegaConf.to_yaml(OmegaConf.create(written_settings(recipe)))
+
+
+def written_settings(recipe: Recipe) -> Any:
+    """The tree that `dump_recipe` writes."""
     mapping = plain(recipe)
     if recipe.shown_prompt == recipe.prompt:
         del mapping["prompt"]
-    return OmegaConf.to_yaml(OmegaConf.create(as_written(mapping, recipe.environment)))
+    return as_written(mapping, recipe.environment)
 
 
 def _from_folder(named: FromEnvironment, layers: Sequence[Layer]) -> FromEnvironment:

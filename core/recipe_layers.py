@@ -38,16 +38,57 @@ class Layer:
     """None for the command line."""
 
 
-def read_layers(path: Path, overrides: Sequence[str] = (), raw: Collection[str] = ()) -> list[Layer]:
+@dataclass(frozen=True)
+class Overrides:
+    """`key.sub=value` texts, of a command or of a row in a table."""
+
+    texts: tuple[str, ...]
+    folder: Path
+    """What relative paths in them start from; absolute."""
+
+    def layer(self, raw: Collection[str] = ()) -> Layer:
+        """What they say.
+
+        Args:
+            raw: keys whose values are taken as they were typed, not read as YAML.
+
+        Raises:
+            UserError: one is broken.
+        """
+        return Layer(_read_overrides(self.texts, raw), self.folder)
+
+    def readable(self) -> "Overrides":
+        """Those that can be read as YAML and stand for themselves."""
+        found: list[str] = []
+        for text in self.texts:
+            with suppress(UserError):
+                require("${" not in text, "an interpolation")
+                _read_overrides([text], raw=())
+                found.append(text)
+        return Overrides(tuple(found), self.folder)
+
+    @property
+    def keys(self) -> list[str]:
+        """The keys, dots between all words."""
+        return keys_of(self.texts)
+
+
+def read_layers(path: Path, overrides: Sequence[str] = ()) -> list[Layer]:
     """A recipe file, all that it extends, and `key.sub=value` texts; a later layer wins over an earlier one.
 
-    Args:
-        raw: keys whose values are taken as they were typed, not read as YAML.
+    Raises:
+        UserError: see `file_layers` and `Overrides`.
+    """
+    return [*file_layers(path), Overrides(tuple(overrides), Path.cwd()).layer()]
+
+
+def file_layers(path: Path) -> list[Layer]:
+    """A recipe file and all that it extends; a later layer wins over an earlier one.
 
     Raises:
-        UserError: a missing or broken file, a circle of `extends`, a broken override.
+        UserError: a missing or broken file, a circle of `extends`.
     """
-    return [*_file_layers(path, ()), Layer(_read_overrides(overrides, raw), Path.cwd())]
+    return _file_layers(path, ())
 
 
 def merge_layers(layers: Sequence[Layer], name: str) -> dict[str, Any]:
@@ -81,17 +122,6 @@ def laid_over(layers: Sequence[Layer]) -> Any:
 def keys_of(overrides: Sequence[str]) -> list[str]:
     """The keys of `key.sub=value` texts, dots between all words."""
     return [re.sub(r"\[(\w+)\]", r".\1", text.partition("=")[0]) for text in overrides]
-
-
-def readable(overrides: Sequence[str]) -> list[str]:
-    """Those of `key.sub=value` texts that can be read as YAML and stand for themselves."""
-    found: list[str] = []
-    for text in overrides:
-        with suppress(UserError):
-            require("${" not in text, "an interpolation")
-            _read_overrides([text], raw=())
-            found.append(text)
-    return found
 
 
 def merge(base: Any, over: Any, path: str = "") -> Any:

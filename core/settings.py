@@ -10,11 +10,11 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 from core.errors import UserError, did_you_mean, gathering
 from core.part import Choice, Part, find, names
-from core.paths import FolderOrName
+from core.paths import FolderOrName, type_hints
 from core.setting_paths import advice, own_settings, setting_places
 
 T = TypeVar("T")
@@ -89,7 +89,7 @@ def _value(annotation: Any, value: Any, path: str, faults: Faults) -> Any:
 def _dataclass(cls: Any, value: Any, path: str, faults: Faults, owner: str) -> Any:
     if not isinstance(value, Mapping):
         return _fault(faults, f"{path}: expected a mapping with the settings of {owner}, got {value!r}")
-    annotations = get_type_hints(cls, include_extras=True)
+    annotations = type_hints(cls)
     fields = {field.name: field for field in own_settings(cls)}
     n_before = len(faults)
     for key in value:

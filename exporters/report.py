@@ -2,6 +2,7 @@
 
 import base64
 import html
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -12,9 +13,18 @@ from core.kinds import Exporter, System
 from exporters.curves import Metrics, curves_svg, read_metrics
 from exporters.phases import Phases, read_record
 from exporters.provenance import provenance
+from exporters.stages import earlier_stages
 
 VIEWER = Path(__file__).parent / "viewer"
 PAGE = Path(__file__).parent / "report.html"
+
+
+#: Name, kind and title of what is shown beside the turntable's film.
+PICTURES = (
+    ("turntable.webp", "webp", "Turntable: colour, normals, depth"),
+    ("contact_sheet.png", "png", "Contact sheet: colour, opacity, depth, normals"),
+    ("progress.png", "png", "One view over the training"),
+)
 
 
 class Report(Exporter, name="report"):
@@ -52,6 +62,7 @@ def report_page(run_folder: Path, origin: dict[str, Any]) -> str:
         subtitle=html.escape(f"{system['type']}, {origin['steps']} steps, seed {origin['seed']}"),
         view=_view(run_folder),
         pictures="\n".join(_pictures(run_folder)),
+        stages="\n".join(_stage(stage) for stage in earlier_stages(run_folder)),
         curves=curves_svg("Loss", metrics.steps, losses) + curves_svg("Speed", metrics.steps, speed),
         figures=_table(_figures(record)) or "<p>No mesh has been exported.</p>",
         seconds=_table(_seconds(record, metrics)),
@@ -59,6 +70,14 @@ def report_page(run_folder: Path, origin: dict[str, Any]) -> str:
         versions=_table(origin["versions"]),
         scripts=_scripts(run_folder),
     )
+
+
+def _stage(folder: Path) -> str:
+    """What the report of a later stage tells of an earlier one."""
+    record, metrics = read_record(folder), read_metrics(folder / "metrics.csv")
+    tables = f"<section>{_table(_figures(record))}</section><section>{_table(_seconds(record, metrics))}</section>"
+    pictures = "".join(_pictures(folder, PICTURES[1:]))
+    return f'<h2>Before: {html.escape(folder.name)}</h2>{pictures}<div class="tables">{tables}</div>'
 
 
 def _view(run_folder: Path) -> str:
@@ -82,17 +101,13 @@ def _scripts(run_folder: Path) -> str:
     )
 
 
-def _pictures(run_folder: Path) -> list[str]:
+def _pictures(run_folder: Path, kinds: Sequence[tuple[str, str, str]] = PICTURES) -> list[str]:
     found = []
-    if (run_folder / "turntable.mp4").is_file():
+    if kinds is PICTURES and (run_folder / "turntable.mp4").is_file():
         source = f"data:video/mp4;base64,{_base64(run_folder / 'turntable.mp4')}"
         video = f'<video src="{source}" controls loop muted autoplay playsinline></video>'
         found.append(_figure(video, "Turntable: colour, normals, depth"))
-    for name, kind, title in (
-        ("turntable.webp", "webp", "Turntable: colour, normals, depth"),
-        ("contact_sheet.png", "png", "Contact sheet: colour, opacity, depth, normals"),
-        ("progress.png", "png", "One view over the training"),
-    ):
+    for name, kind, title in kinds:
         is_second = name == "turntable.webp" and found
         if (run_folder / name).is_file() and not is_second:
             picture = f'<img src="data:image/{kind};base64,{_base64(run_folder / name)}" alt="{title}">'

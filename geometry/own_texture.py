@@ -18,6 +18,8 @@ from geometry.mesh import Mesh
 from geometry.mtl_file import read_libraries
 from geometry.source_file import NO_UV, SourceFile, read_beside
 
+#: Endings of pictures that a texture can begin with.
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 #: Larger pictures are refused, along a side and altogether.
 LONGEST_SIDE, MOST_PIXELS = 16384, 2**27
 
@@ -49,6 +51,21 @@ def read_own_texture(mesh: Mesh, size: int) -> Float[Tensor, "{size} {size} 3"]:
         names = ", ".join(sorted(picture.name for picture in pictures))
         raise UserError(f"{path}: it has {len(pictures)} textures ({names}); bake them into one, or start=color")
     return read_picture(path, pictures.pop(), size)
+
+
+def read_given_texture(mesh: Mesh, path: Path, size: int) -> Float[Tensor, "{size} {size} 3"]:
+    """A picture of the user's, to be laid on a mesh's own coordinates in place of its texture; as `read_own_texture`.
+
+    Raises:
+        UserError: the mesh has no coordinates; the picture is missing, too large or none.
+    """
+    if mesh.uv is None:
+        raise UserError(f"{mesh.file.path}: has no texture coordinates to lay {path} on; use start=color")
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+    return read_picture(mesh.file.path, OwnPicture(str(path), content), size)
 
 
 def read_picture(path: Path, own: OwnPicture, size: int) -> Float[Tensor, "{size} {size} 3"]:

@@ -13,14 +13,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from core.errors import UserError, require
+from core.errors import UserError, did_you_mean, require
 from core.kinds import FirstLook, Geometry, TexturedSurface
 from core.types import LinearColour
 from geometry.chosen_uv import WantedUv, chosen_uv
 from geometry.mesh import Mesh
 from geometry.mesh_file import read_mesh
 from geometry.mip_texture import sample_mip
-from geometry.own_texture import read_own_texture
+from geometry.own_texture import PICTURES, read_given_texture, read_own_texture
 from geometry.placement import Placement, placed
 from geometry.surface_pieces import pieces
 from geometry.texels import covered_texels
@@ -51,9 +51,9 @@ class TexturedMesh(TexturedSurface, name="textured-mesh"):
         """Texels along each side, a power of 2; about twice the guidance's latent size."""
         uv: WantedUv = "auto"
         """Texture coordinates: the file's `own`, a new `atlas`, or `auto`: its own where they are usable."""
-        start: Literal["color", "lit", "own-texture"] = "color"
-        """What the texture shows at first: one colour; that colour in light, which shows where the mesh has edges; or
-        the file's own texture."""
+        start: Literal["color", "lit", "own-texture"] | Path = "color"
+        """What the texture shows at first: one colour; that colour in light, which shows where the mesh has edges; the
+        file's own texture; or a picture of your own (its path), laid on the file's own texture coordinates."""
         start_color: Color = (0.5, 0.5, 0.5)
         """That colour, RGB in [0, 1]."""
         learning_rate: float = 1e-2
@@ -69,6 +69,9 @@ class TexturedMesh(TexturedSurface, name="textured-mesh"):
         def __post_init__(self) -> None:
             size = self.texture_size
             require(16 <= size <= 4096 and size.bit_count() == 1, f"texture_size: 16, 32, 64 ... 4096, got {size}")
+            if isinstance(self.start, Path):
+                instead = did_you_mean(str(self.start), ("color", "lit", "own-texture"))
+                require(self.start.suffix.lower() in PICTURES, f"start: '{self.start}' is no picture. {instead}")
             require(all(0 <= c <= 1 for c in self.start_color), f"start_color: from 0 to 1, got {self.start_color}")
             for name in ("learning_rate", "max_faces", "unwrap_limit_s"):
                 require(getattr(self, name) > 0, f"{name}: above 0, got {getattr(self, name)}")
@@ -145,8 +148,11 @@ class TexturedMesh(TexturedSurface, name="textured-mesh"):
         """
         if bool(self.is_started):
             return None
-        if self.config.start == "own-texture":
-            picture = read_own_texture(self.mesh, OWN_TEXTURE_SIZE)
+        if isinstance(self.config.start, Path) or self.config.start == "own-texture":
+            start = self.config.start
+            is_given = isinstance(start, Path)
+            size = OWN_TEXTURE_SIZE
+            picture = read_given_texture(self.mesh, start, size) if is_given else read_own_texture(self.mesh, size)
             assert self.mesh.corner_uv is not None, "a texture without coordinates is refused"
             return FirstLook(picture, torch.from_numpy(self.mesh.corner_uv).float())
         return FirstLook(torch.tensor(self.config.start_color)[None, None], is_lit=self.config.start == "lit")

@@ -5,6 +5,7 @@ Source: Metzer et al., Latent-NeRF (arXiv:2211.07600), section 3.4.
 
 import logging
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import torch
 from jaxtyping import Float
@@ -32,6 +33,7 @@ class LatentPaint(LightningSystem, name="latent-paint"):
     """A texture for a given mesh from a prompt; the mesh itself stays as it is."""
 
     geometry: TexturedSurface
+    settings_of_jobs = MappingProxyType({"shape": "system.geometry.path", "texture": "system.geometry.start"})
 
     @dataclass(frozen=True)
     class Config(LightningSystem.Config):

@@ -4,6 +4,7 @@ Source: Metzer et al., Latent-NeRF (arXiv:2211.07600), section 3.3.
 """
 
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from core.errors import require
 from core.part import Choice
@@ -13,6 +14,8 @@ from systems.losses.sketch import SketchLoss
 
 class SketchShape(LatentNeRF, name="sketch-shape"):
     """Latent-NeRF guided by a sketch mesh: it insists on a loss that follows one."""
+
+    settings_of_jobs = MappingProxyType({"shape": "system.losses.sketch.path"})
 
     @dataclass(frozen=True)
     class Config(LatentNeRF.Config):

@@ -1,10 +1,10 @@
 """What is trained and what becomes of it: losses, systems, exporters."""
 
 from abc import abstractmethod
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
@@ -84,6 +84,8 @@ class System(Part, kind="system"):
     prompt: str
     seed: int
     total_steps: int
+    settings_of_jobs: ClassVar[Mapping[str, str]] = {}
+    """What the columns `shape` (a mesh) and `texture` (a picture, or own-texture) of a jobs file set."""
     environment: Sequence[FromEnvironment] = ()
     """What of prompt and settings names the environment; files that it is written to hold the name alone."""
 

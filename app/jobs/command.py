@@ -1,0 +1,140 @@
+"""`launch.py --jobs FILE`: rows are checked, what is left to do is done, and what came of it is said."""
+
+import argparse
+import signal
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from app.jobs.checking import Checker, Job
+from app.jobs.cluster import RayEngine
+from app.jobs.driver import Driver
+from app.jobs.engine import Engine
+from app.jobs.estimate import estimate, need_of
+from app.jobs.folder import Record, Task, read_record, state_of
+from app.jobs.index import write_index
+from app.jobs.local import LocalEngine, Share, divide_machine
+from app.jobs.progress import Board
+from app.jobs.results import Results, write_table
+from app.jobs.table import read_rows
+from app.run_folder import locked
+from app.terminal import say
+from app.training import ENDING_SIGNALS, StopOnSignals, resolve_device
+
+#: What a command ends with that has set rows aside.
+SOME_FAILED = 5
+#: Seconds between two writings of the page while jobs are done.
+INDEX_EVERY_S = 60.0
+
+
+def run_jobs(options: argparse.Namespace) -> int:
+    """Carry out `--jobs` and give the exit code.
+
+    Raises:
+        UserError: one line for each fault of the rows; nothing has begun then.
+    """
+    device, out = resolve_device(options.device), options.out
+    checker = Checker(options.jobs, options.config, options.overrides, options.plugin, device, options.trust)
+    index, count = options.shard
+    jobs = checker.jobs(read_rows(options.jobs), out)[index - 1 :: count]
+    share = divide_machine(options.workers, device)
+    if options.dry_run:
+        say(estimate(jobs, out, options.device, share))
+        return 0
+    with _alone(out, f"{index}-of-{count}"):
+        results = Results(out)
+        results.catch_up([out / job.id for job in jobs])
+        tasks = _to_do(jobs, out, options)
+        if not tasks:
+            return _ending(jobs, out, [], None)
+        say(f"{len(tasks)} of {len(jobs)} jobs to do, {min(share.n_workers, len(tasks))} at once", on_stderr=True)
+        stop = StopOnSignals()
+        with _watched(out, len(tasks)) as watch, _engine(options, share, jobs, tasks) as engine:
+            driver = Driver(engine, results, options.job_timeout, watch)
+            with _signals(stop):
+                driver.run(tasks, stop)
+        return _ending(jobs, out, driver.records, stop.received)
+
+
+def _to_do(jobs: Sequence[Job], out: Path, options: argparse.Namespace) -> list[Task]:
+    """Tasks of rows that are new, were interrupted, or are to be tried again."""
+    wanted = {"new", "begun", "failed"} if options.retry_failed else {"new", "begun"}
+    return [job.task(out, options.device) for job in jobs if state_of(out / job.id) in wanted]
+
+
+def _engine(options: argparse.Namespace, share: Share, jobs: Sequence[Job], tasks: Sequence[Task]) -> Engine:
+    if options.engine == "local":
+        return LocalEngine(share, len(tasks))
+    wanted = {task.id for task in tasks}
+    need = need_of([job for job in jobs if job.id in wanted], options.out, options.device)
+    return RayEngine(share, len(tasks), need, options.ray_address, options.out)
+
+
+def _ending(jobs: Sequence[Job], out: Path, now: Sequence[Record], received: signal.Signals | None) -> int:
+    """Write table and page of all jobs, say how these ended, and give the exit code."""
+    records = [record for job in jobs if (record := read_record(out / job.id)) is not None]
+    failed = [record for record in records if record.status != "done"]
+    n_left = len(jobs) - len(records)
+    if records:
+        write_table(out)
+        write_index(out)
+    for record in failed:
+        say(f"{record.status}: row {record.row}, {record.id}: {record.error}")
+    skipped = len(records) - len(now)
+    left = f", {n_left} left: the same command goes on" if n_left else ""
+    again = "; --retry-failed tries them again" if failed else ""
+    say(f"{len(records) - len(failed)} done ({skipped} earlier), {len(failed)} failed{again}{left}")
+    if starts := _starts(now):
+        say(starts)
+    say(f"Everything is in {out}/ (index.html, results.csv, results.jsonl)")
+    if received is not None and n_left:
+        return 128 + received
+    return SOME_FAILED if failed else 0
+
+
+def _starts(records: Sequence[Record]) -> str:
+    """What a job waits until its first step: the first one of a worker, and those that find it warm."""
+    cold = [record.seconds["start"] for record in records if record.seconds.get("cold")]
+    warm = [record.seconds["start"] for record in records if "start" in record.seconds and not record.seconds["cold"]]
+    parts = [f"{statistics.median(s):.1f} s {name}" for name, s in (("cold", cold), ("warm", warm)) if s]
+    return f"A start takes {' and '.join(parts)} (until the first step)" if parts else ""
+
+
+@contextmanager
+def _watched(out: Path, n_tasks: int) -> Iterator[Callable[[Task, Record | float], None]]:
+    """Progress on the screen, and a page that is never much older than the last result."""
+    board, written = Board(n_tasks), time.monotonic()
+
+    def watch(task: Task, news: Record | float) -> None:
+        nonlocal written
+        board(task, news)
+        if isinstance(news, Record) and time.monotonic() - written > INDEX_EVERY_S:
+            write_index(out)
+            written = time.monotonic()
+
+    try:
+        yield watch
+    finally:
+        board.close()
+
+
+@contextmanager
+def _signals(stop: StopOnSignals) -> Iterator[None]:
+    before = {each: signal.getsignal(each) for each in ENDING_SIGNALS}
+    stop.arm()
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+@contextmanager
+def _alone(out: Path, shard: str) -> Iterator[None]:
+    """Keep a second driver of the same jobs away."""
+    folder = out / f".driver-{shard}"
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder):
+        yield

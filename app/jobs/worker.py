@@ -1,0 +1,207 @@
+"""Carries out one job after another in one process; the engines differ in how tasks and records travel."""
+
+import gc
+import os
+import resource
+import socket
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from app.api import carry_out
+from app.events import Event, Exported, Started, Stepped, Stop, Trained
+from app.jobs.folder import LOG, THUMBNAIL, Record, Status, Task, begin, finish
+from app.parts import FLOORS, register_parts
+from app.plan import Request, make_plan
+from app.run import Run
+from app.terminal import set_up_messages
+from core.environment import FromEnvironment
+from core.errors import DivergedError, UserError
+from core.failures import told
+from core.memory import is_out_of_memory
+from core.plugins import load_plugin
+from core.recipe import Recipe, check_recipe
+from exporters.phases import read_record
+from systems.contact_sheet import save_png
+
+#: Told how many steps of how many are done.
+Told = Callable[[int, int], None]
+#: Seconds between two words on how far a job has come.
+TELL_EVERY_S = 0.5
+THUMBNAIL_SIZE = 128
+
+
+class Timing:
+    """A listener that notes when a job's phases begin, and tells how far it has come."""
+
+    def __init__(self, tell: Told) -> None:
+        self.tell = tell
+        self.began = self.started = self.trained = time.monotonic()
+        self.loss: float | None = None
+        self._told = 0.0
+
+    def __call__(self, event: Event) -> None:
+        """What the training tells: its first and last step count, and now and then one between."""
+        now = time.monotonic()
+        if isinstance(event, Started):
+            self.started = now
+            self.tell(event.step, event.total_steps)
+        elif isinstance(event, Stepped):
+            self.loss = event.loss
+            if now - self._told > TELL_EVERY_S:
+                self._told = now
+                self.tell(event.step, event.total_steps)
+        elif isinstance(event, Trained):
+            self.trained = now
+            self.tell(event.step, event.total_steps)
+        elif isinstance(event, Exported):
+            print(f"{event.exporter}: {', '.join(path.name for path in event.files)} ({event.seconds:.1f} s)")
+
+    def seconds(self, cold: float) -> dict[str, float]:
+        """Of the phases.
+
+        Args:
+            cold: seconds that the process took until it was ready for its first job.
+        """
+        now = time.monotonic()
+        parts = {
+            "start": cold + self.started - self.began,
+            "training": self.trained - self.started,
+            "export": now - self.trained,
+            "whole": cold + now - self.began,
+            "cold": cold,
+        }
+        return {name: round(max(value, 0.0), 3) for name, value in parts.items()}
+
+
+def carry_out_task(task: Task, stop: Stop, tell: Told, cold: float = 0.0) -> Record | None:
+    """Make one object, and note in its folder how that ended; None where it was stopped on the way.
+
+    A worker's end, and whatever it cannot go on after, is left to who has given it the task: nothing is noted then.
+
+    Args:
+        cold: seconds that the process took until it was ready, where this is its first task.
+    """
+    timing = Timing(tell)
+    _forget_peak_memory()
+    host: dict[str, Any] = {"host": socket.gethostname()}
+    try:
+        begin(task)
+        with _logged(task.folder / LOG):
+            run = _made(task, stop, timing)
+        if not run.is_finished:
+            return None
+        figures = _figures(run, timing.loss)
+        seconds, peak = timing.seconds(cold), peak_memory_gib()
+        record = Record.of(task, "done", seconds=seconds, peak_memory_gib=peak, figures=figures, **host)
+    except Exception as error:
+        status, line = what_went_wrong(error)
+        seconds, peak = timing.seconds(cold), peak_memory_gib()
+        record = Record.of(task, status, line, seconds=seconds, peak_memory_gib=peak, **host)
+    if record.status in ("done", "failed"):
+        finish(task.folder, record)
+    gc.collect()
+    return record
+
+
+def _made(task: Task, stop: Stop, timing: Timing) -> Run:
+    try:
+        recipes = tuple(_recipe(*each) for each in task.recipes)
+        request = Request(recipe=recipes, folder=task.folder, device=task.device)
+        run = carry_out(make_plan(request), on_event=timing, stop=stop)
+        if run.is_finished:
+            _save_thumbnail(run)
+    except Exception as error:
+        if not isinstance(error, UserError):
+            traceback.print_exc()
+        raise
+    return run
+
+
+def _recipe(mapping: dict[str, Any], environment: tuple[FromEnvironment, ...]) -> Recipe:
+    register_parts()
+    for plugin in mapping["plugins"]:
+        load_plugin(Path(plugin))
+    return replace(check_recipe(mapping), environment=environment)
+
+
+def what_went_wrong(error: Exception) -> tuple[Status, str]:
+    """How an attempt ended by an exception, and one line about it."""
+    line = "; ".join(str(told(error)).splitlines())
+    if isinstance(error, DivergedError):
+        return "diverged", line
+    is_memory = is_out_of_memory(error) or (error.__cause__ is not None and is_out_of_memory(error.__cause__))
+    return "out of memory" if is_memory else "failed", line
+
+
+def _figures(run: Run, loss: float | None) -> dict[str, Any]:
+    """Single numbers and words that exporters have left, and the last loss."""
+    found: dict[str, Any] = {"steps": run.step}
+    if loss is not None:
+        found["loss"] = float(f"{loss:.4g}")
+    for owner in read_record(run.folder).values():
+        found |= {name: value for name, value in owner["figures"].items() if isinstance(value, int | float | str)}
+    return found
+
+
+def _save_thumbnail(run: Run) -> None:
+    picture = run.decode(run.render(run.cameras(1)).latents)[0]
+    step = max(1, picture.shape[0] // THUMBNAIL_SIZE)
+    pixels = (picture[::step, ::step].clamp(0, 1) * 255).round().to(torch.uint8)
+    save_png(run.folder / THUMBNAIL, pixels.cpu().numpy())
+
+
+@contextmanager
+def _logged(path: Path) -> Iterator[None]:
+    """Let this process's words go to a file, those of its libraries in C too."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = [os.dup(descriptor) for descriptor in (1, 2)]
+    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for descriptor in (1, 2):
+        os.dup2(log, descriptor)
+    os.close(log)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for descriptor, before in zip((1, 2), kept, strict=True):
+            os.dup2(before, descriptor)
+            os.close(before)
+
+
+def _forget_peak_memory() -> None:
+    """Begin to count anew, where the system can: a worker's jobs have peaks of their own."""
+    if torch.cuda.is_initialized():
+        torch.cuda.reset_peak_memory_stats()
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return
+
+
+def peak_memory_gib(of_gpu: bool = True) -> float:
+    """The most memory that was held since it was last forgotten: of the GPU, where one is used, or of this process."""
+    if of_gpu and torch.cuda.is_initialized():
+        return round(torch.cuda.max_memory_allocated() / 2**30, 3)
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    peaks = [int(line.split()[1]) / 2**20 for line in lines if line.startswith("VmHWM")]
+    unit = 2**30 if sys.platform == "darwin" else 2**20
+    return round(peaks[0] if peaks else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, 3)
+
+
+def quiet() -> None:
+    """Say what a command says, and no more."""
+    set_up_messages("app", "core", *FLOORS)
+    tqdm.set_lock(threading.RLock())  # its own lock would be a semaphore of the system's that outlives a killed worker

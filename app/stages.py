@@ -1,0 +1,67 @@
+"""Runs of several stages: an ordinary run for each, in one folder, and the last one's files beside them.
+
+    runs/a-red-mushroom-1a2b3c/
+        recipe.yaml     of all stages        prompt.txt      stages.json     their folders, in order
+        1-latent-nerf/  2-latent-nerf-rgb/   3-latent-paint/                 runs
+        mesh.glb  report.html  ...           what the last one's exporters have made; the report tells of all
+
+A stage begins when the one before has made its files, so a run goes on in the last folder that is there.
+"""
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from core.files import whole_file
+from core.recipe import Recipe
+from core.stages import dump_stages, with_previous
+from exporters.phases import RECORD, read_record
+from exporters.stages import STAGES, stage_folders, whole_run
+
+
+def stage_names(recipes: Sequence[Recipe]) -> list[str]:
+    """The folders of stages."""
+    return [f"{i}-{recipe.system.part.part_name}" for i, recipe in enumerate(recipes, 1)]
+
+
+def write_stages(folder: Path, recipes: Sequence[Recipe]) -> None:
+    """Note which folders there are to be, in order, and the recipes of all."""
+    texts = {STAGES: json.dumps(stage_names(recipes)) + "\n", "recipe.yaml": dump_stages(recipes)}
+    for name, text in texts.items():
+        with whole_file(folder / name) as unfinished:
+            unfinished.write_text(text, encoding="utf-8")
+
+
+def carry_out_each(folder: Path, recipes: Sequence[Recipe], carry_out: Callable[[int, Recipe, Path], bool]) -> None:
+    """Carry out stages in order, from the one that was begun last; one that is not finished ends it.
+
+    Args:
+        carry_out: given a stage's number, recipe and folder, trains it there or goes on, and says whether it has come
+            to its end.
+    """
+    folders = stage_folders(folder)
+    begun = max((i for i, stage in enumerate(folders) if (stage / "recipe.yaml").is_file()), default=0)
+    for i in range(begun, len(recipes)):
+        recipe = with_previous(recipes[i], folders[i - 1]) if i else recipes[i]
+        if not carry_out(i, recipe, folders[i]):
+            return
+
+
+def publish(stage: Path, files: Sequence[Path]) -> list[Path]:
+    """Copy what the last of several stages has made beside them; what they all have measured too.
+
+    Args:
+        stage: a run's folder; nothing is copied of one that is not the last of several stages.
+    """
+    folder = whole_run(stage)
+    if folder == stage:
+        return list(files)
+    folders = stage_folders(folder)
+    records = {f"{each.name}: {owner}": kept for each in folders for owner, kept in read_record(each).items()}
+    for file in files:
+        with whole_file(folder / file.relative_to(stage)) as unfinished:
+            shutil.copyfile(file, unfinished)
+    with whole_file(folder / RECORD) as unfinished:
+        unfinished.write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")
+    return [folder / file.relative_to(stage) for file in files]

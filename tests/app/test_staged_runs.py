@@ -1,0 +1,124 @@
+"""One command of several stages: a coat of latents, the same as colours, and another coat on what that has made."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.api import Run, train
+from app.cli import main
+from app.events import Event, Started, Stepped, Stop
+from app.run_folder import read_prompt
+from tests.app.test_stages import ROOT, mean_colour
+from tests.known_ball import write_ball_views
+from tests.systems.small_paint import write_ball
+
+NAMES = ["1-latent-paint", "2-latent-paint", "3-latent-paint"]
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three stages of a few steps on exact pictures of a ball."""
+    folder = tmp_path_factory.mktemp("staged")
+    seen = {"type": "target-image", "folder": str(write_ball_views(folder / "views")), "size": 16}
+    of_all = {
+        "views": {"type": "posed-pictures"},
+        "background": {"type": "solid"},
+        "geometry": {"placement": {"scale": 0.4}, "learning_rate": 0.1},
+    }
+    mesh = {"path": str(write_ball(folder / "ball.obj"))}
+    sheet = [{"type": "contact-sheet"}]
+    stages = [
+        {"extends": f"{ROOT}/configs/latent-paint.yaml", "system": {"guidance": seen, "geometry": mesh}},
+        {
+            "extends": f"{ROOT}/configs/latent-paint-rgb.yaml",
+            "start_from": "previous",
+            "system": {"guidance": {"inner": seen}, "geometry": {**mesh, "texture_size": 32}},
+            "exporters": [*sheet, {"type": "painted-mesh"}],
+        },
+        {
+            "extends": f"{ROOT}/configs/latent-paint.yaml",
+            "system": {"guidance": seen, "geometry": {"path": "previous/mesh.obj", "start": "own-texture"}},
+            "exporters": [*sheet, {"type": "painted-mesh"}, {"type": "report"}],
+        },
+    ]
+    stages[0]["exporters"] = sheet
+    trainer = {"max_steps": 4, "preview_every": 0, "checkpoint_every": 2}
+    content = {"prompt": "a red ball", "trainer": trainer, "system": of_all, "stages": stages}
+    path = folder / "three.yaml"
+    path.write_text(json.dumps(content))
+    return path
+
+
+@pytest.fixture(scope="module")
+def whole(recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """All stages, never interrupted."""
+    return train(recipe, out=tmp_path_factory.mktemp("whole"), device="cpu")
+
+
+def test_one_command_carries_out_all_stages(whole: Run):
+    assert [path.name for path in whole.stages] == NAMES
+    assert whole.is_finished
+    made = {path.name for path in whole.folder.iterdir()}
+    assert {*NAMES, "recipe.yaml", "prompt.txt", "mesh.obj", "mesh.png", "report.html", "contact_sheet.png"} <= made
+    assert (whole.folder / "mesh.png").read_bytes() == (whole.stages[-1] / "mesh.png").read_bytes()
+    assert {read_prompt(path) for path in (whole.folder, *whole.stages)} == {"a red ball"}
+    page = (whole.folder / "report.html").read_text()
+    assert [f"Before: {name}" in page for name in NAMES] == [True, True, False]
+    record = json.loads((whole.folder / "export.json").read_text())
+    assert {"2-latent-paint: painted-mesh", "3-latent-paint: painted-mesh"} <= set(record)
+    assert np.abs(mean_colour(whole.folder) - mean_colour(whole.stages[1])).max() < 0.3
+
+
+def test_the_last_stage_is_opened_and_exported_in_the_name_of_all(whole: Run, capsys: pytest.CaptureFixture[str]):
+    opened = Run.load(whole.folder, device="cpu")
+    assert (opened.folder, opened.stages, opened.step) == (whole.folder, whole.stages, 4)
+    (whole.folder / "mesh.obj").unlink()
+    assert main(["--export", str(whole.folder), "--device", "cpu"]) == 0
+    assert (whole.folder / "mesh.obj").is_file()
+    assert f"Everything is in {whole.folder}/ (contact_sheet.png, mesh.obj" in capsys.readouterr().out
+
+
+def test_a_run_that_was_stopped_goes_on_in_its_stage_and_ends_with_the_same_bytes(
+    recipe: Path, whole: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    """Stopped in the second stage: the first one is not trained again."""
+    stop = Stop()
+    started: list[Path] = []
+
+    def stop_in_the_second(event: Event) -> None:
+        if isinstance(event, Started):
+            started.append(event.folder)
+        if isinstance(event, Stepped) and len(started) == 2 and event.step == 3:
+            stop.request()
+
+    halted = train(recipe, out=tmp_path, device="cpu", on_event=stop_in_the_second, stop=stop)
+    assert not halted.is_finished
+    assert halted.folder.name == whole.folder.name
+    assert not (halted.folder / NAMES[2]).exists()
+    before = (halted.folder / NAMES[0] / "checkpoints" / "last.ckpt").stat().st_mtime_ns
+    started.clear()
+    resumed = train(recipe, out=tmp_path, device="cpu", resume=True, on_event=stop_in_the_second)
+    assert [path.name for path in started] == NAMES[1:]
+    assert (halted.folder / NAMES[0] / "checkpoints" / "last.ckpt").stat().st_mtime_ns == before
+    assert resumed.folder == halted.folder
+    for name in ("mesh.obj", "mesh.png"):
+        assert (resumed.folder / name).read_bytes() == (whole.folder / name).read_bytes()
+    assert main(["--resume", str(halted.folder), "--device", "cpu"]) == 0
+    assert f"Going on in {halted.folder / NAMES[2]}" in capsys.readouterr().err
+
+
+def test_a_first_stage_that_cannot_begin_leaves_nothing(recipe: Path, tmp_path: Path):
+    broken = tmp_path / "broken.obj"
+    broken.write_text("v 0 0\n")
+    words = [f"stages.0.system.geometry.path={broken}", "--out", str(tmp_path / "out"), "--device", "cpu"]
+    assert main(["--config", str(recipe), *words]) == 2
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_the_dry_run_names_all_stages(recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["--config", str(recipe), "--out", str(tmp_path / "out"), "--device", "cpu", "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert "then: 2-latent-paint, 4 steps" in said
+    assert not (tmp_path / "out").exists()
