@@ -124,13 +124,13 @@ class LatentDiffusion(FrozenNetworks):
         """Whether the text encoder reads a text to its end."""
         return self._text_encoder.fits(text)
 
-    def check_words(self, prompt: str, negative_prompt: str = "") -> None:
+    def check_words(self, prompt: str, negative_prompt: str, setting: str) -> None:
         """Refuse learnt words that a prompt does not use, and words in angle brackets that nothing gives a meaning.
 
         Raises:
             UserError: naming the word.
         """
-        check_words(self._add_ons.words, self._n_clips, prompt, negative_prompt)
+        check_words(self._add_ons.words, self._n_clips, prompt, negative_prompt, setting)
 
     def without_words(self, prompt: str) -> str:
         """A prompt without its learnt words."""

@@ -131,7 +131,7 @@ class LatentSDS(Guidance, name="latent-sds"):
             UserError: there is no prompt.
         """
         require(prompt.strip() != "", f"prompt: missing; {self.part_name} is told what to make by --prompt TEXT")
-        self.model.check_words(prompt, self.config.negative_prompt)
+        self.model.check_words(prompt, self.config.negative_prompt, self.setting("embeddings"))
         known = self.trained_on
         if known and (
             warning := vocabulary_warning(self.model.without_words(prompt), known.vocabulary, self.config.model)

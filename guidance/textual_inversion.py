@@ -135,8 +135,13 @@ def teach_encoder(encoder: Any, tokenizer: Any, words: Sequence[LearntWord], pla
         table.data[tokenizer.convert_tokens_to_ids(word.pieces)] = vectors.to(table)
 
 
-def check_words(words: Sequence[LearntWord], n_encoders: int, prompt: str, negative_prompt: str = "") -> None:
+def check_words(
+    words: Sequence[LearntWord], n_encoders: int, prompt: str, negative_prompt: str = "", setting: str = "embeddings"
+) -> None:
     """Refuse embeddings that a prompt does not use, and words in angle brackets that nothing gives a meaning.
+
+    Args:
+        setting: the full path of the recipe's embeddings.
 
     Raises:
         UserError: naming the word.
@@ -144,14 +149,14 @@ def check_words(words: Sequence[LearntWord], n_encoders: int, prompt: str, negat
     for word in words:
         if len(word.vectors) != n_encoders:
             raise UserError(
-                f"embeddings: '{word.token}' is for {len(word.vectors)} text encoder(s), the model has {n_encoders}"
+                f"{setting}: '{word.token}' is for {len(word.vectors)} text encoder(s), the model has {n_encoders}"
             )
         if word.token not in f"{prompt} {negative_prompt}":
             raise UserError(
-                f"embeddings: '{word.token}' does not occur in the prompt '{prompt}'; write it there, or leave it out"
+                f"{setting}: '{word.token}' does not occur in the prompt '{prompt}'; write it there, or leave it out"
             )
     known = [word.token for word in words]
     for found in _BRACKETED.findall(f"{prompt} {negative_prompt}"):
         if found not in known:
-            defined = f"defined are {', '.join(known)}" if known else "give its file as embeddings: [{path: ...}]"
+            defined = f"defined are {', '.join(known)}" if known else f"give its file as {setting}=[FILE]"
             raise UserError(f"prompt: nothing says what '{found}' means; {defined}")

@@ -1,9 +1,12 @@
 """`latent-sds` as a whole: each of its steps against the formula, nothing computed twice."""
 
+import gc
 import json
 import logging
+import weakref
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +15,7 @@ from core.errors import UserError
 from core.schedule import Schedule
 from core.settings import read_settings
 from guidance.latent_sds import LatentSDS
+from guidance.model_source import ModelSource
 from guidance.prompts import VIEW_WORDS
 from tests.guidance.seen import cameras_at, noisy_latents, seen_as
 from tests.guidance.test_training_distribution import WORLD
@@ -176,3 +180,45 @@ def test_settings_of_old_recipes_are_told_their_new_names(setting: str, advice: 
         read_settings(LatentSDS.Config, {"model": "toybox", setting: "float16"}, owner="latent-sds")
     assert f"{setting}: no such setting of latent-sds" in str(caught.value)
     assert advice in str(caught.value)
+
+
+def test_a_distilled_model_says_which_scale_it_works_with(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    folder = make_tiny_model(tmp_path / "sdxl-turbo")
+    for scale, told in ((100.0, True), (1.5, False)):
+        caplog.clear()
+        LatentSDS(LatentSDS.Config(model=str(folder), guidance_scale=Schedule.constant(scale)))
+        assert ("distilled to few steps" in caplog.text) is told
+        assert ("guidance_scale=1), the recipe says 100" in caplog.text) is told
+
+
+def test_t5_is_left_out_with_a_word(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    folder = make_tiny_model(tmp_path, "flow", "sd3", t5=True)
+    with caplog.at_level(logging.INFO):
+        LatentSDS(LatentSDS.Config(model=str(folder)))
+    assert "its T5 text encoder is left out; t5: true reads it" in caplog.text
+    with pytest.raises(UserError, match="has no T5 text encoder"):
+        LatentSDS(LatentSDS.Config(model="toybox", t5=True))
+
+
+def test_a_word_in_angle_brackets_needs_a_meaning(tiny_model: Callable[..., Path]):
+    guidance = LatentSDS(LatentSDS.Config(model=str(tiny_model())))
+    with pytest.raises(UserError, match="prompt: nothing says what '<cat>' means"):
+        guidance.prepare("a red <cat>")
+
+
+def test_text_encoders_leave_memory(tiny_model: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))  # nothing is kept from before, so that one is read
+    read: list[weakref.ref[Any]] = []
+    original = ModelSource.network
+
+    def noted(self: ModelSource, part: str, dtype: torch.dtype = torch.float32) -> Any:
+        network = original(self, part, dtype)
+        if part == "text_encoder":
+            read.append(weakref.ref(network))
+        return network
+
+    monkeypatch.setattr(ModelSource, "network", noted)
+    guidance = LatentSDS(LatentSDS.Config(model=str(tiny_model())))
+    guidance.prepare("a red mushroom")
+    gc.collect()
+    assert [each() for each in read] == [None]

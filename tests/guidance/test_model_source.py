@@ -1,10 +1,13 @@
 """Where models come from, and the errors of those that do not."""
 
+import json
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from huggingface_hub import close_session
 
 from core.errors import UserError
@@ -99,3 +102,60 @@ def test_model_names_are_known_in_one_place_only():
     assert len(files) > 60
     assert [path.name for path in files if '"toybox"' in path.read_text()] == []
     assert "toybox" in model_source.ALIASES.read_text()
+
+
+@pytest.mark.parametrize("with_main", [True, False])
+def test_a_folder_of_the_hubs_cache(with_main: bool, tiny_model: Callable[..., Path], tmp_path: Path):
+    """As `huggingface_hub` lays it out: blobs, snapshots that link to them, refs."""
+    cached = tmp_path / "models--somebody--some-model"
+    snapshot = cached / "snapshots" / ("1" * 40)
+    snapshot.parent.mkdir(parents=True)
+    (cached / "snapshots" / ("0" * 40)).mkdir()  # an interrupted download
+    shutil.copytree(tiny_model(), cached / "whole")
+    snapshot.symlink_to(cached / "whole")
+    if with_main:
+        (cached / "refs").mkdir()
+        (cached / "refs" / "main").write_text("1" * 40)
+    source = find_model(str(cached))
+    assert source.folder == snapshot
+    LatentDiffusion(source).load()
+
+
+def test_a_folder_without_safety_checker_or_vae_settings(tmp_path: Path):
+    folder = make_tiny_model(tmp_path)
+    index = json.loads((folder / "model_index.json").read_text())
+    for part in ("safety_checker", "feature_extractor"):
+        index[part] = ["transformers", "CLIPImageProcessor"]  # listed, and not there
+    (folder / "model_index.json").write_text(json.dumps(index))
+    LatentDiffusion(find_model(str(folder))).load()
+
+
+EVIL = """
+from pathlib import Path
+Path({!r}).touch()
+class Evil:
+    from_pretrained = classmethod(lambda *a, **k: None)
+"""
+
+
+def test_code_in_a_models_folder_is_never_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    folder, sign = make_tiny_model(tmp_path / "model"), tmp_path / "was-run"
+    for place in ("pipeline.py", "evil.py", "unet/evil.py", "tokenizer/evil.py", "text_encoder/evil.py", "vae/evil.py"):
+        (folder / place).write_text(EVIL.format(str(sign)))
+    for place in ("tokenizer/tokenizer_config.json", "text_encoder/config.json", "unet/config.json", "vae/config.json"):
+        said = json.loads((folder / place).read_text())
+        named = dict.fromkeys(("AutoConfig", "AutoModel", "AutoTokenizer", "CLIPTextModel"), "evil.Evil")
+        (folder / place).write_text(json.dumps({**said, "auto_map": named, "_module": "evil"}))
+    index = json.loads((folder / "model_index.json").read_text())
+    (folder / "model_index.json").write_text(json.dumps({**index, "_class_name": ["pipeline", "Evil"]}))
+    monkeypatch.chdir(folder)
+    model = LatentDiffusion(find_model(str(folder)))
+    model.embed_text(["a text that is in no cache: code"])
+    model.load()
+    model.autoencoder.decode(torch.zeros(1, 8, 8, 4))
+    assert not sign.exists()
+    for part in ("unet", "text_encoder", "tokenizer", "vae"):
+        (folder / "model_index.json").write_text(json.dumps({**index, part: ["evil", "Evil"]}))
+        with pytest.raises(UserError, match=f"its '{part}' is code of 'evil', which is not run"):
+            LatentDiffusion(find_model(str(folder)))
+    assert not sign.exists()

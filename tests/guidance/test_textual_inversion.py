@@ -125,7 +125,9 @@ def test_words_that_a_prompt_does_not_use_or_nothing_defines():
         check_words([cat], 1, "a red cat")
     with pytest.raises(UserError, match=r"prompt: nothing says what '<dog>' means; defined are <cat>"):
         check_words([cat], 1, "a <cat> and a <dog>")
-    with pytest.raises(UserError, match=r"prompt: nothing says what '<dog>' means; give its file as embeddings: "):
+    with pytest.raises(
+        UserError, match=r"prompt: nothing says what '<dog>' means; give its file as embeddings=\[FILE\]"
+    ):
         check_words([], 1, "a <dog>")
     with pytest.raises(UserError, match=r"'<cat>' is for 1 text encoder\(s\), the model has 2"):
         check_words([cat], 2, "a <cat>")
