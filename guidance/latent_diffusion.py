@@ -96,12 +96,13 @@ class LatentDiffusion(FrozenNetworks):
             UserError: its weights cannot be read, or are not all there.
         """
         if not self._networks:
-            network = self._source.network(self.adapter.denoiser, self._dtype)
+            network: Any = self._source.network(self.adapter.denoiser, self._dtype)
             self._add_ons.merge_into(network, self.adapter.denoiser, self.adapter)
             if self._cameras is not None:
                 join_views(network, self._cameras.n_together)
             # Convolutions are a tenth faster with channels last in memory too.
-            self.hold(nn.Module.to(network, self.alpha.device).to(memory_format=torch.channels_last))
+            nn.Module.to(network, self.alpha.device)
+            self.hold(network.to(memory_format=torch.channels_last))
         return self._networks[0]
 
     def use_precision(self, dtype: torch.dtype) -> None:

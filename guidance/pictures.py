@@ -23,12 +23,13 @@ class Pictures:
     cameras: Cameras | None
 
     def pictures(self, size: int) -> Float[Tensor, "pictures size size 3"]:
-        """The middle square of each picture, in [0, 1], area-averaged to size x size.
+        """The middle square of each picture, RGB in [0, 1], area-averaged to size x size; grey where it is transparent.
 
         Raises:
             UserError: naming the file that is missing or is no picture.
         """
-        return torch.stack([read_picture(file, size) for file in self.files])
+        rgb, opacity = torch.stack([read_picture(file, size) for file in self.files]).split([3, 1], dim=-1)
+        return opacity * rgb + (1 - opacity) / 2
 
 
 def read_pictures(folder: Path) -> Pictures:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -51,7 +52,8 @@ def test_its_embeddings_alone_are_trained(tiny_model: Models):
     model, learner = _learner(tiny_model())
     assert [tuple(parameter.shape) for parameter in learner.parameters()] == [(3, WIDTH)]  # one token for each letter
     assert list(learner.state_dict()) == ["tables.0.vectors"]
-    before = [weight.clone() for weight in (*model.denoiser.parameters(), learner.tables[0].known)]
+    table: Any = learner.tables[0]
+    before = [weight.clone() for weight in (*model.denoiser.parameters(), table.known)]
     adam = torch.optim.Adam(learner.parameters(), lr=0.1)
     losses = []
     for _ in range(30):
@@ -61,7 +63,7 @@ def test_its_embeddings_alone_are_trained(tiny_model: Models):
         adam.step()
         losses.append(float(loss.detach()))
     assert losses[-1] < losses[0]
-    after = (*model.denoiser.parameters(), learner.tables[0].known)
+    after = (*model.denoiser.parameters(), table.known)
     assert all(torch.equal(*pair) for pair in zip(before, after, strict=True))
 
 

@@ -56,7 +56,7 @@ def test_from_pictures_to_a_file_and_on(model: Path, tmp_path: Path):
     whole = api.train(recipe, out=tmp_path / "whole", device="cpu")
     word = read_word(EmbeddingFile(whole.folder / "learned_embeds.safetensors"))
     assert word.token == "<thing>"
-    assert torch.equal(word.vectors[0], whole.system.learner.word.vectors[0])  # pyright: ignore[reportAttributeAccessIssue]
+    assert torch.equal(word.vectors[0], whole.system.state_dict()["learner.tables.0.vectors"])
     assert [path.name for path in whole.files] == ["learned_embeds.safetensors", "learned_word.png"]
     begun = api.train(recipe, out=tmp_path / "parts", device="cpu", overrides=["trainer.max_steps=2"], export=False)
     resumed = api.train(recipe, out=tmp_path / "parts", device="cpu", resume=begun.folder)
