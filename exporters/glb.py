@@ -26,7 +26,7 @@ _ARRAY, _INDICES = 34962, 34963
 _LINEAR, _LINEAR_MIPMAP_LINEAR, _REPEAT = 9729, 9987, 10497
 
 
-class _Binary:
+class Binary:
     """The buffer of a GLB and the JSON that describes it, growing together."""
 
     def __init__(self) -> None:
@@ -34,9 +34,10 @@ class _Binary:
         self.views: list[dict[str, Any]] = []
         self.accessors: list[dict[str, Any]] = []
 
-    def add(self, array: NDArray[Any], component: int, kind: str, target: int, **more: Any) -> int:
-        """Append an array and give the index of its accessor."""
-        view = self.view(np.ascontiguousarray(array).tobytes(), target=target)
+    def add(self, array: NDArray[Any], component: int, kind: str, target: int | None, **more: Any) -> int:
+        """Append an array and give the index of its accessor; `target`: of vertices or indices, None for all else."""
+        about = {} if target is None else {"target": target}
+        view = self.view(np.ascontiguousarray(array).tobytes(), **about)
         count = array.size if kind == "SCALAR" else len(array)
         accessor = {"bufferView": view, "componentType": component, "count": count, "type": kind}
         self.accessors.append({**accessor, **more})
@@ -56,7 +57,7 @@ def glb_bytes(mesh: Mesh, extras: dict[str, Any]) -> bytes:
         mesh: with a colour at each vertex, or with a texture and texture coordinates.
         extras: what travels along in `asset.extras`: anything that JSON can hold.
     """
-    binary = _Binary()
+    binary = Binary()
     with np.errstate(over="ignore"):  # vertices that no face uses may be anything
         vertices = mesh.vertices.astype("<f4")
     # A vertex that no face uses may be no number, and stays so; a bound that is none would be no JSON.

@@ -21,7 +21,7 @@ from exporters.new_places import NewPlaces
 from exporters.obj_in_place import kept_picture, painted_library, painted_obj
 from exporters.painted_surface import written_mesh
 from exporters.ply_in_place import painted_ply
-from geometry.gltf_file import Gltf
+from geometry.gltf_file import BROKEN, Gltf
 from geometry.mesh import Mesh
 from geometry.mtl_file import pictures_of, read_libraries
 from geometry.ply_file import parsed_ply
@@ -84,17 +84,23 @@ def write_painted(
 def _write_gltf(
     path: Path, surface: TexturedMesh, textures: Sequence[PaintedTexture], extras: dict[str, Any]
 ) -> tuple[list[Path], list[str]]:
-    gltf = surface.mesh.file.document
-    source = as_binary(gltf) if path.suffix == ".glb" and not gltf.is_binary else gltf
+    """The user's file with its base colour exchanged; a new one where the old is broken in what was not read before."""
+    gltf: Gltf = surface.mesh.file.document
     laid = [(texture.picture, texture.faces) for texture in textures]
     corner_uv = None if surface.uses_own_uv else surface.corner_uv.cpu().double().numpy()
-    made = with_base_colour(source, surface.mesh, laid, corner_uv)
-    if extras:
-        about = made.tree.setdefault("asset", {"version": "2.0"})
-        kept = about.get("extras", {})
-        about["extras"] = {**(kept if isinstance(kept, dict) else {"before": kept}), "painting": extras}
-    files = made.save(path)
-    changes = made.changes(gltf.tree)
+    try:
+        source = as_binary(gltf) if path.suffix == ".glb" and not gltf.is_binary else gltf
+        made = with_base_colour(source, surface.mesh, laid, corner_uv)
+        if extras:
+            about = made.tree.setdefault("asset", {"version": "2.0"})
+            about["extras"] = {**about.get("extras", {}), "painting": extras}
+        files, changes = made.save(path), made.changes(gltf.tree)
+    except BROKEN as error:
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        log.warning("%s: it is broken (%s): a new file holds the painted mesh, and nothing else of it", gltf.path, said)
+        (texture,) = textures
+        whole = dataclasses.replace(written_mesh(surface), texture=texture.picture)
+        return write_mesh(path.with_suffix(".glb"), whole, extras), []
     shown = ", ".join(changes[:MOST_TOLD]) + (" ..." if len(changes) > MOST_TOLD else "")
     log.info("%s: differs from %s in %d places: %s", path.name, gltf.path.name, len(changes), shown)
     return files, changes

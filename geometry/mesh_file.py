@@ -21,7 +21,7 @@ from geometry.mesh import Mesh, check_surface, joined
 from geometry.obj_file import read_obj
 from geometry.off_file import read_off
 from geometry.ply_file import read_ply
-from geometry.source_file import SourceFile, unreadable
+from geometry.source_file import SourceFile, stands_in, unreadable
 
 log = logging.getLogger(__name__)
 
@@ -40,12 +40,6 @@ _FOREIGN = {
     **dict.fromkeys(("blend", "max", "ma", "mb", "c4d", "skp", "3dm"), "open it in the program that made it"),
     **dict.fromkeys(("step", "stp", "iges", "igs", "brep"), "open it in a CAD program such as FreeCAD"),
 }
-#: What is saved under a mesh's name by mistake: how it begins, and what to do.
-_MISTAKEN = (
-    (b"version https://git-lfs", "a Git LFS pointer, not the mesh itself; fetch it with 'git lfs pull'"),
-    (b"<!doctype html", "a web page, not a mesh; download the file itself"),
-    (b"<html", "a web page, not a mesh; download the file itself"),
-)
 
 
 def read_mesh(path: Path) -> Mesh:
@@ -84,9 +78,8 @@ def checked_format(path: Path) -> str:
     if not start:
         raise UserError(f"{path}: the file is empty")
     kind = path.suffix.lower().removeprefix(".")
-    for mark, told in _MISTAKEN:
-        if start.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(mark):
-            raise UserError(f"{path}: {told}")
+    if told := stands_in(start):
+        raise UserError(f"{path}: {told}")
     if kind in _FOREIGN:
         raise UserError(f"{path}: {kind.upper()} is not read here; {_FOREIGN[kind]} and save it as glb")
     if start.startswith(ARCHIVE_MARKS) or start[TAR_OFFSET:] == TAR_MARK:

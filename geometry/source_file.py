@@ -16,6 +16,12 @@ from core.errors import UserError
 NO_UV = "it has no texture coordinates"
 SOME_UV = "some faces have no texture coordinates"
 BROKEN_UV = "a face names a texture coordinate that does not exist"
+#: What is saved under another's name by mistake: how it begins, and what to do.
+_MISTAKEN = (
+    (b"version https://git-lfs", "a Git LFS pointer, not the file itself; fetch it with 'git lfs pull'"),
+    (b"<!doctype html", "a web page, not the file itself; download that"),
+    (b"<html", "a web page, not the file itself; download that"),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,9 +99,18 @@ def read_beside(path: Path, name: str) -> bytes:
         UserError: it lies elsewhere, does not exist, or cannot be read.
     """
     try:
-        return find_beside(path, name).read_bytes()
+        content = find_beside(path, name).read_bytes()
     except (OSError, ValueError, RuntimeError) as error:  # no permission; no name of a file; links in a circle
         raise UserError(f"{path}: refers to '{name}', which cannot be read: {error}") from error
+    if what := stands_in(content[:256]):
+        raise UserError(f"{path}: refers to '{name}': {what}")
+    return content
+
+
+def stands_in(start: bytes) -> str | None:
+    """What a file is, by its first bytes, that was saved under the name of another, and what to do."""
+    text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    return next((told for mark, told in _MISTAKEN if text.startswith(mark)), None)
 
 
 def find_beside(path: Path, name: str) -> Path:

@@ -125,7 +125,7 @@ def test_pictures_of_any_depth(tmp_path: Path):
 def test_what_is_no_mesh_says_what_to_do(tmp_path: Path):
     said = {
         "a.obj": (b"version https://git-lfs.github.com/spec/v1\noid sha256:12\n", "Git LFS pointer.*git lfs pull"),
-        "b.obj": (b"\n<!DOCTYPE html>\n<html>", "a web page, not a mesh; download the file itself"),
+        "b.obj": (b"\n<!DOCTYPE html>\n<html>", "a web page, not the file itself; download that"),
         "c.3mf": (b"PK\x03\x04", "3MF is not read here; open it in a slicer"),
         "d.usdz": (b"PK\x03\x04", "USDZ is not read here; open it in Blender and save it as glb"),
         "e.usd": (b"PXR-USDC", "USD is not read here; open it in Blender and save it as glb"),

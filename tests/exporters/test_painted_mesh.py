@@ -14,6 +14,7 @@ from PIL import Image
 
 from core.errors import UserError
 from core.part import Choice
+from exporters.glb import container
 from exporters.painted_mesh import PaintedMesh
 from geometry.gltf_file import parsed
 from geometry.textured_mesh import TexturedMesh
@@ -132,6 +133,30 @@ def test_a_glb_keeps_its_nodes_and_other_formats_are_written_where_they_place_it
         vertices, _, _ = arrays(exported(path, tmp_path / "again", format="ply"))
     np.testing.assert_array_equal(vertices, (2 * positions.astype(np.float64) + [5, 6, 7]).astype(np.float32))
     assert "sheet.glb: written where its nodes and joints place the mesh, in world coordinates" in caplog.text
+
+
+def test_a_glb_says_where_it_differs_and_who_painted_it_only_if_asked(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    path = write_sheet(tmp_path / "sheet.glb")
+    with caplog.at_level(logging.INFO):
+        made = exported(path, tmp_path / "run")
+    record = json.loads((tmp_path / "run" / "export.json").read_text())["painted-mesh"]["figures"]
+    assert f"mesh.glb: differs from sheet.glb in {len(record['changes'])} places: " in caplog.text
+    assert all(change in caplog.text for change in record["changes"])
+    assert parsed(made.read_bytes(), made).tree["asset"] == {"version": "2.0"}
+    made = exported(path, tmp_path / "again", provenance=True)
+    about = parsed(made.read_bytes(), made).tree["asset"]["extras"]["painting"]
+    assert about.keys() == {"prompt", "versions"}
+    assert about["prompt"] == "a ball"
+
+
+def test_a_glb_that_is_broken_where_nobody_looked_is_written_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    content = write_sheet(tmp_path / "sheet.glb").read_bytes()
+    gltf = parsed(content, tmp_path / "sheet.glb")
+    gltf.tree["images"] = [7]
+    (tmp_path / "sheet.glb").write_bytes(container(gltf.tree, gltf.chunks))
+    made = exported(tmp_path / "sheet.glb", tmp_path / "run")
+    assert "sheet.glb: it is broken (TypeError: " in caplog.text
+    np.testing.assert_array_equal(raw_glb(made)["POSITION"].reshape(-1, 3), bent_sheet()[0])
 
 
 def test_a_mesh_without_coordinates_gets_an_atlas_and_keeps_its_corners(
