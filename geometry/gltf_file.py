@@ -1,8 +1,7 @@
 """glTF 2.0 files, parsed once: their JSON, their chunks, and the arrays in their buffers.
 
-Why no library: pygltflib and gltflib hand out JSON and bytes, decode no accessor, and lose what their classes do not
-know; trimesh turns v over and passes over normalised whole numbers, sparse accessors, skins, morph targets, instances
-and required extensions that it does not know.
+Why no library: pygltflib and gltflib decode no accessor and write JSON otherwise than it was; trimesh misreads normalised
+and sparse numbers, skins, morph targets and instances (docs/gltf.md has what was measured).
 
 Source: Khronos, glTF 2.0 specification, sections 3.6 (buffers and accessors) and 4 (GLB).
 """
