@@ -1,7 +1,7 @@
 """glTF 2.0 files, parsed once: their JSON, their chunks, and the arrays in their buffers.
 
-Why no library: pygltflib and gltflib decode no accessor and write JSON otherwise than it was; trimesh misreads normalised
-and sparse numbers, skins, morph targets and instances (docs/gltf.md has what was measured).
+Why no library: pygltflib and gltflib decode no accessor and write JSON otherwise than it was; trimesh misreads
+normalised and sparse numbers, skins, morph targets and instances (docs/gltf.md has what was measured).
 
 Source: Khronos, glTF 2.0 specification, sections 3.6 (buffers and accessors) and 4 (GLB).
 """
