@@ -10,6 +10,7 @@
 One run trains at a time in a process. Errors that the caller can mend are UserErrors.
 """
 
+import logging
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -20,22 +21,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.building import build_exporters, ready_system
-from app.events import Event, Listener, Previewed, Started, Stop, Trained, ignore
+from app.events import Event, Listener, Previewed, Started, Trained, ignore
 from app.inputs import keep_inputs
 from app.plan import Plan, Request, make_plan
 from app.run import Run, write_files
-from app.run_folder import begin_anew, locked, make_run_folder, remove_new_run, write_prompt, write_recipe
+from app.run_folder import (
+    begin_anew,
+    is_exported,
+    locked,
+    make_run_folder,
+    mark_exported,
+    remove_new_run,
+    write_prompt,
+    write_recipe,
+)
 from app.stages import carry_out_each, write_stages
-from app.training import StepEvents, fit, make_trainer
-from core.errors import UserError
+from app.stopping import Stop
+from app.training import Ending, StepEvents, fit, make_trainer
+from core.errors import DivergedError, UserError
 from core.failures import machine_told
 from core.recipe import Recipe
 from exporters.stages import stage_folders
 from systems.base import LightningSystem
-from systems.callbacks import Checkpoints, MetricsLog, Previews
-from systems.loggers import log_picture
+from systems.callbacks import MetricsLog, Previews
+from systems.checkpoint_files import newest_whole, step_of
+from systems.checkpoints import Checkpoints
+from systems.finite_steps import FiniteSteps
 
 __all__ = ["Run", "carry_out", "train", "untrained_system"]
+
+log = logging.getLogger(__name__)
 
 #: Held by the one run of this process that is being trained.
 _TRAINING = threading.Lock()
@@ -48,6 +63,7 @@ def train(
     overrides: Sequence[str] = (),
     out: str | Path = "runs",
     resume: bool | str | Path = False,
+    allow_changed: bool = False,
     start_from: str | Path | None = None,
     plugins: Sequence[str | Path] = (),
     device: str = "auto",
@@ -65,6 +81,7 @@ def train(
         out: the folder that new runs go into.
         resume: True goes on with the newest run of the same recipe and prompt, if there is one; or the run to go on
             with.
+        allow_changed: go on with a run also where the recipe has changed since.
         start_from: a run whose result the training begins with.
         plugins: files with further parts.
         device: cpu, cuda, or auto.
@@ -85,6 +102,7 @@ def train(
         start_from=Path(start_from) if start_from else None,
         run=None if isinstance(resume, bool) else Path(resume),
         newest=resume is True,
+        allow_changed=allow_changed,
         out=Path(out),
         device=device,
         trust=trust,
@@ -96,18 +114,21 @@ def carry_out(plan: Plan, *, export: bool = True, on_event: Listener = ignore, s
     """Train what a plan says; see `train`.
 
     Raises:
-        UserError: parts that do not fit, a folder that cannot be used, a loss that is no number any more.
+        UserError: parts that do not fit, a folder that cannot be used.
+        DivergedError: the training gives no finite numbers any more.
         ExportError: an exporter has failed; it holds the run.
     """
     stop = stop or Stop()
     if plan.stages:
         return _carry_out_stages(plan, export, on_event, stop)
     with machine_told(), _alone(), _opened(plan) as begun:
-        run = replace(begun, step=_train(plan, begun, on_event, stop))
+        run = begun if begun.is_finished else replace(begun, step=_train(plan, begun, on_event, stop))
         on_event(Trained(run.folder, run.step, run.recipe.trainer.max_steps))
-        if not export or not run.is_finished:
+        if not export or not run.is_finished or stop.is_requested or is_exported(run.folder):
             return run
-        return replace(run, files=tuple(write_files(run, run.recipe.exporters, on_event)))
+        run = replace(run, files=tuple(write_files(run, run.recipe.exporters, on_event)))
+        mark_exported(run.folder, True)
+        return run
 
 
 def _carry_out_stages(plan: Plan, export: bool, on_event: Listener, stop: Stop) -> Run:
@@ -151,30 +172,49 @@ def untrained_system(
 
 
 def _train(plan: Plan, run: Run, on_event: Listener, stop: Stop) -> int:
-    """All steps, or those until it is asked to stop; gives how many are done altogether."""
+    """All steps, or those until it is asked to stop; gives how many are done altogether.
+
+    A training that is no longer finite goes back to its last checkpoint once, and on with other random numbers.
+    """
     config, folder = run.recipe.trainer, run.folder
-    metrics = MetricsLog(folder, config.logger)
+    finite, metrics = FiniteSteps(), MetricsLog(folder, config.logger)
+    saver = Checkpoints(folder, config.checkpoint_every, config.checkpoint_minutes)
 
     def show(step: int, path: Path, sheet: NDArray[np.uint8]) -> None:
-        log_picture(metrics.loggers, step, sheet)
+        metrics.show(step, sheet)
         on_event(Previewed(step, path))
 
-    callbacks = [
-        StepEvents(on_event),
-        metrics,  # before what is saved: it watches the loss
-        Checkpoints(folder, config.checkpoint_every),
-        Previews(folder, config.preview_every, config.n_preview_views, show),
-    ]
-    trainer = make_trainer(config, plan.device, folder, callbacks)
+    previews = Previews(folder, config.preview_every, config.n_preview_views, show)
+    # What a listener requests after a step ends the training with that step, before previews are drawn.
+    callbacks = [saver, finite, metrics, StepEvents(on_event), Ending(stop, saver), previews]
+    mark_exported(folder, False)
     on_event(Started(folder, run.system, run.step, config.max_steps))
-    fit(trainer, run.system, plan.run.checkpoint if plan.run else None, stop)
-    run.system.to(plan.device)  # Lightning has taken it back to the CPU
-    return trainer.global_step
+    checkpoint = plan.run.checkpoint if plan.run else None
+    while True:
+        trainer = make_trainer(config, plan.device, folder, callbacks)
+        try:
+            fit(trainer, run.system, checkpoint, stop)
+        except DivergedError as error:
+            checkpoint = newest_whole(folder)
+            if finite.has_gone_back or checkpoint is None:
+                raise DivergedError(f"{error}, also after going back once. {_what_to_try(folder)}") from error
+            finite.go_back()
+            log.warning("%s; going back to step %d, and on with other random numbers", error, step_of(checkpoint))
+        else:
+            run.system.to(plan.device)  # Lightning has taken it back to the CPU
+            return trainer.global_step
+
+
+def _what_to_try(folder: Path) -> str:
+    return (
+        "Lower the learning rates or system.guidance.guidance_scale, or set trainer.gradient_clip=1 or "
+        f"trainer.precision=32-true: python launch.py --resume {folder} --allow-changed KEY=VALUE"
+    )
 
 
 @contextmanager
 def _opened(plan: Plan) -> Iterator[Run]:
-    """The run of a plan, its system built, its folder locked; a new folder is removed again where building fails."""
+    """The run of a plan, its system built, its folder locked; a new one is removed where its training cannot begin."""
     with ExitStack() as building, ExitStack() as working:
         if plan.run is not None:
             folder, recipe = plan.run.folder, plan.recipe
@@ -193,7 +233,6 @@ def _opened(plan: Plan) -> Iterator[Run]:
         system, step = ready_system(replace(plan, recipe=recipe))
         build_exporters(recipe.exporters, system)
         write_recipe(folder, recipe)
-        building.pop_all()  # from here on, what is in the folder is worth keeping
         yield Run(folder, recipe, system, step)
 
 

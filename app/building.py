@@ -1,11 +1,9 @@
 """From a plan to what trains or renders: a system with its parts, its weights, and the exporters that fit it."""
 
-import pickle
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 from torch import nn
 
 from app.plan import Plan
@@ -14,6 +12,7 @@ from core.kinds import Exporter
 from core.part import Choice
 from core.recipe import Recipe
 from systems.base import LightningSystem
+from systems.checkpoint_files import read_checkpoint
 
 #: Parts take their first values from torch's global random stream, so they are built by one thread at a time.
 _BUILDING = threading.Lock()
@@ -72,14 +71,10 @@ def load_weights(system: nn.Module, checkpoint: Path) -> int:
     Raises:
         UserError: the file is broken, or made by another recipe.
     """
+    content = read_checkpoint(checkpoint)
     try:
-        content = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        state, step = content["state_dict"], int(content["global_step"])
-    except (OSError, EOFError, KeyError, RuntimeError, pickle.UnpicklingError) as error:
-        raise UserError(f"{checkpoint}: not a readable checkpoint ({type(error).__name__})") from error
-    try:
-        system.load_state_dict(state)
+        system.load_state_dict(content["state_dict"])
     except RuntimeError as error:
         first = " ".join(str(error).splitlines()[1:2]).strip()
         raise UserError(f"{checkpoint}: does not fit this recipe: {first}") from error
-    return step
+    return int(content["global_step"])

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from app.jobs.options import add_options_of_jobs, check_options_of_jobs
+from app.stopping import Interrupted, Signals
+from app.streams import lasting_streams
 from core.errors import UserError, nearest_word
 
 EXAMPLES = """\
@@ -49,19 +51,20 @@ def _instead(word: str, known: Sequence[str]) -> str:
 
 def main(arguments: Sequence[str]) -> int:
     """Run one command and give the process's exit code; each fault is one line on stderr."""
-    try:
-        options = parse(arguments)
-        if options.help and options.config is None:
-            print(_parser().format_help(), end="")
-            return 0
-        return _run(options)
-    except KeyboardInterrupt:
-        print("Stopped at once; what had been saved before is untouched.", file=sys.stderr)
-        return 130
-    except Exception as error:
-        from app.terminal import show_failure
+    with lasting_streams(), Signals() as signals:
+        try:
+            options = parse(arguments)
+            if options.help and options.config is None:
+                print(_parser().format_help(), end="")
+                return 0
+            return _run(options, signals)
+        except (Interrupted, KeyboardInterrupt):
+            print("Stopped at once; what had been saved before is untouched.", file=sys.stderr)
+            return signals.exit_code or 130
+        except Exception as error:
+            from app.terminal import show_failure
 
-        return show_failure(error, debug="--debug" in arguments)
+            return show_failure(error, debug="--debug" in arguments)
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -114,6 +117,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="auto|PATH",
         help="go on from the last checkpoint: of this command's run, or of a run folder",
     )
+    parser.add_argument("--allow-changed", action="store_true", help="resume although the recipe has changed since")
     parser.add_argument(
         "--from",
         dest="start_from",
@@ -175,7 +179,7 @@ def _hide_gpu() -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
-def _run(options: argparse.Namespace) -> int:
+def _run(options: argparse.Namespace, signals: Signals) -> int:
     if options.device == "cpu":
         _hide_gpu()
     from app import commands, describe, parts
@@ -185,7 +189,7 @@ def _run(options: argparse.Namespace) -> int:
 
     set_up_messages("app", "core", *parts.FLOORS)
     if not options.help and options.list is None and options.describe is None:
-        return commands.run(options)
+        return commands.run(options, signals)
     parts.register_parts()
     named = options.config
     recipe = read_recipe(named, options.overrides, options.plugin, trust=options.trust) if named else None

@@ -13,15 +13,16 @@ from app.plan import Plan, Request, make_plan
 from app.progress import Progress
 from app.run import ExportError, open_run
 from app.run_folder import locked
+from app.stopping import Signals, StopOnSignals
 from app.terminal import say
-from app.training import StopOnSignals, make_trainer
+from app.training import make_trainer
 from core.recipe import dump_recipe
 from systems.contact_sheet import contact_sheet, save_png
 
 N_TEST_VIEWS = 8
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace, signals: Signals) -> int:
     """Carry out the parsed command line and give the exit code.
 
     Raises:
@@ -33,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
         say(str(write_index(options.jobs_index)))
         return 0
     if options.live is not None:
-        return _live(options)
+        return _live(options, signals)
     plan = make_plan(_request(options))
     if options.show_recipe:
         say(f"# prompt: {plan.recipe.shown_prompt!r}\n{dump_recipe(plan.recipe)}".rstrip())
@@ -43,14 +44,14 @@ def run(options: argparse.Namespace) -> int:
         return 0
     if options.validate is not None or options.test is not None:
         return _look(plan, test=options.test is not None)
-    return _train(plan) if options.export is None else _export(plan)
+    return _train(plan, signals) if options.export is None else _export(plan)
 
 
-def _live(options: argparse.Namespace) -> int:
+def _live(options: argparse.Namespace, signals: Signals) -> int:
     from app.live.command import live  # viser is an extra
 
     port = int(options.live) if options.live.isdigit() else None
-    return live(_request(options), options.live_host, port, options.live_paused)
+    return live(_request(options), options.live_host, port, options.live_paused, signals)
 
 
 def _request(options: argparse.Namespace) -> Request:
@@ -66,6 +67,7 @@ def _request(options: argparse.Namespace) -> Request:
         start_from=options.start_from,
         run=Path(named) if named and named != "auto" else None,
         newest=options.resume == "auto",
+        allow_changed=options.allow_changed,
         trained=looked_at is not None,
         out=options.out,
         device=options.device,
@@ -73,18 +75,22 @@ def _request(options: argparse.Namespace) -> Request:
     )
 
 
-def _train(plan: Plan) -> int:
+def _train(plan: Plan, signals: Signals) -> int:
     """Train and export; the exit code says whether a signal ended it."""
-    stop, progress = StopOnSignals(), Progress()
+    if plan.run is not None and plan.nothing_left:
+        say(f"{plan.run.folder}: all {plan.run.step} steps are done, and exported; nothing is left to do")
+        return 0
+    progress = Progress()
     try:
         with _failures_said():
-            made = carry_out(plan, on_event=progress, stop=stop)
+            made = carry_out(plan, on_event=progress, stop=StopOnSignals(signals))
     finally:
         progress.close()
-    if stop.received is not None and not made.is_finished:
-        return 128 + stop.received
-    _say_where(made.folder, made.files)
-    return 0
+        if signals.received is not None and (done := progress.trained) and done.step == done.total_steps:
+            say(f"The training is done. Export with: python launch.py --export {done.folder}", on_stderr=True)
+    if signals.received is None:
+        _say_where(made.folder, made.files)
+    return signals.exit_code
 
 
 def _export(plan: Plan) -> int:

@@ -1,9 +1,8 @@
-"""What a training reports while it runs, and how it is asked to end: for progress bars, notebooks and live pages.
+"""What a training reports while it runs: for progress bars, notebooks and live pages.
 
 A listener is called in the training's own thread, between two steps: while it waits, the training waits.
 """
 
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,22 +65,3 @@ Listener = Callable[[Event], None]
 
 def ignore(event: Event) -> None:
     """A listener that does nothing."""
-
-
-class Stop:
-    """Asks a training to end after the step that it is in, with a checkpoint. Any thread may ask."""
-
-    def __init__(self) -> None:
-        self._asked = threading.Event()
-
-    @property
-    def is_requested(self) -> bool:
-        """Whether someone has asked."""
-        return self._asked.is_set()
-
-    def request(self) -> None:
-        """Ask for it; once is enough."""
-        self._asked.set()
-
-    def arm(self) -> None:
-        """Get ready for requests; called in the training's thread when its first step is about to begin."""

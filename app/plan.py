@@ -1,12 +1,14 @@
 """From what a command or a program asks for to what will run: the recipe, the run, the device; all of it checked."""
 
+import logging
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from app.inputs import copied_paths, with_copies
 from app.parts import register_parts
-from app.run_folder import TrainedRun, find_run, latest_checkpoint, latest_run, latest_stages, read_prompt, run_name
+from app.recipe_changes import refuse_changes
+from app.run_folder import TrainedRun, find_run, is_exported, latest_run, latest_stages, read_prompt, run_name
 from app.stages import stage_names
 from app.training import Device, resolve_device, resolve_precision
 from core.environment import from_environment
@@ -17,6 +19,8 @@ from core.recipe_layers import read_layers
 from core.stages import read_stages
 from exporters.stages import stage_folders
 from systems.loggers import require_loggers
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,8 @@ class Request:
     """The run to go on with, or to look at: its folder or a checkpoint in it."""
     newest: bool = False
     """Go on with the newest run of the same recipe and prompt, if there is one."""
+    allow_changed: bool = False
+    """Go on with a run also where the recipe has changed since."""
     trained: bool = False
     """There must be a trained run: `run`, or else the newest one of the same recipe and prompt."""
     out: Path = Path("runs")
@@ -68,6 +74,11 @@ class Plan:
     """Of a new run whose folder was named; None: one of `out` that has the run's name."""
     stages: tuple[Recipe, ...] = ()
     """The recipes of all stages, where there are several; the rest of the plan is that of the first one."""
+
+    @property
+    def nothing_left(self) -> bool:
+        """Whether it goes on with a run that is trained and exported."""
+        return self.run is not None and self.run.step >= self.recipe.trainer.max_steps and is_exported(self.run.folder)
 
     def text(self) -> str:
         """The plan in lines for people."""
@@ -144,8 +155,13 @@ def _plan_of_one(request: Request) -> Plan:
         if run is None and request.trained:
             name = request.out / run_name(recipe)
             raise UserError(f"{name}: this command has no run with a checkpoint; train first")
+        if run is None:
+            log.info("Nothing to resume: %s/ has no run of this recipe and prompt with a checkpoint", request.out)
     if run is not None:
         recipe = with_copies(recipe, run.folder)
+        if not request.trained:
+            before = read_recipe(run.folder / "recipe.yaml", trust=request.trust)
+            refuse_changes(run.folder, before, recipe, request.allow_changed)
     device = resolve_device(request.device)
     require_loggers(recipe.trainer.logger)
     return Plan(

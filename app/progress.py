@@ -19,6 +19,8 @@ class Progress:
         self._bar: tqdm[Any] | None = None
         self._start = (0.0, 0)
         self._next_line = 0
+        self.trained: Trained | None = None
+        """How far the training came; None while it runs."""
 
     def __call__(self, event: Event) -> None:
         """Put an event on the screen."""
@@ -28,6 +30,7 @@ class Progress:
             self._begin(event)
         elif isinstance(event, Trained):
             self.close()
+            self.trained = event
             if event.step < event.total_steps:
                 say(
                     f"Stopped at step {event.step} of {event.total_steps}; the checkpoint is saved. "

@@ -18,15 +18,17 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from core.errors import UserError, nearest_word
-from core.files import whole_file
+from core.errors import MachineError, UserError, nearest_word
+from core.files import sweep_unfinished, whole_file
 from core.paths import map_paths
 from core.recipe import Recipe, dump_recipe
 from exporters.stages import STAGES
+from systems.checkpoint_files import checkpoint_of, checkpoints_of, newest_whole, step_of
 
 LONGEST_SLUG = 48
 #: What is no part of a run: its lock; what a job is, and the words of its worker.
 KEPT = (".lock", "job.json", "log.txt")
+EXPORTED = ".exported"
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,11 @@ class TrainedRun:
 
     folder: Path
     checkpoint: Path
+
+    @property
+    def step(self) -> int:
+        """Steps that are done."""
+        return step_of(self.checkpoint)
 
 
 def run_name(recipe: Recipe, *later: Recipe) -> str:
@@ -83,11 +90,13 @@ def make_run_folder(out: Path, *recipes: Recipe) -> Path:
 
 
 def remove_new_run(folder: Path, with_parent: bool) -> None:
-    """Remove the folder of a run that could not begin.
+    """Remove the folder of a run that could not begin; one that has a checkpoint is worth keeping.
 
     Args:
         with_parent: the folder around it was made for it; where no other run has come in since, it goes too.
     """
+    if checkpoints_of(folder):
+        return
     shutil.rmtree(folder, ignore_errors=True)
     if with_parent and not any(folder.parent.iterdir()):
         folder.parent.rmdir()
@@ -134,12 +143,13 @@ def find_run(path: Path) -> TrainedRun:
     Raises:
         UserError: there is none, or it has no checkpoint.
     """
-    if path.is_file() and path.suffix == ".ckpt":
-        checkpoint, folder = path.resolve(), path.resolve().parent.parent
-    elif path.is_dir():
-        checkpoint, folder = latest_checkpoint(path), path
-    else:
+    if not path.exists():
         raise UserError(f"{path}: no such run. {_other_runs(path)}")
+    checkpoint = checkpoint_of(path)
+    if step_of(checkpoint) >= 0:
+        folder = checkpoint.parent.parent
+    else:
+        folder, checkpoint = path, newest_whole(path)
     if not (folder / "recipe.yaml").is_file():
         raise UserError(f"{path}: no run: {folder} holds no recipe.yaml. Give a run's folder, or a checkpoint in one")
     if checkpoint is None:
@@ -158,14 +168,19 @@ def latest_run(out: Path, recipe: Recipe) -> TrainedRun | None:
     """The newest run of the same command that has a checkpoint, or None."""
     name = re.compile(re.escape(run_name(recipe)) + r"(-\d+)?")
     runs = [folder for folder in out.glob("*") if name.fullmatch(folder.name)]
-    found = [TrainedRun(run, checkpoint) for run in runs if (checkpoint := latest_checkpoint(run))]
-    return max(found, key=lambda run: run.checkpoint.stat().st_mtime_ns, default=None)
+    newest = [(found[0].stat().st_mtime_ns, run) for run in runs if (found := checkpoints_of(run))]
+    return find_run(max(newest)[1]) if newest else None
 
 
-def latest_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint of a run, or None; one that was being written when its process ended is none."""
-    checkpoints = [path for path in (folder / "checkpoints").glob("*.ckpt") if not path.name.startswith(".")]
-    return max(checkpoints, key=lambda path: path.stat().st_mtime_ns, default=None)
+def mark_exported(folder: Path, is_exported: bool) -> None:
+    """Remember that all that a run was to become has been written; or forget it."""
+    mark = folder / EXPORTED
+    _write(mark, "") if is_exported else mark.unlink(missing_ok=True)
+
+
+def is_exported(folder: Path) -> bool:
+    """Whether there is nothing left to do in a run that is trained."""
+    return (folder / EXPORTED).exists()
 
 
 def read_prompt(folder: Path) -> str:
@@ -178,8 +193,11 @@ def read_prompt(folder: Path) -> str:
 def locked(folder: Path) -> Iterator[None]:
     """Keep other processes out of a run folder; the lock ends with the process, however it ends.
 
+    What a killed process was writing there is removed.
+
     Raises:
         UserError: another process holds it.
+        MachineError: the folder has been removed in the meantime.
     """
     with (folder / ".lock").open("a+") as lock:
         try:
@@ -190,7 +208,10 @@ def locked(folder: Path) -> Iterator[None]:
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
+        sweep_unfinished(folder)
         yield
+        if not (folder / ".lock").exists() or os.stat(folder / ".lock").st_ino != os.fstat(lock.fileno()).st_ino:
+            raise MachineError(f"{folder}: the run's folder has been removed; what was written there is gone")
 
 
 def _write(path: Path, text: str) -> None:

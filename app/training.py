@@ -4,8 +4,7 @@ import logging
 import signal
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,13 +12,13 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import disable_possible_user_warnings
 
-from app.events import Listener, Stepped, Stop
+from app.events import Listener, Stepped
+from app.stopping import Interrupted, Saver, Stop
 from core.errors import UserError
 from core.recipe import TrainerConfig
+from systems.checkpoint_files import CheckpointFiles
 
 Device = Literal["cpu", "cuda"]
-#: What ends a command. Lightning handles them in its own way while it trains, and would raise in mid-step.
-ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def resolve_device(wanted: str) -> Device:
@@ -64,6 +63,7 @@ def make_trainer(config: TrainerConfig, device: Device, folder: Path, callbacks:
         max_epochs=-1,
         gradient_clip_val=config.gradient_clip,
         callbacks=list(callbacks),
+        plugins=[CheckpointFiles()],
         default_root_dir=folder,
         logger=False,
         enable_checkpointing=False,
@@ -74,38 +74,22 @@ def make_trainer(config: TrainerConfig, device: Device, folder: Path, callbacks:
 
 
 def fit(trainer: Trainer, system: LightningModule, checkpoint: Path | None, stop: Stop) -> None:
-    """Train to the end of the recipe, or until `stop` is requested; signals mean afterwards what they meant before.
+    """Train to the end of the recipe, or until `stop` is requested, which an `Ending` among the callbacks sees to.
 
     Raises:
+        Interrupted: a signal has come before the first step.
         KeyboardInterrupt: Ctrl-C, where `stop` does not take it.
     """
-    with own_signals() as restore:
-        # Last of the callbacks: what the others request after a step ends the training with that step.
-        trainer.callbacks.append(_Ending(stop, restore))  # pyright: ignore[reportAttributeAccessIssue]
-        try:
-            trainer.fit(system, ckpt_path=checkpoint, weights_only=True)
-        except SystemExit:  # what Lightning makes of a KeyboardInterrupt
-            raise KeyboardInterrupt from None
-
-
-class StopOnSignals(Stop):
-    """Ctrl-C and termination signals are requests to stop; a second one ends the training at once."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.received: signal.Signals | None = None
-
-    def arm(self) -> None:
-        """Take the signals over."""
-        if threading.current_thread() is threading.main_thread():  # Python delivers signals to no other
-            for each in ENDING_SIGNALS:
-                signal.signal(each, self._receive)
-
-    def _receive(self, number: int, frame: Any) -> None:
-        if self.is_requested:
-            raise KeyboardInterrupt
-        self.received = signal.Signals(number)
-        self.request()
+    trainer.limit_val_batches = 0  # Lightning would look at views of its own before a stopped training is saved
+    try:
+        trainer.fit(system, ckpt_path=checkpoint, weights_only=True)
+    except Interrupted:
+        if not stop.is_requested:
+            raise
+    except SystemExit:  # what Lightning makes of a KeyboardInterrupt
+        raise KeyboardInterrupt from None
+    finally:
+        stop.disarm()
 
 
 class StepEvents(Callback):
@@ -119,34 +103,24 @@ class StepEvents(Callback):
         self.listener(Stepped(trainer.global_step, trainer.max_steps, float(outputs["loss"])))
 
 
-class _Ending(Callback):
-    """Keeps Lightning's signal handlers away, and ends the training when that is requested."""
+class Ending(Callback):
+    """Ends the training when that is requested; Lightning's own handler of SIGTERM would raise in mid-step."""
 
-    def __init__(self, stop: Stop, restore: Any) -> None:
-        self.stop, self.restore = stop, restore
+    def __init__(self, stop: Stop, saver: Saver | None = None) -> None:
+        self.stop, self.saver = stop, saver
+        self._handler: Any = None
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Lightning has not yet put its handler in place."""
+        self._handler = signal.getsignal(signal.SIGTERM)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Lightning has put its handlers in place by now."""
-        self.restore()
-        self.stop.arm()
+        """Lightning has; it puts the former one back at the end."""
+        if threading.current_thread() is threading.main_thread() and self._handler is not None:
+            signal.signal(signal.SIGTERM, self._handler)
+        self.stop.arm(self.saver)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """Ask Lightning to begin no further step."""
         if self.stop.is_requested:
             trainer.should_stop = True
-
-
-@contextmanager
-def own_signals() -> Iterator[Any]:
-    """What puts the handlers of now back in place; it happens at the block's end in any case."""
-    before = {each: signal.getsignal(each) for each in ENDING_SIGNALS}
-
-    def restore() -> None:
-        if threading.current_thread() is threading.main_thread():
-            for each, handler in before.items():
-                signal.signal(each, handler)
-
-    try:
-        yield restore
-    finally:
-        restore()

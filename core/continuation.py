@@ -25,7 +25,7 @@ def copy_trained(mine: Part, theirs: Part, free: Sequence[str]) -> None:
     where = f"--from: the run does not fit {mine.recipe_path or mine.kind} of this recipe"
     if type(mine) is not type(theirs):
         raise UserError(f"{where}: it has trained a '{theirs.part_name}', not a '{mine.part_name}'")
-    here, there = (dict(_settings(plain(getattr(part, "config", None)))) for part in (mine, theirs))
+    here, there = (dict(flat_settings(plain(getattr(part, "config", None)))) for part in (mine, theirs))
     differing = [key for key in {**there, **here} if not _is_free(key, free) and here.get(key) != there.get(key)]
     if differing:
         difference = ", ".join(f"{key} is {there.get(key)} there and {here.get(key)} here" for key in differing)
@@ -45,10 +45,10 @@ def _is_free(key: str, free: Sequence[str]) -> bool:
     return any(name.endswith(tuple(free)) for name in key.split("."))
 
 
-def _settings(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flat_settings(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Every setting of a plain tree by its path."""
     if not isinstance(tree, dict):
         yield prefix, tree
         return
     for key, item in tree.items():
-        yield from _settings(item, f"{prefix}.{key}" if prefix else str(key))
+        yield from flat_settings(item, f"{prefix}.{key}" if prefix else str(key))

@@ -1,10 +1,16 @@
-"""Files that are whole or absent: nobody ever reads half of one, whenever the process is killed."""
+"""Files and folders that are whole or absent: nobody ever reads half of one, whenever the process is killed."""
 
+import contextlib
 import os
+import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+#: The names that tempfile makes of the prefixes below.
+_UNFINISHED = re.compile(r"\..+-[a-z0-9_]{8}(\.\w+)?")
 
 
 @contextmanager
@@ -20,10 +26,10 @@ def whole_file(path: Path) -> Iterator[Path]:
     unfinished = Path(name)
     try:
         yield unfinished
-        with unfinished.open("rb") as file:
-            os.fsync(file.fileno())  # or a power cut may leave the new name on an empty file
+        _sync(unfinished)  # or a power cut may leave the new name on an empty file
         unfinished.chmod(0o666 & ~_umask())  # mkstemp makes files that only their owner may read
         unfinished.replace(path)
+        _sync_names(path.parent)
     finally:
         unfinished.unlink(missing_ok=True)
 
@@ -31,6 +37,54 @@ def whole_file(path: Path) -> Iterator[Path]:
 def user_cache() -> Path:
     """Where things are kept that can be made again: `latent-nerf` in $XDG_CACHE_HOME, else in ~/.cache."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "latent-nerf"
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Likewise a folder of files, in a folder that is there; one that had the name before is removed."""
+    unfinished = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    former: Path | None = None
+    try:
+        yield unfinished
+        for file in unfinished.iterdir():
+            _sync(file)
+        _sync_names(unfinished)
+        unfinished.chmod(0o777 & ~_umask())
+        if path.exists():
+            former = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+            path.replace(former)
+        unfinished.replace(path)
+        _sync_names(path.parent)
+    finally:
+        for rest in (unfinished, former):
+            if rest is not None:
+                shutil.rmtree(rest, ignore_errors=True)
+
+
+def sweep_unfinished(folder: Path) -> None:
+    """Remove what was being written in a folder, and in those within it, when its process was killed.
+
+    Nobody else may be writing there.
+    """
+    for place in (folder, *(each for each in folder.iterdir() if each.is_dir() and not each.is_symlink())):
+        for path in place.iterdir():
+            if _UNFINISHED.fullmatch(path.name):
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+def _sync(file: Path) -> None:
+    with file.open("rb") as content:
+        os.fsync(content.fileno())
+
+
+def _sync_names(folder: Path) -> None:
+    """Let the names in a folder outlast a power cut, as the contents do."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # some network file systems know no such thing
+            os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _umask() -> int:

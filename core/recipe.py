@@ -41,7 +41,9 @@ class TrainerConfig:
     preview_every: int = 250
     """Steps between contact sheets; 0 for none before the end."""
     checkpoint_every: int = 250
-    """Steps between checkpoints; 0 for none before the end."""
+    """Steps between checkpoints; 0 for none but those by the clock and at the end."""
+    checkpoint_minutes: float = 10.0
+    """Minutes between checkpoints, where steps are slow; 0 for none by the clock."""
     n_preview_views: int = 4
     """Views on a contact sheet."""
     logger: tuple[Literal["csv", "tensorboard", "wandb"], ...] = ("csv",)
@@ -53,6 +55,7 @@ class TrainerConfig:
         require(self.max_steps >= 1, f"max_steps: at least 1, got {self.max_steps}")
         require(self.preview_every >= 0, f"preview_every: at least 0, got {self.preview_every}")
         require(self.checkpoint_every >= 0, f"checkpoint_every: at least 0, got {self.checkpoint_every}")
+        require(self.checkpoint_minutes >= 0, f"checkpoint_minutes: at least 0, got {self.checkpoint_minutes:g}")
         require(self.n_preview_views >= 1, f"n_preview_views: at least 1, got {self.n_preview_views}")
         clip = self.gradient_clip
         require(clip is None or clip > 0, f"gradient_clip: above 0, or null for no limit, got {clip}")

@@ -38,6 +38,8 @@ RAYS_AT_ONCE = 2**14
 class LightningSystem(System, LightningModule):
     """A method whose training Lightning drives."""
 
+    stream_name: str = "training"
+    """Of the random stream that the steps draw from; another one after the training had to go back to a checkpoint."""
     refines: ClassVar[bool] = False
     """Whether it can only begin with another run's result."""
 
@@ -121,7 +123,7 @@ class LightningSystem(System, LightningModule):
             `loss`, to be minimised, and `numbers` by name, to be shown.
         """
         step = self.global_step
-        loss, numbers = self.compute_loss(step, stream(self.seed, "training", step, self.device))
+        loss, numbers = self.compute_loss(step, stream(self.seed, self.stream_name, step, self.device))
         # The callbacks get the numbers with the step's outputs: Lightning's own log would take a tenth of a small step.
         return {"loss": loss, "numbers": {"loss": loss.detach(), **numbers}}
 
@@ -239,7 +241,9 @@ class LightningSystem(System, LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Before a training goes on."""
-        check_same_tensors(checkpoint, self._groups(), self.setting("geometry"))
+        groups = self._groups()
+        check_same_tensors(checkpoint, groups, self.setting("geometry"))
+        self.config.optimizer.renew(checkpoint, groups, self.total_steps)
 
     def train_dataloader(self) -> Steps:
         """No data: one number per step."""

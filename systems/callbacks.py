@@ -1,5 +1,6 @@
-"""What happens beside the training: previews, checkpoints, and the log of numbers. None of it draws from its chance."""
+"""What happens beside the training: previews and the log of numbers. It neither draws from its chance nor stops it."""
 
+import logging
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -7,59 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.fabric.loggers.logger import Logger
 from numpy.typing import NDArray
 
-from core.errors import DivergedError
-from core.files import whole_file
 from core.kinds import System
 from systems.contact_sheet import contact_sheet, save_png
-from systems.loggers import open_loggers
+from systems.loggers import log_picture, open_loggers
 
-CHECKPOINT = Path("checkpoints/last.ckpt")
+log = logging.getLogger(__name__)
+
 #: Is given a contact sheet: its step, its file, and rows x columns x RGB.
 Show = Callable[[int, Path, NDArray[np.uint8]], None]
-
-
-def save_checkpoint(trainer: Trainer, run_folder: Path) -> Path:
-    """Write the state of a training to the run's folder; the former checkpoint stays until this one is whole."""
-    path = run_folder / CHECKPOINT
-    with whole_file(path) as unfinished:
-        trainer.save_checkpoint(unfinished)
-    return path
-
-
-class Checkpoints(Callback):
-    """A checkpoint every so many steps and at the end; never of a training whose loss is no number any more."""
-
-    def __init__(self, run_folder: Path, every: int) -> None:
-        self.run_folder, self.every = run_folder, every
-        self._loss: torch.Tensor | None = None
-
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *_: Any) -> None:
-        """Save when the time has come.
-
-        Raises:
-            DivergedError: the loss is no longer a number; the former checkpoint stays.
-        """
-        self._loss = outputs["loss"]
-        if is_due(trainer.global_step, self.every):
-            self._save(trainer)
-
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save what was reached.
-
-        Raises:
-            DivergedError: the loss is no longer a number; the former checkpoint stays.
-        """
-        self._save(trainer)
-
-    def _save(self, trainer: Trainer) -> None:
-        if self._loss is not None:
-            _require_a_number(float(self._loss), trainer.global_step)
-        save_checkpoint(trainer, self.run_folder)
 
 
 class Previews(Callback):
@@ -73,18 +33,23 @@ class Previews(Callback):
         self.run_folder, self.every, self.n_views, self.show = run_folder, every, n_views, show
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
-        """Draw when the time has come."""
+        """Draw when the time has come; not where the training is about to end, and to be saved."""
         step = trainer.global_step
-        if is_due(step, self.every):
-            assert isinstance(pl_module, System)
-            sheet = contact_sheet(pl_module, self.n_views)
+        if trainer.should_stop or not is_due(step, self.every):
+            return
+        assert isinstance(pl_module, System)
+        sheet = contact_sheet(pl_module, self.n_views)
+        try:
             path = save_png(self.run_folder / "previews" / f"step-{step:06d}.png", sheet)
-            if self.show is not None:
-                self.show(step, path, sheet)
+        except OSError as error:
+            log.warning("the preview of step %d cannot be written: %s", step, error)
+            return
+        if self.show is not None:
+            self.show(step, path, sheet)
 
 
 class MetricsLog(Callback):
-    """Gives the numbers of every n-th step to the loggers, and watches that the loss stays a number.
+    """Gives the numbers of every n-th step to the loggers; those that fail are named once, and asked again.
 
     Beside the numbers of the step there are `seconds` since this process began to train, and `steps_per_second`.
     """
@@ -97,6 +62,7 @@ class MetricsLog(Callback):
         self.run_folder, self.names, self.every = run_folder, names, every
         self.loggers: Sequence[Logger] = ()
         self._began, self._first_step = 0.0, 0
+        self._failed: set[str] = set()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock."""
@@ -104,35 +70,36 @@ class MetricsLog(Callback):
         self.loggers = open_loggers(self.names, self.run_folder, trainer.global_step)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *_: Any) -> None:
-        """Log when the time has come, and after the first step.
-
-        Raises:
-            DivergedError: the loss is no longer a number.
-        """
+        """Log when the time has come, and after the first step; not the numbers of a step that was skipped."""
         step = trainer.global_step
         if not (is_due(step, self.every) or step == 1):
             return
         numbers = {name: float(value) for name, value in outputs["numbers"].items()}
-        _require_a_number(numbers["loss"], step)
+        if not math.isfinite(numbers["loss"]):
+            return
         seconds = time.monotonic() - self._began
         speed = (step - self._first_step) / max(seconds, 1e-9)
         row = {"seconds": round(seconds, 3), "steps_per_second": round(speed, 3), **numbers}
-        for logger in self.loggers:
-            logger.log_metrics({name: float(f"{value:.6g}") for name, value in row.items()}, step)
+        short = {name: float(f"{value:.6g}") for name, value in row.items()}
+        self._tell(lambda logger: logger.log_metrics(short, step))
+
+    def show(self, step: int, picture: NDArray[np.uint8]) -> None:
+        """Give a preview, rows x columns x RGB, to those loggers that show pictures."""
+        self._tell(lambda logger: log_picture(logger, step, picture))
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Write what the loggers still hold, however the training ended."""
-        for logger in self.loggers:
-            logger.finalize("success")
+        self._tell(lambda logger: logger.finalize("success"))
         self.loggers = ()
 
-
-def _require_a_number(loss: float, step: int) -> None:
-    if not math.isfinite(loss):
-        raise DivergedError(
-            f"step {step}: the loss is {loss}. Lower system.guidance.guidance_scale or the learning rates, or use "
-            "trainer.precision=32-true"
-        )
+    def _tell(self, tell: Callable[[Logger], None]) -> None:
+        for name, logger in zip(self.names, self.loggers, strict=False):
+            try:
+                tell(logger)
+            except Exception as error:  # others' code, its files and servers: no reason to end a training
+                if name not in self._failed:
+                    log.warning("logger %s fails, the training goes on without it: %s", name, error)
+                self._failed.add(name)
 
 
 def is_due(step: int, every: int) -> bool:

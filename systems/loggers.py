@@ -40,13 +40,12 @@ def open_loggers(names: Sequence[str], run_folder: Path, step: int) -> list[Logg
     return [make[name](run_folder, step) for name in names]
 
 
-def log_picture(loggers: Sequence[Logger], step: int, picture: NDArray[np.uint8]) -> None:
-    """Give a preview, rows x columns x RGB, to those loggers that show pictures."""
-    for logger in loggers:
-        if logger.name == "tensorboard":
-            logger.experiment.add_image("preview", picture, step, dataformats="HWC")  # pyright: ignore[reportAttributeAccessIssue]
-        elif logger.name == PROJECT:
-            logger.log_image("preview", [picture], step)  # pyright: ignore[reportAttributeAccessIssue]
+def log_picture(logger: Logger, step: int, picture: NDArray[np.uint8]) -> None:
+    """Give a preview, rows x columns x RGB, to a logger, if it is one that shows pictures."""
+    if logger.name == "tensorboard":
+        logger.experiment.add_image("preview", picture, step, dataformats="HWC")  # pyright: ignore[reportAttributeAccessIssue]
+    elif logger.name == PROJECT:
+        logger.log_image("preview", [picture], step)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _csv_logger(run_folder: Path, step: int) -> Logger:

@@ -32,6 +32,16 @@ class AdamSettings:
         rate = torch.optim.lr_scheduler.LambdaLR(adam, lambda step: self.rate.at(step, total_steps))
         return {"optimizer": adam, "lr_scheduler": {"scheduler": rate, "interval": "step"}}
 
+    def renew(self, checkpoint: dict[str, Any], groups: list[dict[str, Any]], total_steps: int) -> None:
+        """Put these settings, and the groups' rates, in the place of those that a checkpoint would bring back."""
+        (rates,), (adam,) = checkpoint["lr_schedulers"], checkpoint["optimizer_states"]
+        factor = self.rate.at(rates["last_epoch"], total_steps)
+        fresh = self.over(groups, total_steps)["optimizer"].param_groups
+        for kept, new in zip(adam["param_groups"], fresh, strict=True):
+            kept.update({name: value for name, value in new.items() if name != "params"})
+            kept["lr"] = new["initial_lr"] * factor
+        rates["base_lrs"] = [new["initial_lr"] for new in fresh]
+
 
 def check_groups(system: nn.Module, groups: list[dict[str, Any]]) -> None:
     """Every trained parameter is in exactly one group, or the part's author has made a mistake."""

@@ -12,10 +12,10 @@ from app.live.session import Session
 from app.plan import Plan, Request, make_plan
 from app.progress import Progress
 from app.run import open_run
-from app.training import StopOnSignals, own_signals
+from app.stopping import Signals, StopOnSignals
 
 
-def live(request: Request, host: str, port: int | None, is_paused: bool) -> int:
+def live(request: Request, host: str, port: int | None, is_paused: bool, signals: Signals) -> int:
     """Open the page, do what is asked for, and show it until a signal ends it; gives the exit code.
 
     Args:
@@ -23,6 +23,7 @@ def live(request: Request, host: str, port: int | None, is_paused: bool) -> int:
         host: the address to listen on.
         port: None: the first free one from 8080 on.
         is_paused: whether the training waits before its first step.
+        signals: what ends it.
 
     Raises:
         UserError: for everything that the user can mend.
@@ -31,7 +32,7 @@ def live(request: Request, host: str, port: int | None, is_paused: bool) -> int:
     server = LiveServer(host, port)
     try:
         print(f"Live at {server.address}", file=sys.stderr, flush=True)
-        page = Page(server, Controls(is_paused))
+        page = Page(server, Controls(is_paused), signals)
         if request.trained:
             page.session.show(open_run(plan), "finished")
             return page.stay()
@@ -44,10 +45,11 @@ def live(request: Request, host: str, port: int | None, is_paused: bool) -> int:
 class Page:
     """The page with all visitors' panels, and the trainings that wait for their turn."""
 
-    def __init__(self, server: LiveServer, controls: Controls) -> None:
+    def __init__(self, server: LiveServer, controls: Controls, signals: Signals) -> None:
         self.session = Session(server, controls)
         self.waiting: deque[Plan] = deque()
         self.progress = Progress()
+        self.signals = signals
         viser = server.viser
         viser.scene.set_up_direction("+y")
         viser.scene.world_axes.visible = False
@@ -64,21 +66,20 @@ class Page:
 
     def stay(self) -> int:
         """Show what is there until a signal comes, or there is something to train."""
-        stop = StopOnSignals()
-        with own_signals():
-            stop.arm()
-            while not stop.is_requested:
-                self.session.idle()
+        stop = StopOnSignals(self.signals)
+        stop.arm()
+        while not stop.is_requested:
+            self.session.idle()
         return 0
 
     def _train(self, plan: Plan) -> int:
-        stop = StopOnSignals()
+        stop = StopOnSignals(self.signals)
         self.session.controls.stop = stop
         run = carry_out(plan, on_event=self._hear, stop=stop)
         self.session.controls.stop = None
         self.progress.close()
-        if stop.received is not None and not run.is_finished:
-            return 128 + stop.received
+        if self.signals.received is not None:
+            return self.signals.exit_code
         self.session.show(run, "finished" if run.is_finished else "stopped")
         return 0
 

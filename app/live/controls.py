@@ -5,7 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from app.events import Stop
+from app.stopping import Stop
 
 #: A question to the training's thread: is called there, between two steps.
 Task = Callable[[], None]

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from app.api import Run, train, untrained_system
-from app.events import Event, Exported, Previewed, Started, Stepped, Stop, Trained
+from app.events import Event, Exported, Previewed, Started, Stepped, Trained
 from app.run import ExportError
+from app.stopping import Stop
 from core.errors import UserError
 from core.part import Choice, find
 from tests.app.small_command import EXAMPLE, small_overrides

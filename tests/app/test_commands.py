@@ -1,5 +1,6 @@
 """Whole commands, end to end, on a user's own field and known pictures of a ball: no network of any kind."""
 
+import logging
 import os
 import shutil
 import signal
@@ -8,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from app.cli import main
 from core.errors import UserError
 from core.part import find
 from systems.callbacks import MetricsLog
+from systems.checkpoint_files import checkpoints_of
+from systems.checkpoint_files import step_of as step_of_checkpoint
 from tests.app.small_command import EXAMPLE, ROOT, ball_command, runs
 
 PROMPT = "a [red] ball: #1 ${x}"
@@ -34,7 +36,7 @@ def run(command: list[str]) -> Path:
 
 
 def step_of(folder: Path) -> int:
-    return torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["global_step"]
+    return step_of_checkpoint(checkpoints_of(folder)[0])
 
 
 def test_a_users_own_field_trains_and_leaves_a_complete_run_folder(run: Path) -> None:
@@ -96,20 +98,6 @@ def test_a_signal_saves_a_checkpoint_and_says_how_to_go_on(
     assert (folder / "contact_sheet.png").exists()
 
 
-def test_a_second_signal_stops_at_once(
-    command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def send_twice(self: Any, trainer: Any, *_: Any) -> None:
-        os.kill(os.getpid(), signal.SIGINT)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    before = signal.getsignal(signal.SIGINT)
-    monkeypatch.setattr(MetricsLog, "on_train_batch_end", send_twice)
-    assert main([*command, "--prompt", "in a hurry"]) == 130
-    assert "Stopped at once; what had been saved before is untouched." in capsys.readouterr().err
-    assert signal.getsignal(signal.SIGINT) is before
-
-
 def test_a_failing_exporter_does_not_keep_the_others_from_their_work(
     command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -124,17 +112,28 @@ def test_a_failing_exporter_does_not_keep_the_others_from_their_work(
     assert out.splitlines()[-1].endswith("(contact_sheet.png)")
 
 
-def test_resume_auto_finds_the_run_of_the_same_command(
+def test_resume_auto_finds_the_run_of_the_same_command_and_does_nothing_twice(
     command: list[str], run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = runs(command)
+    before = {path: path.read_bytes() for path in Path(command[3]).rglob("*") if path.is_file()}
     assert main([*command, "--prompt", PROMPT, "--resume", "auto"]) == 0
-    assert "Going on in" in capsys.readouterr().err
-    assert runs(command) == before
+    assert f"{run}: all 3 steps are done, and exported; nothing is left to do" in capsys.readouterr().out
+    assert {path: path.read_bytes() for path in Path(command[3]).rglob("*") if path.is_file()} == before
 
 
-def test_resume_auto_without_a_run_begins_anew(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([*command, "--prompt", "never made before", "--resume", "auto"]) == 0
+def test_resume_auto_exports_what_a_kill_has_kept_from_it(command: list[str], run: Path) -> None:
+    (run / ".exported").unlink()
+    (run / "contact_sheet.png").unlink()
+    assert main([*command, "--prompt", PROMPT, "--resume", "auto"]) == 0
+    assert (run / "contact_sheet.png").exists()
+
+
+def test_resume_auto_without_a_run_says_so_and_begins_anew(
+    command: list[str], capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, logger="app"):
+        assert main([*command, "--prompt", "never made before", "--resume", "auto"]) == 0
+    assert "Nothing to resume: " in caplog.text
     assert "Writing to" in capsys.readouterr().err
 
 
@@ -169,7 +168,7 @@ def test_faults_around_a_run(command: list[str], run: Path, capsys: pytest.Captu
     assert main(["--resume", str(run), "--prompt", "something else"]) == 2
     assert "leave --prompt out, or start a new run" in capsys.readouterr().err
     assert main(["--export", str(run), "system.geometry.resolution=14"]) == 2
-    assert "last.ckpt: does not fit this recipe: size mismatch for geometry.grid" in capsys.readouterr().err
+    assert "step-000003: does not fit this recipe: size mismatch for geometry.grid" in capsys.readouterr().err
     assert main([*command, "--prompt", "not yet trained", "--export"]) == 2
     assert "this command has no run with a checkpoint; train first" in capsys.readouterr().err
 
@@ -177,12 +176,11 @@ def test_faults_around_a_run(command: list[str], run: Path, capsys: pytest.Captu
 def test_a_checkpoint_outside_of_a_run_is_no_place_to_write_in(
     command: list[str], run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    alone = tmp_path / "a" / "last.ckpt"
-    alone.parent.mkdir()
-    alone.write_bytes((run / "checkpoints" / "last.ckpt").read_bytes())
+    alone = Path(shutil.copytree(run / "checkpoints", tmp_path / "a")) / "step-000003"
+    before = sorted(tmp_path.rglob("*"))
     assert main([*command, "--resume", str(alone)]) == 2
     assert f"{alone}: no run: {tmp_path} holds no recipe.yaml" in capsys.readouterr().err
-    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a", "last.ckpt"]
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 @pytest.mark.parametrize(
@@ -217,11 +215,17 @@ def test_the_plugin_command_of_the_readme_runs(command: list[str], tmp_path: Pat
         assert main(["--validate", str(made), "--device", "cpu"]) == 0
 
 
-def test_a_broken_checkpoint_is_a_clear_fault(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_where_all_checkpoints_are_broken_each_is_named(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     broken = Path(shutil.copytree(run, tmp_path / "copy"))
-    (broken / "checkpoints" / "last.ckpt").write_bytes((run / "checkpoints" / "last.ckpt").read_bytes()[:1000])
+    for state in broken.glob("checkpoints/step-*/state.ckpt"):
+        state.write_bytes(state.read_bytes()[:1000])
     assert main(["--export", str(broken)]) == 2
-    assert "last.ckpt: not a readable checkpoint" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    for step in (0, 3):
+        name = f"step-{step:06d}: a broken checkpoint: its files are not those that SHA256SUMS was written for"
+        assert name in said
 
 
 def test_all_faults_of_a_recipe_are_told_at_once(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,6 +16,7 @@ from core.types import Cameras
 from guidance.latent_diffusion import LatentDiffusion
 from guidance.model_source import find_model
 from renderers.rasterize import RayCaster
+from systems.checkpoint_files import read_checkpoint
 from systems.latent_nerf import LatentNeRF
 from tests.renderers.meshes import bumpy_ball
 from tests.renderers.test_rasterize_nvdiffrast import assert_same
@@ -127,7 +128,7 @@ def test_a_stopped_training_goes_on_on_a_gpu(tmp_path: Path) -> None:
     assert main([*command, "trainer.max_steps=10"]) == 0
     (run,) = tmp_path.iterdir()
     assert main(["--resume", str(run), "--device", "cuda", "trainer.max_steps=20"]) == 0
-    assert torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 20
+    assert read_checkpoint(run / "checkpoints" / "last.ckpt")["global_step"] == 20
 
 
 def test_stable_diffusions_recipe_trains_in_mixed_precision(tmp_path: Path) -> None:
@@ -138,7 +139,7 @@ def test_stable_diffusions_recipe_trains_in_mixed_precision(tmp_path: Path) -> N
     command += ["trainer.max_steps=20", "exporters=[]", f"system.guidance.model={model}"]
     assert main(command) == 0
     (run,) = (tmp_path / "runs").iterdir()
-    saved = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    saved = read_checkpoint(run / "checkpoints" / "last.ckpt")
     assert saved["global_step"] == 20
     weights = [each for name, each in saved["state_dict"].items() if name.startswith("geometry")]
     assert all(bool(each.isfinite().all()) for each in weights)

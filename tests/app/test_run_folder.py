@@ -4,6 +4,7 @@ import contextlib
 import multiprocessing
 import os
 import re
+import shutil
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from app.run_folder import (
     TrainedRun,
-    latest_checkpoint,
+    find_run,
     latest_run,
     locked,
     make_run_folder,
@@ -23,10 +24,11 @@ from app.run_folder import (
     write_prompt,
     write_recipe,
 )
-from core.errors import UserError
+from core.errors import MachineError, UserError
 from core.kinds import System
 from core.part import Choice
 from core.recipe import Recipe, dump_recipe, read_recipe
+from systems.checkpoint_files import CheckpointFiles, checkpoint_path
 
 
 @pytest.fixture
@@ -159,22 +161,61 @@ def test_a_recipe_is_there_whenever_the_process_is_killed(
     assert "seed: 9" in (folder / "recipe.yaml").read_text()
 
 
+def saved(folder: Path, step: int, age_s: float) -> Path:
+    """A whole checkpoint of so many seconds ago."""
+    path = checkpoint_path(folder, step)
+    CheckpointFiles().save_checkpoint({"global_step": step, "state_dict": {}}, path)
+    os.utime(path, (time.time() - age_s,) * 2)
+    return path
+
+
 def test_the_latest_run_is_the_one_with_the_newest_checkpoint(tmp_path: Path, recipe: Recipe) -> None:
     assert latest_run(tmp_path, recipe) is None
     folders = [new_run_folder(tmp_path, recipe) for _ in range(3)]
     stranger = new_run_folder(tmp_path, replace(recipe, seed=8))
-    now = time.time()
     for age, folder in ((20, folders[0]), (10, folders[1]), (0, stranger)):
-        (folder / "checkpoints").mkdir()
-        for older in (0, 5):
-            path = folder / "checkpoints" / f"step-{older}.ckpt"
-            path.write_bytes(b"x")
-            os.utime(path, (now - age - older, now - age - older))
-    unfinished = folders[0] / "checkpoints" / ".step-9-abcd.ckpt"
-    unfinished.write_bytes(b"half")
-    assert latest_run(tmp_path, recipe) == TrainedRun(folders[1], folders[1] / "checkpoints" / "step-0.ckpt")
-    assert latest_checkpoint(folders[0]) == folders[0] / "checkpoints" / "step-0.ckpt", "not what was being written"
-    assert latest_checkpoint(folders[2]) is None
+        for step in (3, 7):
+            saved(folder, step, age)
+    (folders[2] / "checkpoints" / ".step-000009-abcd1234").mkdir(parents=True)  # was being written
+    found = latest_run(tmp_path, recipe)
+    assert found == TrainedRun(folders[1], checkpoint_path(folders[1], 7))
+    assert found.step == 7
+
+
+def test_a_run_is_found_by_its_folder_and_by_each_of_its_checkpoints(tmp_path: Path, recipe: Recipe) -> None:
+    folder = new_run_folder(tmp_path, recipe)
+    older, newer = saved(folder, 3, 1), saved(folder, 7, 0)
+    assert find_run(folder) == TrainedRun(folder, newer)
+    assert find_run(folder / "checkpoints" / "last.ckpt") == TrainedRun(folder, newer)
+    assert find_run(older) == find_run(older / "state.ckpt") == TrainedRun(folder, older)
+
+
+def test_checkpoints_of_an_earlier_version_are_named(tmp_path: Path, recipe: Recipe) -> None:
+    folder = new_run_folder(tmp_path, recipe)
+    (folder / "checkpoints").mkdir()
+    (folder / "checkpoints" / "last.ckpt").write_bytes(b"x")
+    with pytest.raises(UserError, match=r"last\.ckpt: written by a version before runs had SHA256SUMS; export it with"):
+        find_run(folder)
+    assert latest_run(tmp_path, recipe) is None
+
+
+def test_what_a_killed_process_was_writing_is_swept_under_the_lock(tmp_path: Path, recipe: Recipe) -> None:
+    folder = new_run_folder(tmp_path, recipe)
+    kept = {path for path in folder.rglob("*")}
+    (folder / "checkpoints" / ".step-000009-abcd1234").mkdir(parents=True)
+    (folder / "checkpoints" / ".step-000009-abcd1234" / "state.ckpt").write_bytes(b"half")
+    (folder / "checkpoints" / ".last-abcd1234.ckpt").write_bytes(b"half")
+    (folder / ".mesh-x_yz0123.glb").write_bytes(b"half")
+    with locked(folder):
+        pass
+    assert {path for path in folder.rglob("*")} == {*kept, folder / ".lock", folder / "checkpoints"}
+
+
+def test_a_folder_that_vanished_is_told_at_the_end(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    with pytest.raises(MachineError, match=r"run: the run's folder has been removed"), locked(folder):
+        shutil.rmtree(folder)
 
 
 def _hold(folder: Path, ready: object, release: object) -> None:

@@ -11,9 +11,10 @@ import pytest
 import torch
 from lightning import Callback, LightningModule, Trainer
 
-from app.events import Started, Stop
+from app.events import Started
 from app.progress import Progress
-from app.training import StepEvents, StopOnSignals, fit, make_trainer, resolve_device, resolve_precision
+from app.stopping import ENDING, Interrupted, Signals, Stop, StopOnSignals
+from app.training import Ending, StepEvents, fit, make_trainer, resolve_device, resolve_precision
 from core.errors import UserError
 from core.recipe import TrainerConfig
 
@@ -36,8 +37,8 @@ class Slope(LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
-class SignalAt(Callback):
-    """Sends a signal to this process in the middle of a step."""
+class SignalInStep(Callback):
+    """Sends this process a signal in the middle of a step."""
 
     def __init__(self, step: int, number: signal.Signals) -> None:
         self.step, self.number = step, number
@@ -47,25 +48,33 @@ class SignalAt(Callback):
             os.kill(os.getpid(), self.number)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGXCPU])
 def test_a_signal_ends_the_training_after_its_step_and_handlers_come_back(
     tmp_path: Path, number: signal.Signals
 ) -> None:
-    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
-    stop, slope = StopOnSignals(), Slope()
-    trainer = make_trainer(TrainerConfig(max_steps=50), "cpu", tmp_path, [SignalAt(3, number)])
-    fit(trainer, slope, None, stop)
-    assert stop.received is number
+    every = (*ENDING, signal.SIGUSR1, signal.SIGALRM)
+    before = {each: signal.getsignal(each) for each in every}
+    with Signals() as signals:
+        stop, slope = StopOnSignals(signals), Slope()
+        trainer = make_trainer(TrainerConfig(max_steps=50), "cpu", tmp_path, [Ending(stop), SignalInStep(3, number)])
+        fit(trainer, slope, None, stop)
+    assert (signals.received, signals.exit_code) == (number, 128 + number)
     assert trainer.global_step == 4
     assert slope.height.item() == pytest.approx(5.0 - 4 * 0.1)
-    assert {each: signal.getsignal(each) for each in before} == before
+    assert {each: signal.getsignal(each) for each in every} == before
+
+
+def test_outside_of_a_training_a_signal_interrupts() -> None:
+    with pytest.raises(Interrupted), Signals() as signals:
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert signals.exit_code == 143
 
 
 def test_without_a_signal_all_steps_are_done(tmp_path: Path) -> None:
-    stop = StopOnSignals()
-    trainer = make_trainer(TrainerConfig(max_steps=7), "cpu", tmp_path, [])
+    stop = Stop()
+    trainer = make_trainer(TrainerConfig(max_steps=7), "cpu", tmp_path, [Ending(stop)])
     fit(trainer, Slope(), None, stop)
-    assert (trainer.global_step, stop.received, stop.is_requested) == (7, None, False)
+    assert (trainer.global_step, stop.is_requested) == (7, False)
     assert list(tmp_path.iterdir()) == []  # files are the callbacks' business
 
 

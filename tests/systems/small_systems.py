@@ -19,6 +19,7 @@ from guidance.latent_sds import LatentSDS
 from guidance.target_image import TargetImage
 from renderers.backgrounds import RandomColor, SolidColor
 from renderers.volume import VolumeRenderer
+from systems.checkpoint_files import CheckpointFiles
 from systems.latent_nerf import LatentNeRF
 from systems.losses.opacity_entropy import OpacityEntropy
 from systems.optimizer import AdamSettings
@@ -105,5 +106,6 @@ def quiet_trainer(max_steps: int, callbacks: Sequence[Callback] = (), precision:
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
+        plugins=[CheckpointFiles()],
         num_sanity_val_steps=0,
     )

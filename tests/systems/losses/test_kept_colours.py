@@ -13,7 +13,8 @@ from core.schedule import Schedule
 from geometry.rgb_field import RGBField
 from guidance.rgb import RGBGuidance
 from guidance.target_image import TargetImage
-from systems.callbacks import CHECKPOINT, Checkpoints
+from systems.checkpoint_files import CHECKPOINT
+from systems.checkpoints import Checkpoints
 from systems.latent_nerf import LatentNeRF
 from systems.latent_nerf_rgb import LatentNeRFRGB
 from systems.losses.kept_colours import KeptColours, square_means_error

@@ -1,0 +1,55 @@
+"""Nobody has to listen: stdout and stderr that are closed, full or gone."""
+
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.streams import lasting_streams
+from tests.app.children import RECIPE
+
+ROOT = Path(__file__).parents[2]
+
+
+class Broken(io.StringIO):
+    def write(self, text: str) -> int:
+        raise BrokenPipeError
+
+    def flush(self) -> None:
+        raise OSError(28, "No space left on device")
+
+
+def test_what_cannot_be_written_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, name, Broken())
+    with lasting_streams():
+        print("to nobody")
+        print("to nobody", file=sys.stderr, flush=True)
+    monkeypatch.setattr(sys, "stdout", None)
+    with lasting_streams():
+        print("to nobody")
+    assert sys.stdout is None
+
+
+def test_what_can_be_written_is(capsys: pytest.CaptureFixture[str]) -> None:
+    with lasting_streams():
+        print("heard")
+    assert capsys.readouterr().out == "heard\n"
+
+
+@pytest.mark.fault(
+    "stdout and stderr are a pipe whose reader has gone, /dev/full, or closed",
+    "the training and its exports end with 0",
+)
+@pytest.mark.parametrize("ends", ["| head -c 10 >/dev/null", ">/dev/full 2>/dev/full", ">&- 2>&-"])
+def test_a_whole_command_that_nobody_hears(tmp_path: Path, ends: str) -> None:
+    command = f"{sys.executable} launch.py --config {RECIPE} --out {tmp_path}/runs --device cpu trainer.max_steps=12"
+    exporters = "'exporters=[{type: contact-sheet}]'"
+    script = f"set -o pipefail; {command} {exporters} {'2>&1 ' if '|' in ends else ''}{ends}"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    assert subprocess.run(["bash", "-c", script], cwd=ROOT, env=environment, check=False).returncode == 0
+    (run,) = (tmp_path / "runs").iterdir()
+    assert (run / "contact_sheet.png").stat().st_size > 0

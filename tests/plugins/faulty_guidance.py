@@ -1,0 +1,68 @@
+"""Guidance without a network that goes wrong on demand: FAULT=nan-loss-once:5, nan-gradient:5, infinite-loss:5."""
+
+import os
+import time
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor
+
+from core.kinds import Guidance
+from core.types import Cameras, GuidanceOutput, RenderOutput
+
+#: What goes wrong at a step: then only where its name ends in "once", else from there on.
+KIND, _, AT = os.environ.get("FAULT", "none:0").partition(":")
+#: Seconds that a step, its preparation and looking at its result take beside what they take.
+STEP, PREPARE, DECODE = (float(os.environ.get(f"{name}_SECONDS", "0")) for name in ("STEP", "PREPARE", "DECODE"))
+
+
+class FaultyGuidance(Guidance, name="faulty"):
+    """Pulls to noise around 0.3."""
+
+    @dataclass(frozen=True)
+    class Config:
+        scale: float = 1.0
+        """Factor on the loss."""
+
+    latent_channels, latent_size, picture_size = 4, 8, 8
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+
+    def prepare(self, prompt: str) -> None:
+        """Nothing to prepare, but it may take long."""
+        _wait(PREPARE)
+
+    def forward(
+        self, render: RenderOutput, cameras: Cameras, step: int, total_steps: int, rng: Generator
+    ) -> GuidanceOutput:
+        """The squared distance, or what the fault makes of it."""
+        _wait(STEP)
+        latents = render.latents
+        goal = 0.3 + 0.1 * torch.randn(latents.shape, generator=rng)
+        is_now = step == int(AT) if KIND.endswith("once") else step >= int(AT)
+        if is_now and KIND.startswith("nan-gradient"):
+            latents.register_hook(lambda gradient: gradient * float("nan"))
+        loss = self.config.scale * (latents - goal).square().mean()
+        if is_now and KIND.startswith("nan-loss"):
+            loss = loss * float("nan")
+        if is_now and KIND.startswith("infinite-loss"):
+            loss = loss + float("inf")  # its gradient stays finite
+        return GuidanceOutput(loss, {})
+
+    def decode(self, latents: Float[Tensor, "views height width channels"]) -> Float[Tensor, "views rows columns 3"]:
+        """The first three channels."""
+        _wait(DECODE)
+        return latents[..., :3].clamp(0, 1)
+
+    def encode(self, pictures: Float[Tensor, "views rows columns 3"]) -> Float[Tensor, "views height width channels"]:
+        """And a fourth."""
+        return torch.cat([pictures, pictures[..., :1]], -1)
+
+
+def _wait(seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        time.sleep(0.01)
