@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 from types import FrameType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, runtime_checkable
 
 #: What ends a command. Under nohup, SIGHUP stays ignored.
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGXCPU)
@@ -23,6 +23,7 @@ class Interrupted(BaseException):
     """A signal ends what is under way. No Exception: nobody may take it for a fault, and go on."""
 
 
+@runtime_checkable
 class Saver(Protocol):
     """What saves a training: systems.checkpoints.Checkpoints."""
 
@@ -82,7 +83,7 @@ class Signals:
         self._before: dict[signal.Signals, Any] = {}
         self._end: threading.Timer | None = None
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Signals":
         if threading.current_thread() is threading.main_thread():  # Python delivers signals to no other
             handlers = {
                 **dict.fromkeys(ENDING, self._receive),

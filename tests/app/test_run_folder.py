@@ -201,14 +201,14 @@ def test_checkpoints_of_an_earlier_version_are_named(tmp_path: Path, recipe: Rec
 
 def test_what_a_killed_process_was_writing_is_swept_under_the_lock(tmp_path: Path, recipe: Recipe) -> None:
     folder = new_run_folder(tmp_path, recipe)
-    kept = {path for path in folder.rglob("*")}
+    kept = set(folder.rglob("*"))
     (folder / "checkpoints" / ".step-000009-abcd1234").mkdir(parents=True)
     (folder / "checkpoints" / ".step-000009-abcd1234" / "state.ckpt").write_bytes(b"half")
     (folder / "checkpoints" / ".last-abcd1234.ckpt").write_bytes(b"half")
     (folder / ".mesh-x_yz0123.glb").write_bytes(b"half")
     with locked(folder):
         pass
-    assert {path for path in folder.rglob("*")} == {*kept, folder / ".lock", folder / "checkpoints"}
+    assert set(folder.rglob("*")) == {*kept, folder / ".lock", folder / "checkpoints"}
 
 
 def test_a_folder_that_vanished_is_told_at_the_end(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ def log(folder: Path, names: list[str], after: int, *steps: int) -> None:
     for step in steps:
         for logger in loggers:
             logger.log_metrics({"loss": step / 8, "seconds": float(step)}, step)
-        log_picture(loggers, step, PICTURE)
+            log_picture(logger, step, PICTURE)
     for logger in loggers:
         logger.finalize("success")
 
