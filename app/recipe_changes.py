@@ -7,7 +7,7 @@ from core.continuation import flat_settings
 from core.errors import UserError
 from core.paths import map_paths
 from core.recipe import Recipe
-from core.settings import plain
+from core.setting_paths import plain
 
 #: Settings that change nothing of what the steps compute. Another backend is refused where its tensors differ.
 _FREE = re.compile(

@@ -113,19 +113,20 @@ def test_a_failing_exporter_does_not_keep_the_others_from_their_work(
 
 
 def test_resume_auto_finds_the_run_of_the_same_command_and_does_nothing_twice(
-    command: list[str], run: Path, capsys: pytest.CaptureFixture[str]
+    command: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
+    again = [*command, "--prompt", "again and again", "--resume", "auto"]
+    assert main(again) == 0
+    (folder,) = [each for each in runs(command) if each.name.startswith("again-and-again")]
     before = {path: path.read_bytes() for path in Path(command[3]).rglob("*") if path.is_file()}
-    assert main([*command, "--prompt", PROMPT, "--resume", "auto"]) == 0
-    assert f"{run}: all 3 steps are done, and exported; nothing is left to do" in capsys.readouterr().out
+    assert main(again) == 0
+    assert f"{folder}: all 3 steps are done, and exported; nothing is left to do" in capsys.readouterr().out
     assert {path: path.read_bytes() for path in Path(command[3]).rglob("*") if path.is_file()} == before
 
-
-def test_resume_auto_exports_what_a_kill_has_kept_from_it(command: list[str], run: Path) -> None:
-    (run / ".exported").unlink()
-    (run / "contact_sheet.png").unlink()
-    assert main([*command, "--prompt", PROMPT, "--resume", "auto"]) == 0
-    assert (run / "contact_sheet.png").exists()
+    for name in (".exported", "contact_sheet.png"):  # as if it had been killed in the exports
+        (folder / name).unlink()
+    assert main(again) == 0
+    assert (folder / "contact_sheet.png").exists()
 
 
 def test_resume_auto_without_a_run_says_so_and_begins_anew(

@@ -17,6 +17,7 @@ from app.stopping import ENDING, Interrupted, Signals, Stop, StopOnSignals
 from app.training import Ending, StepEvents, fit, make_trainer, resolve_device, resolve_precision
 from core.errors import UserError
 from core.recipe import TrainerConfig
+from tests.systems.small_systems import fitting_system
 
 
 class Slope(LightningModule):
@@ -84,7 +85,7 @@ def test_progress_says_step_loss_speed_and_time_left_ten_times(
     with caplog.at_level(logging.INFO, logger="app.progress"):
         progress = Progress()
         trainer = make_trainer(TrainerConfig(max_steps=20), "cpu", tmp_path, [StepEvents(progress)])
-        progress(Started(tmp_path, 0, 20))
+        progress(Started(tmp_path, fitting_system(1), 0, 20))
         fit(trainer, Slope(), None, Stop())
     assert len(caplog.messages) == 10
     shape = re.compile(r"step (\d+)/20, loss (\d+\.\d{4}), \d+\.\d steps/s, \d+:\d\d left")
