@@ -25,7 +25,9 @@ class FaultyGuidance(Guidance, name="faulty"):
         scale: float = 1.0
         """Factor on the loss."""
 
-    latent_channels, latent_size, picture_size = 4, 8, 8
+    latent_channels = property(lambda self: 4)
+    latent_size = property(lambda self: 8)
+    picture_size = property(lambda self: 8)
 
     def __init__(self, config: Config) -> None:
         super().__init__()
