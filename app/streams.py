@@ -42,7 +42,7 @@ class _Lasting:
             return len(text)
 
     def flush(self) -> None:
-        """Likewise."""
+        """Write what is held back, if there still is a reader."""
         try:
             self._stream.flush()
         except (OSError, ValueError):

@@ -24,7 +24,7 @@ from core.part import Choice
 from core.schedule import Schedule
 from core.types import Cameras, RenderOutput
 from systems.loss_terms import GUIDANCE_TERM, LossTerms, check_losses
-from systems.optimizer import AdamSettings, check_groups, check_same_tensors
+from systems.optimizer import AdamSettings, check_groups
 from systems.steps import StepRendering, Steps, stream
 from systems.training_size import TrainingSize
 from systems.views.orbit import Orbit
@@ -241,9 +241,7 @@ class LightningSystem(System, LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Before a training goes on."""
-        groups = self._groups()
-        check_same_tensors(checkpoint, groups, self.setting("geometry"))
-        self.config.optimizer.renew(checkpoint, groups, self.total_steps)
+        self.config.optimizer.renew(checkpoint, self._groups(), self.total_steps, self.setting("geometry"))
 
     def train_dataloader(self) -> Steps:
         """No data: one number per step."""

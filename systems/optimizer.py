@@ -32,8 +32,16 @@ class AdamSettings:
         rate = torch.optim.lr_scheduler.LambdaLR(adam, lambda step: self.rate.at(step, total_steps))
         return {"optimizer": adam, "lr_scheduler": {"scheduler": rate, "interval": "step"}}
 
-    def renew(self, checkpoint: dict[str, Any], groups: list[dict[str, Any]], total_steps: int) -> None:
-        """Put these settings, and the groups' rates, in the place of those that a checkpoint would bring back."""
+    def renew(self, checkpoint: dict[str, Any], groups: list[dict[str, Any]], total_steps: int, geometry: str) -> None:
+        """Put these settings, and the groups' rates, in the place of those that a checkpoint would bring back.
+
+        Args:
+            geometry: the geometry's path in the recipe, for the error.
+
+        Raises:
+            UserError: the checkpoint's state is of other tensors than these groups.
+        """
+        check_same_tensors(checkpoint, groups, geometry)
         (rates,), (adam,) = checkpoint["lr_schedulers"], checkpoint["optimizer_states"]
         factor = self.rate.at(rates["last_epoch"], total_steps)
         fresh = self.over(groups, total_steps)["optimizer"].param_groups
