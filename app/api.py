@@ -141,10 +141,10 @@ def _carry_out_stages(plan: Plan, export: bool, on_event: Listener, stop: Stop) 
         on_event(replace(event, folder=folder) if isinstance(event, Trained) else event)  # what can be gone on with
 
     def train_one(i: int, recipe: Recipe, stage: Path) -> bool:
-        own = make_plan(Request(recipe=recipe, folder=stage, device=plan.device))
+        own = make_plan(Request(recipe=recipe, folder=stage, device=plan.device, allow_changed=plan.allow_changed))
         is_last = i == len(plan.stages) - 1
         made.append(carry_out(own, export=export or not is_last, on_event=tell, stop=stop))
-        return made[-1].is_finished
+        return made[-1].is_finished and not stop.is_requested
 
     with machine_told(), ExitStack() as building, locked(folder):
         if plan.folder is None:

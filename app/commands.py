@@ -29,7 +29,7 @@ def run(options: argparse.Namespace, signals: Signals) -> int:
         UserError: for everything that the user can mend.
     """
     if options.jobs is not None:
-        return run_jobs(options)
+        return run_jobs(options, signals)
     if options.jobs_index is not None:
         say(str(write_index(options.jobs_index)))
         return 0
@@ -77,8 +77,8 @@ def _request(options: argparse.Namespace) -> Request:
 
 def _train(plan: Plan, signals: Signals) -> int:
     """Train and export; the exit code says whether a signal ended it."""
-    if plan.run is not None and plan.nothing_left:
-        say(f"{plan.run.folder}: all {plan.run.step} steps are done, and exported; nothing is left to do")
+    if plan.done is not None:
+        say(f"{plan.done}: all steps are done, and exported; nothing is left to do")
         return 0
     progress = Progress()
     try:

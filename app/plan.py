@@ -18,6 +18,7 @@ from core.recipe import Recipe, read_recipe
 from core.recipe_layers import read_layers
 from core.stages import read_stages
 from exporters.stages import stage_folders
+from systems.checkpoint_files import newest_whole
 from systems.loggers import require_loggers
 
 log = logging.getLogger(__name__)
@@ -70,15 +71,22 @@ class Plan:
     """Lightning's name of it."""
     copies: dict[str, Path] = field(default_factory=dict)
     """What a new run keeps a copy of, by setting."""
+    allow_changed: bool = False
+    """Whether runs may be gone on with though their recipe has changed."""
     folder: Path | None = None
     """Of a new run whose folder was named; None: one of `out` that has the run's name."""
     stages: tuple[Recipe, ...] = ()
     """The recipes of all stages, where there are several; the rest of the plan is that of the first one."""
 
     @property
-    def nothing_left(self) -> bool:
-        """Whether it goes on with a run that is trained and exported."""
-        return self.run is not None and self.run.step >= self.recipe.trainer.max_steps and is_exported(self.run.folder)
+    def done(self) -> Path | None:
+        """The folder of the run that it goes on with, where all is trained and exported."""
+        run, recipe = self.run, self.recipe
+        if self.stages and self.folder is not None:
+            run, recipe = _begun(stage_folders(self.folder)[-1]), self.stages[-1]
+        if run is None or run.step < recipe.trainer.max_steps or not is_exported(run.folder):
+            return None
+        return self.folder or run.folder
 
     def text(self) -> str:
         """The plan in lines for people."""
@@ -159,9 +167,10 @@ def _plan_of_one(request: Request) -> Plan:
             log.info("Nothing to resume: %s/ has no run of this recipe and prompt with a checkpoint", request.out)
     if run is not None:
         recipe = with_copies(recipe, run.folder)
-        if not request.trained:
+        if not request.trained and not (request.allow_changed and request.start_from is None):
             before = read_recipe(run.folder / "recipe.yaml", trust=request.trust)
-            refuse_changes(run.folder, before, recipe, request.allow_changed)
+            now = recipe if request.start_from else replace(recipe, start_from=before.start_from)
+            refuse_changes(run.folder, before, now, request.allow_changed)
     device = resolve_device(request.device)
     require_loggers(recipe.trainer.logger)
     return Plan(
@@ -172,13 +181,14 @@ def _plan_of_one(request: Request) -> Plan:
         device=device,
         precision=resolve_precision(recipe.trainer.precision, device),
         copies=copied_paths(recipe) if run is None else {},
+        allow_changed=request.allow_changed,
         folder=request.folder,
     )
 
 
 def _begun(folder: Path | None) -> TrainedRun | None:
     """The run in a folder that was named for it, once it has a recipe and a checkpoint."""
-    checkpoint = latest_checkpoint(folder) if folder and (folder / "recipe.yaml").is_file() else None
+    checkpoint = newest_whole(folder) if folder and (folder / "recipe.yaml").is_file() else None
     return TrainedRun(folder, checkpoint) if folder and checkpoint else None
 
 

@@ -131,6 +131,8 @@ class Signals:
             self.armed.saver.ask()
 
     def _end_late(self) -> None:
+        if self.armed is not None and self.armed.saver is None:
+            return  # others do the work, and save it: the workers of jobs
         while self.armed is not None and self.armed.saver is not None and self.armed.saver.is_saving:
             time.sleep(0.05)
         assert self.received is not None

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import torch
 
-from app.events import Stop
 from app.jobs.folder import Record, Task
 from app.jobs.luggage import Pieces, packed_folder
 from app.jobs.worker import carry_out_task, quiet
+from app.stopping import Stop
 
 
 class Actor:

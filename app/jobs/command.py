@@ -20,8 +20,9 @@ from app.jobs.progress import Board
 from app.jobs.results import Results, write_table
 from app.jobs.table import read_rows
 from app.run_folder import locked
+from app.stopping import Signals, StopOnSignals
 from app.terminal import say
-from app.training import ENDING_SIGNALS, StopOnSignals, resolve_device
+from app.training import resolve_device
 
 #: What a command ends with that has set rows aside.
 SOME_FAILED = 5
@@ -29,7 +30,7 @@ SOME_FAILED = 5
 INDEX_EVERY_S = 60.0
 
 
-def run_jobs(options: argparse.Namespace) -> int:
+def run_jobs(options: argparse.Namespace, signals: Signals) -> int:
     """Carry out `--jobs` and give the exit code.
 
     Raises:
@@ -50,12 +51,13 @@ def run_jobs(options: argparse.Namespace) -> int:
         if not tasks:
             return _ending(jobs, out, [], None)
         say(f"{len(tasks)} of {len(jobs)} jobs to do, {min(share.n_workers, len(tasks))} at once", on_stderr=True)
-        stop = StopOnSignals()
+        stop = StopOnSignals(signals)
         with _watched(out, len(tasks)) as watch, _engine(options, share, jobs, tasks) as engine:
             driver = Driver(engine, results, options.job_timeout, watch)
-            with _signals(stop):
-                driver.run(tasks, stop)
-        return _ending(jobs, out, driver.records, stop.received)
+            stop.arm()
+            driver.run(tasks, stop)
+        stop.disarm()
+        return _ending(jobs, out, driver.records, signals.received)
 
 
 def _to_do(jobs: Sequence[Job], out: Path, options: argparse.Namespace) -> list[Task]:
@@ -118,17 +120,6 @@ def _watched(out: Path, n_tasks: int) -> Iterator[Callable[[Task, Record | float
         yield watch
     finally:
         board.close()
-
-
-@contextmanager
-def _signals(stop: StopOnSignals) -> Iterator[None]:
-    before = {each: signal.getsignal(each) for each in ENDING_SIGNALS}
-    stop.arm()
-    try:
-        yield
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
 
 
 @contextmanager

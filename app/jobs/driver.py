@@ -5,10 +5,10 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from app.events import Stop
 from app.jobs.engine import Ended, Engine, News, Progressed
 from app.jobs.folder import Record, Task, begin, finish, read_record
 from app.jobs.results import Results
+from app.stopping import Stop
 
 #: Seconds between two looks at clocks and requests to stop, where nothing else happens.
 LOOK_EVERY_S = 0.5

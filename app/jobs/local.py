@@ -18,10 +18,10 @@ from typing import Any
 
 import torch
 
-from app.events import Stop
 from app.jobs.engine import Died, Ended, Engine, News, Progressed
 from app.jobs.folder import Task
 from app.jobs.worker import carry_out_task, quiet
+from app.stopping import Stop
 from core.memory import usable_memory
 
 ROOT = Path(__file__).parents[2]

@@ -18,11 +18,12 @@ import torch
 from tqdm import tqdm
 
 from app.api import carry_out
-from app.events import Event, Exported, Started, Stepped, Stop, Trained
+from app.events import Event, Exported, Started, Stepped, Trained
 from app.jobs.folder import LOG, THUMBNAIL, Record, Status, Task, begin, finish
 from app.parts import FLOORS, register_parts
 from app.plan import Request, make_plan
 from app.run import Run
+from app.stopping import Stop
 from app.terminal import set_up_messages
 from core.environment import FromEnvironment
 from core.errors import DivergedError, UserError
@@ -116,7 +117,7 @@ def carry_out_task(task: Task, stop: Stop, tell: Told, cold: float = 0.0) -> Rec
 def _made(task: Task, stop: Stop, timing: Timing) -> Run:
     try:
         recipes = tuple(_recipe(*each) for each in task.recipes)
-        request = Request(recipe=recipes, folder=task.folder, device=task.device)
+        request = Request(recipe=recipes, folder=task.folder, device=task.device, allow_changed=True)
         run = carry_out(make_plan(request), on_event=timing, stop=stop)
         if run.is_finished:
             _save_thumbnail(run)

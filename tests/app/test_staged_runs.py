@@ -8,8 +8,9 @@ import pytest
 
 from app.api import Run, train
 from app.cli import main
-from app.events import Event, Started, Stepped, Stop
+from app.events import Event, Started, Stepped
 from app.run_folder import read_prompt
+from app.stopping import Stop
 from tests.app.test_stages import ROOT, mean_colour
 from tests.known_ball import write_ball_views
 from tests.systems.small_paint import write_ball
@@ -106,7 +107,7 @@ def test_a_run_that_was_stopped_goes_on_in_its_stage_and_ends_with_the_same_byte
     for name in ("mesh.obj", "mesh.png"):
         assert (resumed.folder / name).read_bytes() == (whole.folder / name).read_bytes()
     assert main(["--resume", str(halted.folder), "--device", "cpu"]) == 0
-    assert f"Going on in {halted.folder / NAMES[2]}" in capsys.readouterr().err
+    assert f"{halted.folder}: all steps are done, and exported; nothing is left to do" in capsys.readouterr().out
 
 
 def test_a_first_stage_that_cannot_begin_leaves_nothing(recipe: Path, tmp_path: Path):

@@ -1,6 +1,7 @@
 """Guidance without a network that goes wrong on demand: FAULT=nan-loss-once:5, nan-gradient:5, infinite-loss:5."""
 
 import os
+import sys
 import time
 from dataclasses import dataclass
 
@@ -65,6 +66,9 @@ class FaultyGuidance(Guidance, name="faulty"):
 
 
 def _wait(seconds: float) -> None:
+    """In a loop: a signal that comes meanwhile is handled at once, as between the operations of a long step."""
+    if seconds > 1:
+        print("waiting", file=sys.stderr, flush=True)
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         time.sleep(0.01)
