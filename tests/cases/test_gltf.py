@@ -15,6 +15,7 @@ from geometry.mesh import Mesh, area_vectors
 from geometry.mesh_file import read_mesh
 from geometry.own_texture import read_own_texture
 from geometry.texels import sampled
+from tests.exporters.test_gltf_in_place import painted
 from tests.geometry.gltf_builder import SQUARE, SQUARE_FACES, GltfBuilder, encoded
 
 #: Red, green; blue, white: rows from the top.
@@ -242,16 +243,16 @@ def test_glossy_materials_say_their_colour_elsewhere(tmp_path: Path):
     assert colours(read(tmp_path, builder)) == (np.array(PLAIN) * [1, 1, 0]).tolist()
 
 
-def test_draco_is_unpacked(tmp_path: Path):
+def draco_square() -> GltfBuilder:
+    """The square, compressed."""
     draco = pytest.importorskip("DracoPy", reason="requirements-draco.txt is not installed")
-    packed = draco.encode(
-        SQUARE, faces=SQUARE_FACES.reshape(-1, 3).astype(np.uint32), preserve_order=True, quantization_bits=16,
-        tex_coord=SQUARE[:, :2].astype(float),
-    )  # fmt: skip
+    faces, uv = SQUARE_FACES.reshape(-1, 3).astype(np.uint32), SQUARE[:, :2].astype(float)
+    packed = draco.encode(SQUARE, faces=faces, preserve_order=True, quantization_bits=16, tex_coord=uv)
     numbers = {each["attribute_type"]: each["unique_id"] for each in draco.decode(packed).attributes}
-    builder = GltfBuilder(extensionsRequired=["KHR_draco_mesh_compression"])
+    names = ["KHR_draco_mesh_compression"]
+    builder = GltfBuilder(extensionsUsed=names, extensionsRequired=names)
     builder.tree["accessors"] = [
-        {"componentType": 5126, "count": 4, "type": "VEC3"},
+        {"componentType": 5126, "count": 4, "type": "VEC3", "min": [0, 0, 0], "max": [1, 1, 0]},
         {"componentType": 5126, "count": 4, "type": "VEC2"},
         {"componentType": 5123, "count": 6, "type": "SCALAR"},
     ]
@@ -259,10 +260,24 @@ def test_draco_is_unpacked(tmp_path: Path):
     primitive = {"attributes": {"POSITION": 0, "TEXCOORD_0": 1}, "indices": 2}
     builder.tree["meshes"] = [{"primitives": [{**primitive, "extensions": {"KHR_draco_mesh_compression": about}}]}]
     builder.scene({"mesh": 0})
-    mesh = read(tmp_path, builder)
+    return builder
+
+
+def test_draco_is_unpacked(tmp_path: Path):
+    mesh = read(tmp_path, draco_square())
     np.testing.assert_allclose(mesh.vertices[mesh.faces], SQUARE[SQUARE_FACES.reshape(-1, 3)], atol=1e-4)
-    assert mesh.uv is not None
-    np.testing.assert_allclose(mesh.uv, SQUARE[:, :2], atol=1e-3)
+    np.testing.assert_allclose(mesh.uv_with(v_down=True), SQUARE[:, :2], atol=1e-3)
+
+
+@pytest.mark.parametrize("uv", ["own", "atlas"])
+def test_draco_stays_where_no_atlas_is_needed(tmp_path: Path, uv: str):
+    (tmp_path / "a.glb").write_bytes(draco_square().glb())
+    before, _, _ = painted(tmp_path / "a.glb", uv, tmp_path / "mesh.glb")
+    after = read_mesh(tmp_path / "mesh.glb")
+    np.testing.assert_array_equal(after.corners, before.corners)
+    primitive = after.file.document.tree["meshes"][0]["primitives"][0]
+    assert ("KHR_draco_mesh_compression" in primitive.get("extensions", {})) == (uv == "own")
+    assert ("TEXCOORD_1" in primitive["attributes"]) == (uv == "atlas")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,8 @@
 """The rigged robot: the file is what the script builds, it moves as its bones say, and painted it moves alike."""
 
+import json
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,17 @@ from tests.artefacts import keep
 from tests.exporters.test_gltf_in_place import painted
 
 FILE = FOLDER / "robot.glb"
+
+
+#: Run by Blender: the names in a file. Debian's add-on knows the numpy of its time only.
+NAMES_OF = """
+import bpy, json, numpy, sys
+numpy.bool = bool
+bpy.ops.wm.read_factory_settings(use_empty=True)
+bpy.ops.import_scene.gltf(filepath=sys.argv[-1])
+kinds = ("objects", "meshes", "materials", "actions", "armatures", "shape_keys")
+print("names", json.dumps({kind: sorted(each.name for each in getattr(bpy.data, kind)) for kind in kinds}))
+"""
 
 
 def posed(path: Path, animation: str, moment: int, into: Path) -> Mesh:
@@ -81,3 +95,20 @@ def test_painted_it_plays_alike(tmp_path: Path, animation: str, moment: int):
     assert not np.allclose(before.corners, mesh.corners)
     assert len(after.vertices) > len(before.vertices)
     assert after.uv is not None
+
+
+@pytest.mark.slow
+def test_blender_finds_the_same_names(tmp_path: Path):
+    if shutil.which("blender") is None:
+        pytest.skip("Blender is not installed (apt install blender python3-numpy)")
+    painted(FILE, "atlas", tmp_path / "mesh.glb")
+    (tmp_path / "names.py").write_text(NAMES_OF)
+    command = ["blender", "--background", "--python", tmp_path / "names.py", "--"]
+    said = [
+        subprocess.run([*command, file], capture_output=True, text=True, check=True).stdout
+        for file in (FILE, tmp_path / "mesh.glb")
+    ]
+    before, after = (json.loads(next(line[6:] for line in each.splitlines() if line[:6] == "names ")) for each in said)
+    assert before == after
+    assert before["armatures"] == ["Skeleton"]
+    assert {name.split("_")[0] for name in before["actions"]} == {"walk", "wave"}
