@@ -1,6 +1,7 @@
 """Models that cannot guide, by the names that people know them by, told from their small config files."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 from guidance.model_source import ModelSource
@@ -87,7 +88,7 @@ def is_distilled(source: ModelSource, add_ons: tuple[str, ...] = ()) -> bool:
     Such models say so in their names, or by a scheduler for few steps. An epsilon model with trailing timesteps is one:
     those with many steps have leading ones, but for zero terminal SNR, which epsilon does not go with.
     """
-    names = [source.name, str(source.index.get("_name_or_path", "")), *add_ons]
+    names = [source.name, str(source.index.get("_name_or_path", ""))]
     part = "transformer" if source.has("transformer") else "unet"
     names.append(str(source.config(part, "config.json").get("_name_or_path", "")))
     config = source.config("scheduler", "scheduler_config.json")
@@ -95,4 +96,8 @@ def is_distilled(source: ModelSource, add_ons: tuple[str, ...] = ()) -> bool:
     few_steps = (
         spacing == "trailing" and config.get("prediction_type", "epsilon") == "epsilon" and "Flow" not in scheduler
     )
-    return few_steps or scheduler in ("LCMScheduler", "TCDScheduler") or any(map(_DISTILLED.search, names))
+    return (
+        few_steps
+        or scheduler in ("LCMScheduler", "TCDScheduler")
+        or any(_DISTILLED.search(Path(name).name) for name in (*names, *add_ons))
+    )

@@ -71,7 +71,7 @@ class LatentDiffusion(FrozenNetworks):
         for part in (family.denoiser, "vae", *encoders):
             source.check_files(part)
         if add_ons and add_ons.words and not family.takes_embeddings:
-            raise UserError(f"embeddings: {family.title} takes none, other families do; leave them out")
+            raise UserError(f"model '{source.name}': {family.title} takes no embeddings; leave them out")
         if family.t5 and source.has(family.t5) and not t5:
             log.info("model '%s': its T5 text encoder is left out; t5: true reads it", source.name)
         super().__init__()

@@ -73,7 +73,7 @@ def wanted_encoders(source: ModelSource, family: type[ModelFamily], t5: bool) ->
     if not t5:
         return family.text_encoders
     if family.t5 is None or not source.has(family.t5):
-        raise UserError(f"t5: model '{source.name}' has no T5 text encoder; leave t5 out")
+        raise UserError(f"model '{source.name}': has no T5 text encoder; leave t5 out")
     return (*family.text_encoders, family.t5)
 
 

@@ -178,7 +178,7 @@ def test_playground_is_named_by_its_scheduler(tmp_path: Path):
 
 
 def test_t5_is_wanted_of_a_model_that_has_it(tmp_path: Path):
-    with pytest.raises(UserError, match=r"^t5: model .* has no T5 text encoder"):
+    with pytest.raises(UserError, match=r"^model .*: has no T5 text encoder; leave t5 out"):
         check_model(_without_weights(make_tiny_model(tmp_path / "sd")), t5=True)
     source = _without_weights(make_tiny_model(tmp_path / "sd3", "flow", "sd3", t5=True))
     assert wanted_encoders(source, check_model(source, t5=True), t5=True)[-1] == "text_encoder_3"

@@ -140,5 +140,5 @@ def test_an_embedding_of_another_model_is_refused(tiny_model: Models, tmp_path: 
         UserError, match=f"'<cat>' has {WIDTH + 1} numbers, the text encoder's words have {WIDTH}: it was"
     ):
         _guidance(tiny_model("epsilon", "sd"), path).prepare("a <cat>")
-    with pytest.raises(UserError, match=r"embeddings: Stable Diffusion 3 and 3\.5 takes none"):
+    with pytest.raises(UserError, match=r"Stable Diffusion 3 and 3\.5 takes no embeddings"):
         _guidance(tiny_model("flow", "sd3"), path)
