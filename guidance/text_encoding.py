@@ -55,7 +55,9 @@ class TextEncoder:
 
     def embed(self, texts: list[str], dtype: torch.dtype, device: torch.device) -> TextEmbedding:
         """Embeddings of texts in the precision of a denoiser, by encoders in the same one."""
-        words = [str(dtype), device.type, *self._add_ons.content(), *texts]
+        family, width = self._family.title, self._family.config.get("joint_attention_dim")
+        read = [family, str(width), str(self._source.index.get("force_zeros_for_empty_prompt"))]
+        words = [*read, str(dtype), device.type, *self._add_ons.content(), *texts]
         key = content_key(self._files(), words)
         found = find_embedding(key)
         if found is None:

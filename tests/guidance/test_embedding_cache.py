@@ -1,5 +1,6 @@
 """Embeddings come from the disk where all that made them is the same, and only there."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -64,6 +65,15 @@ def test_other_texts_precision_or_weights_are_embedded_anew(read: list[str], tin
     save_file({key: 1.5 * value for key, value in load_file(file).items()}, file, {"format": "pt"})
     assert not torch.equal(_embed(folder, ["red"]).tokens, first.tokens)
     assert read == ["text_encoder"] * 4
+
+
+def test_what_the_empty_text_stands_for_counts(read: list[str], tiny_model: Models, tmp_path: Path):
+    """Two models with the same text encoders, and another word in their tables of contents."""
+    folder = Path(shutil.copytree(tiny_model("epsilon", "xl"), tmp_path / "model"))
+    assert not _embed(folder, ["red", ""]).tokens[1].any()
+    index = json.loads((folder / "model_index.json").read_text())
+    (folder / "model_index.json").write_text(json.dumps({**index, "force_zeros_for_empty_prompt": False}))
+    assert _embed(folder, ["red", ""]).tokens[1].any()
 
 
 def test_add_ons_count(read: list[str], tiny_model: Models, tmp_path: Path):
