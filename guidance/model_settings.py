@@ -1,8 +1,10 @@
 """Which model guides, what is added to it, and how it is read: settings that all guidance by a model shares."""
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from core.errors import require
@@ -21,6 +23,24 @@ log = logging.getLogger(__name__)
 
 #: Guidance scales above this one are told to whoever uses a model that was distilled without guidance.
 MOST_DISTILLED = 5.0
+
+
+_kept: ContextVar[dict[str, LatentDiffusion] | None] = ContextVar("kept", default=None)
+
+
+@contextmanager
+def models_kept(kept: dict[str, LatentDiffusion]) -> Iterator[None]:
+    """Within this block a model that was read last is not read again, with all that it has computed: networks that are
+    frozen mean the same to whoever uses them.
+
+    Args:
+        kept: holds the model from block to block.
+    """
+    before = _kept.set(kept)
+    try:
+        yield
+    finally:
+        _kept.reset(before)
 
 
 @dataclass(frozen=True)
@@ -64,7 +84,15 @@ class ModelSettings:
         Raises:
             UserError: it does not fit, or an add-on's file is not what it should be.
         """
-        return LatentDiffusion(source, cameras, AddOns.read(self.lora, self.embeddings, setting), self.t5)
+        kept = _kept.get()
+        key = repr((source.address, cameras, *(getattr(self, each.name) for each in fields(ModelSettings))))
+        if kept is not None and key in kept:
+            return kept[key]
+        model = LatentDiffusion(source, cameras, AddOns.read(self.lora, self.embeddings, setting), self.t5)
+        if kept is not None:
+            kept.clear()  # one model at a time: the next job's is mostly the same
+            kept[key] = model
+        return model
 
     def tell_scale(self, source: ModelSource, scale: float, setting: str) -> None:
         """Say so where a model that was distilled to few steps is asked with much guidance."""

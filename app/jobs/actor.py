@@ -8,7 +8,7 @@ import torch
 
 from app.jobs.folder import Record, Task
 from app.jobs.luggage import Pieces, packed_folder
-from app.jobs.worker import carry_out_task, quiet
+from app.jobs.worker import Kept, carry_out_task, quiet
 from app.stopping import Stop
 
 
@@ -20,6 +20,7 @@ class Actor:
         self.home = Path(tempfile.mkdtemp(prefix="jobs-"))
         self._stop = Stop()
         self._steps = (0, 1)
+        self._kept = Kept()
         quiet()
 
     def carry_out(self, task: Task, pieces: Pieces | None) -> tuple[Record | None, bytes | None]:
@@ -31,7 +32,7 @@ class Actor:
             import ray  # pyright: ignore[reportMissingImports]
 
             at_home = pieces.unpacked(task, self.home, ray.get)
-        record = carry_out_task(at_home, self._stop, self._tell, cold)
+        record = carry_out_task(at_home, self._stop, self._tell, self._kept, cold)
         return record, None if pieces is None else packed_folder(at_home.folder)
 
     def progress(self) -> tuple[str, int, int]:

@@ -211,16 +211,11 @@ def all_nodes_see(ray: Any, files: Sequence[Path], out: Path) -> bool:
 
     with _token(out) as token:
         wanted = [str(path.resolve()) for path in (*files, token)]
-
-        def sees() -> bool:  # a function within a function travels as its code: nothing of ours is there yet
-            import os
-
-            return all(os.path.exists(path) for path in wanted)
-
         nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
-        ask = ray.remote(sees)
+        # What has no name travels as its code: nothing of ours is there yet.
+        ask = ray.remote(lambda paths: all(__import__("os").path.exists(path) for path in paths))
         asked = [
-            ask.options(num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote()
+            ask.options(num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(wanted)
             for node in nodes
         ]
         try:

@@ -12,6 +12,8 @@ from app.stopping import Stop
 
 #: Seconds between two looks at clocks and requests to stop, where nothing else happens.
 LOOK_EVERY_S = 0.5
+#: What a new worker is given to import everything, in seconds; a job's time begins when it is heard of.
+READY_S = 120.0
 #: How often a job may cost its worker before it is set aside.
 N_TRIES = 2
 
@@ -20,6 +22,8 @@ N_TRIES = 2
 class _Running:
     task: Task
     since: float
+    """When its worker was first heard of; before that, when it should have been."""
+    is_heard: bool = False
 
 
 class Driver:
@@ -59,14 +63,17 @@ class Driver:
             if self._waiting and worker not in self._running:
                 task = self._waiting.popleft()
                 task = replace(task, attempt=self.results.next_attempt(task.id))
-                self._running[worker] = _Running(task, time.monotonic())
+                self._running[worker] = _Running(task, time.monotonic() + READY_S)
                 self.engine.give(worker, task)
 
     def _take(self, news: News, stop: Stop) -> None:
         if news.worker not in self._running:
             return
-        task = self._running[news.worker].task
+        running = self._running[news.worker]
+        task = running.task
         if isinstance(news, Progressed):
+            running.since = running.since if running.is_heard else time.monotonic()
+            running.is_heard = True
             self.watch(task, news.step / max(news.total_steps, 1))
             return
         del self._running[news.worker]

@@ -72,6 +72,7 @@ def _line(name: str, n_rows: int, cost: Cost, job: Job) -> str:
     return (
         f"{name}: {n_rows} rows, {cost.seconds_per_step:.2g} s a step, {job.recipes[0].trainer.max_steps} steps, "
         f"{max(cost.step_gib, cost.drawing_gib):.1f} GiB of memory"
+        + (f"; of its first stage, {len(job.recipes) - 1} more come on top" if len(job.recipes) > 1 else "")
     )
 
 

@@ -20,7 +20,7 @@ import torch
 
 from app.jobs.engine import Died, Ended, Engine, News, Progressed
 from app.jobs.folder import Task
-from app.jobs.worker import carry_out_task, quiet
+from app.jobs.worker import Kept, carry_out_task, quiet
 from app.stopping import Stop
 from core.memory import usable_memory
 
@@ -192,12 +192,12 @@ def _work(connection: Connection, number: int, n_threads: int, gpu: str, since: 
     torch.set_num_threads(n_threads)
     quiet()
     tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
-    stop = Stop()
+    stop, kept = Stop(), Kept()
     threading.Thread(target=_listen, args=(connection, tasks, stop), daemon=True).start()
     while True:
         task = tasks.get()
         cold, since = (time.time() - since if since else 0.0), 0.0
-        record = carry_out_task(task, stop, lambda *steps: connection.send(Progressed(number, *steps)), cold)
+        record = carry_out_task(task, stop, lambda *steps: connection.send(Progressed(number, *steps)), kept, cold)
         connection.send(Ended(number, record))
 
 

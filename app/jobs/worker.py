@@ -32,8 +32,11 @@ from core.memory import is_out_of_memory
 from core.plugins import load_plugin
 from core.recipe import Recipe, check_recipe
 from exporters.phases import read_record
+from guidance.latent_diffusion import LatentDiffusion
+from guidance.model_settings import models_kept
 from systems.contact_sheet import save_png
 
+Kept = dict[str, LatentDiffusion]
 #: Told how many steps of how many are done.
 Told = Callable[[int, int], None]
 #: Seconds between two words on how far a job has come.
@@ -84,20 +87,22 @@ class Timing:
         return {name: round(max(value, 0.0), 3) for name, value in parts.items()}
 
 
-def carry_out_task(task: Task, stop: Stop, tell: Told, cold: float = 0.0) -> Record | None:
+def carry_out_task(task: Task, stop: Stop, tell: Told, kept: Kept, cold: float = 0.0) -> Record | None:
     """Make one object, and note in its folder how that ended; None where it was stopped on the way.
 
     A worker's end, and whatever it cannot go on after, is left to who has given it the task: nothing is noted then.
 
     Args:
+        kept: what this worker keeps of the jobs before: the diffusion model and what it has computed.
         cold: seconds that the process took until it was ready, where this is its first task.
     """
     timing = Timing(tell)
+    tell(0, 1)
     _forget_peak_memory()
     host: dict[str, Any] = {"host": socket.gethostname()}
     try:
         begin(task)
-        with _logged(task.folder / LOG):
+        with _logged(task.folder / LOG), models_kept(kept):
             run = _made(task, stop, timing)
         if not run.is_finished:
             return None
@@ -145,12 +150,13 @@ def what_went_wrong(error: Exception) -> tuple[Status, str]:
 
 
 def _figures(run: Run, loss: float | None) -> dict[str, Any]:
-    """Single numbers and words that exporters have left, and the last loss."""
+    """Single numbers and words that exporters have left but for the names of files, and the last loss."""
     found: dict[str, Any] = {"steps": run.step}
     if loss is not None:
         found["loss"] = float(f"{loss:.4g}")
     for owner in read_record(run.folder).values():
-        found |= {name: value for name, value in owner["figures"].items() if isinstance(value, int | float | str)}
+        own = {name: value for name, value in owner["figures"].items() if isinstance(value, int | float | str)}
+        found |= {name: value for name, value in own.items() if name != "file"}
     return found
 
 

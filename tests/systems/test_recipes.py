@@ -18,7 +18,9 @@ from tests.systems.small_systems import quiet_trainer
 CONFIGS = Path(__file__).parents[2] / "configs"
 #: Those whose model is told cameras have tests of their own.
 MULTI_VIEW = ("latent-nerf-mvdream", "latent-nerf-multiview")
-RECIPES = sorted(path for path in CONFIGS.glob("*.yaml") if path.stem not in MULTI_VIEW)
+#: Its stages are recipes that are tested here.
+STAGED = ("text-to-asset",)
+RECIPES = sorted(path for path in CONFIGS.glob("*.yaml") if path.stem not in (*MULTI_VIEW, *STAGED))
 
 #: Sizes alone, by what is trained; what a recipe chooses stays as it is.
 SMALL: dict[str, list[str]] = {

@@ -14,7 +14,7 @@ from app.jobs.engine import Need
 from app.jobs.folder import Task
 from app.jobs.luggage import Luggage, packed_folder, unpacked_folder
 from tests.app.jobs.small_jobs import command, lines_of, write_jobs, write_recipe
-from tests.app.jobs.test_command import TROUBLE
+from tests.app.jobs.test_command import TROUBLE, Launched
 
 HAS_RAY = "Ray is not installed: requirements-cluster.txt"
 
@@ -48,6 +48,34 @@ def test_rows_through_ray_are_those_of_this_machine(ray: Any, tmp_path: Path) ->
     for i in range(3):
         sheets = [(tmp_path / name / f"r{i}" / "contact_sheet.png").read_bytes() for name in ("ray", "local")]
         assert sheets[0] == sheets[1]
+
+
+@pytest.mark.fault(
+    "a node of a Ray cluster is taken away while it works", "its rows are done by another one, none twice"
+)
+def test_a_node_that_goes_away_loses_no_row(tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason=HAS_RAY)
+    from ray.cluster_utils import Cluster  # pyright: ignore[reportMissingImports]
+
+    recipe = write_recipe(tmp_path, trainer__checkpoint_every=1, trainer__max_steps=20)
+    rows = [{"id": f"r{i}", "prompt": "a ball", "seed": i, TROUBLE: "slow"} for i in range(4)]
+    small = {"object_store_memory": 2**27}
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, **small})
+    try:
+        nodes = [cluster.add_node(num_cpus=1, **small) for _ in range(2)]
+        on_cluster = ("--engine", "ray", "--ray-address", cluster.address, "--workers", "2")
+        launched = Launched(command(recipe, write_jobs(tmp_path / "jobs.csv", rows), tmp_path / "out", *on_cluster))
+        begun = [tmp_path / "out" / f"r{i}" / "checkpoints" / "last.ckpt" for i in range(2)]
+        launched.when(lambda: all(path.exists() for path in begun))
+        cluster.remove_node(nodes[0], allow_graceful=False)
+        cluster.add_node(num_cpus=1, **small)
+        said, _ = launched.process.communicate(timeout=600)
+    finally:
+        cluster.shutdown()
+    assert launched.process.returncode == 0, said
+    assert Counter((line["id"], line["status"]) for line in lines_of(tmp_path / "out")) == {
+        (f"r{i}", "done"): 1 for i in range(4)
+    }
 
 
 def test_a_folder_travels_whole_and_takes_the_place_of_the_one_that_was_there(tmp_path: Path) -> None:

@@ -1,0 +1,42 @@
+"""A worker's model from job to job: read once, and never taken for another one."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from guidance.latent_diffusion import LatentDiffusion
+from guidance.latent_sds import LatentSDS
+from guidance.model_settings import models_kept
+
+
+def guidance_by(model: Path, precision: str = "auto") -> LatentSDS:
+    return LatentSDS(LatentSDS.Config(model=str(model), precision=precision))
+
+
+def test_the_last_model_is_kept_and_only_where_that_is_asked_for(tiny_model: Callable[..., Path]) -> None:
+    path, kept = tiny_model(), dict[str, LatentDiffusion]()
+    with models_kept(kept):
+        first = guidance_by(path).model
+        assert guidance_by(path).model is first
+        other = guidance_by(path, "bfloat16").model
+        assert other is not first, "weights that were rounded are others"
+        assert guidance_by(path).model is not first, "one model at a time"
+    assert guidance_by(path).model is not guidance_by(path).model
+    with models_kept(kept):
+        assert guidance_by(path).model is next(iter(kept.values()))
+
+
+def test_a_kept_model_sees_the_same_noise(tiny_model: Callable[..., Path]) -> None:
+    """What an earlier job has done with the model leaves nothing behind."""
+    path, seen = tiny_model(), []
+    with models_kept({}):
+        for prompt in ("a red mushroom", "a blue chair", "a red mushroom"):
+            guidance = guidance_by(path)
+            guidance.prepare(prompt)
+            size = guidance.latent_size
+            noisy = torch.randn(1, size, size, guidance.latent_channels, generator=torch.Generator().manual_seed(0))
+            text = guidance.model.embed_text([prompt])
+            seen.append(guidance.model.predict_noise(noisy, torch.tensor([10]), text))
+    assert torch.equal(seen[0], seen[2])
+    assert not torch.equal(seen[0], seen[1])
