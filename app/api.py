@@ -20,6 +20,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from app.misfits import hide_misfits
+
+hide_misfits()  # before Lightning is imported
+
 from app.building import build_exporters, ready_system
 from app.events import Event, Listener, Previewed, Started, Trained, ignore
 from app.inputs import keep_inputs

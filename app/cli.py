@@ -182,12 +182,15 @@ def _hide_gpu() -> None:
 def _run(options: argparse.Namespace, signals: Signals) -> int:
     if options.device == "cpu":
         _hide_gpu()
-    from app import commands, describe, parts
+    from app.misfits import hide_misfits
     from app.terminal import say, set_up_messages
+
+    set_up_messages()
+    hide_misfits()  # before Lightning is imported
+    from app import commands, describe, parts
     from core.plugins import load_plugin
     from core.recipe import read_recipe
 
-    set_up_messages("app", "core", *parts.FLOORS)
     if not options.help and options.list is None and options.describe is None:
         return commands.run(options, signals)
     parts.register_parts()

@@ -23,6 +23,8 @@ from systems.loggers import require_loggers
 
 log = logging.getLogger(__name__)
 
+LONGEST_PROMPT_SHOWN = 500
+
 
 @dataclass(frozen=True)
 class Request:
@@ -96,7 +98,7 @@ class Plan:
         own = self.folder or self.out / run_name(*(self.stages or (recipe,)))
         folder = f"{self.run.folder} (resumed)" if self.run else str(own)
         lines = [
-            f"prompt: {recipe.shown_prompt!r}",
+            f"prompt: {_short(recipe.shown_prompt)}",
             f"system: {recipe.system.part.part_name} ({', '.join(named)})",
             *([f"begins with: {start.folder}"] if start else []),
             f"steps: {recipe.trainer.max_steps} on {self.device} in {self.precision}",
@@ -205,7 +207,7 @@ def _recipe(request: Request, run: TrainedRun | None) -> Recipe:
     if run is not None:
         recipe = _with_prompt_of(recipe, run.folder)
         if request.prompt not in (None, recipe.prompt):
-            made_for = f"{run.folder} was made for {recipe.shown_prompt!r}"
+            made_for = f"{run.folder} was made for {_short(recipe.shown_prompt)}"
             raise UserError(f"--prompt: {made_for}; leave --prompt out, or start a new run")
     elif not recipe.prompt and start is not None:
         recipe = _with_prompt_of(recipe, start.parent.parent if start.is_file() else start)
@@ -223,3 +225,8 @@ def _with_prompt_of(recipe: Recipe, folder: Path) -> Recipe:
 def _start(recipe: Recipe, request: Request) -> Plan:
     """The plan of the run that another one begins with; it is built, not trained."""
     return make_plan(Request(run=recipe.start_from, trained=True, device=request.device, trust=request.trust))
+
+
+def _short(prompt: str) -> str:
+    """A prompt for people, in quotes; of a very long one its beginning."""
+    return repr(prompt) if len(prompt) <= LONGEST_PROMPT_SHOWN else f"{prompt[:LONGEST_PROMPT_SHOWN]!r} ..."

@@ -13,6 +13,8 @@ from typing import Any
 from core.errors import PluginError, printable
 from core.failures import told
 
+OURS = ("app", "core", "geometry", "guidance", "renderers", "systems", "exporters")
+
 
 def say(text: str, on_stderr: bool = False) -> None:
     """Print a line, or several: results on stdout, what is said beside them on stderr."""
@@ -37,16 +39,12 @@ def show_failure(error: BaseException, debug: bool) -> int:
     return line.exit_code
 
 
-def set_up_messages(*ours: str) -> None:
-    """Let log messages and warnings go to stderr, a line each.
-
-    Args:
-        ours: packages whose messages are shown; of others only warnings are.
-    """
+def set_up_messages() -> None:
+    """Let log messages and warnings go to stderr, a line each: of our packages all, of others warnings."""
     handler = logging.StreamHandler()
     handler.setFormatter(_Printable("%(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
-    for name in ours:
+    for name in OURS:
         logging.getLogger(name).setLevel(logging.INFO)
     warnings.showwarning = _show_warning
 

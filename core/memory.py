@@ -20,6 +20,8 @@ _NO_MEMORY = re.compile(
 )
 #: Where Linux tells a process in a container what it may use, in cgroups of version 2 and 1.
 _CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+#: Least bytes of what many settings count: a sample along a ray with its gradient, a view's rays, a picture's pixels.
+SAMPLE, VIEW, PICTURE = 64, 2**19, 2**18
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB", "ZiB", "YiB")
 
 
@@ -51,6 +53,20 @@ def require_memory(setting: str, value: object, n_bytes: int | float) -> None:
     most = usable_memory()
     has = f"{value} would take {in_units(n_bytes)} of memory, and this machine has {in_units(most)}"
     require(n_bytes <= most, f"{setting}: {has}; give less")
+
+
+def require_size(setting: str, value: int, n_bytes: int | float, least: int = 1) -> None:
+    """Refuse a count or a width that is too small, or that no memory of this machine can meet.
+
+    Args:
+        setting: its name, which the error begins with.
+        n_bytes: the least that it takes, in the smallest use that it has.
+
+    Raises:
+        UserError: naming the setting and the bound.
+    """
+    require(value >= least, f"{setting}: at least {least}, got {value}")
+    require_memory(setting, value, n_bytes)
 
 
 def in_units(n_bytes: int | float) -> str:

@@ -22,6 +22,7 @@ from omegaconf import OmegaConf
 from core.environment import FromEnvironment, as_shown, as_written, escaped, from_environment
 from core.errors import did_you_mean, require
 from core.kinds import Exporter, System
+from core.memory import PICTURE, require_size
 from core.part import Choice, find, names
 from core.paths import absolute, absolute_paths, folder_of, takes_path
 from core.plugins import is_foreign, load_plugin, require_trust
@@ -52,11 +53,11 @@ class TrainerConfig:
     """Largest norm of the gradient, or null for no limit."""
 
     def __post_init__(self) -> None:
-        require(self.max_steps >= 1, f"max_steps: at least 1, got {self.max_steps}")
+        require(1 <= self.max_steps <= 10**9, f"max_steps: from 1 to 10^9, got {self.max_steps}")
         require(self.preview_every >= 0, f"preview_every: at least 0, got {self.preview_every}")
         require(self.checkpoint_every >= 0, f"checkpoint_every: at least 0, got {self.checkpoint_every}")
         require(self.checkpoint_minutes >= 0, f"checkpoint_minutes: at least 0, got {self.checkpoint_minutes:g}")
-        require(self.n_preview_views >= 1, f"n_preview_views: at least 1, got {self.n_preview_views}")
+        require_size("n_preview_views", self.n_preview_views, self.n_preview_views * PICTURE)
         clip = self.gradient_clip
         require(clip is None or clip > 0, f"gradient_clip: above 0, or null for no limit, got {clip}")
 

@@ -4,6 +4,7 @@ Mappings are merged key by key, lists are replaced as a whole, and so is a sched
 A part whose `type` differs keeps of the earlier settings those that both parts have, by name and by what they take.
 """
 
+import io
 import os
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -25,6 +26,10 @@ _KEY = re.compile(r"[A-Za-z_][\w.\[\]-]*")
 _OVERRIDE = re.compile(rf"{_KEY.pattern}=")
 #: The recipes that come with the program.
 SHIPPED = Path(__file__).resolve().parents[1] / "configs"
+#: Larger recipes than anybody writes.
+_DEEPEST, _MOST_NODES = 40, 100_000
+#: What reading YAML runs into: its own errors, numbers of too many digits, too many brackets, no permission.
+_UNREADABLE = (yaml.YAMLError, OmegaConfBaseException, ValueError, RecursionError, OSError)
 
 
 @dataclass(frozen=True)
@@ -102,8 +107,9 @@ def merge_layers(layers: Sequence[Layer], name: str) -> dict[str, Any]:
     """
     try:
         resolved: Any = OmegaConf.to_container(OmegaConf.create(laid_over(layers)), resolve=True)
-    except OmegaConfBaseException as error:
-        raise UserError(f"{name}: {error.full_key or ''}: {str(error).splitlines()[0]}") from error
+    except (OmegaConfBaseException, RecursionError) as error:
+        key = getattr(error, "full_key", None) or "interpolations"
+        raise UserError(f"{name}: {key}: {str(error).splitlines()[0]}") from error
     return resolved
 
 
@@ -170,8 +176,8 @@ def _file_layers(path: Path, children: tuple[Path, ...]) -> list[Layer]:
         circle = " -> ".join(file.name for file in (*children, path))
         raise UserError(f"{path}: `extends` goes in a circle: {circle}")
     own = _read_file(path)
-    named = own.pop("extends", None) or []
-    parents = named if isinstance(named, list) else [named]
+    named = own.pop("extends", None)
+    parents = [] if named is None else named if isinstance(named, list) else [named]
     if not all(isinstance(parent, str) for parent in parents):
         raise UserError(f"{path}: extends: expected a recipe file or a list of them, got {named!r}")
     layers = [layer for parent in parents for layer in _file_layers(path.parent / parent, (*children, path))]
@@ -184,8 +190,10 @@ def _read_file(path: Path) -> dict[Any, Any]:
         near = nearest_word(path.stem, found)
         raise UserError(f"{path}: no such recipe." + (f" Did you mean '{_from_here(found[near])}'?" if near else ""))
     try:
-        tree = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
-    except (yaml.YAMLError, OmegaConfBaseException, UnicodeDecodeError, OSError) as error:
+        text = path.read_text(encoding="utf-8")
+        _check_extent(yaml.compose(text, Loader=yaml.SafeLoader))
+        tree = OmegaConf.to_container(OmegaConf.load(io.StringIO(text)), resolve=False)
+    except _UNREADABLE as error:
         raise UserError(f"{path}: not a readable YAML file: {_one_line(error)}") from error
     if not isinstance(tree, dict):
         raise UserError(f"{path}: expected a mapping with `system`, got a {type(tree).__name__}")
@@ -207,8 +215,8 @@ def _read_overrides(texts: Sequence[str], raw: Collection[str]) -> Any:
                 OmegaConf.update(read, key, escaped(text.partition("=")[2]))
             else:
                 read.merge_with_dotlist([text])
-        except (yaml.YAMLError, OmegaConfBaseException) as error:
-            raise UserError(f"'{text}': {_one_line(error)}") from error
+        except _UNREADABLE as error:
+            raise UserError(f"'{text[:200]}': {_one_line(error)}") from error
     return OmegaConf.to_container(read, resolve=False)
 
 
@@ -223,5 +231,24 @@ def _override_advice(text: str, before: Sequence[str], after: Sequence[str]) -> 
     return "A prompt of several words goes in quotes."
 
 
+def _check_extent(node: yaml.Node | None) -> None:
+    """Refuse a few lines of YAML that stand for millions: aliases of aliases, or mappings without an end."""
+    sizes: dict[int, int] = {}
+
+    def size(node: yaml.Node | None, depth: int) -> int:
+        if depth > _DEEPEST:
+            raise ValueError(f"nested more than {_DEEPEST} levels deep")
+        if not isinstance(node, yaml.CollectionNode):
+            return 1
+        if id(node) not in sizes:
+            children = [child for item in node.value for child in (item if isinstance(item, tuple) else (item,))]
+            sizes[id(node)] = 1 + sum(size(child, depth + 1) for child in children)
+        if sizes[id(node)] > _MOST_NODES:
+            raise ValueError(f"its aliases stand for more than {_MOST_NODES:,} values")
+        return sizes[id(node)]
+
+    size(node, 0)
+
+
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+    return " ".join(str(error).split())[:300]

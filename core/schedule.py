@@ -10,6 +10,7 @@ length. In a recipe, a schedule is one of
 
 import itertools
 import math
+import sys
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -121,7 +122,8 @@ def is_other_form(base: Mapping[Any, Any], over: Mapping[Any, Any]) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    """Whether a recipe's value is a finite number."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def _check_keys(setting: dict[Any, Any], valid: Set[str], needed: Set[str]) -> None:

@@ -7,6 +7,7 @@ settings that it no longer has: `MOVED: ClassVar[Mapping[str, str]]`, from the o
 """
 
 import dataclasses
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import NoneType, UnionType
@@ -19,6 +20,8 @@ from core.setting_paths import advice, own_settings, setting_places
 
 T = TypeVar("T")
 MISSING = "???"
+#: The largest integer that is kept exactly wherever it goes: into float64, JSON and torch.
+_LARGEST = 2**53
 _FAILED = object()
 #: How an annotation is called, what is taken for it, and what makes it of that.
 _SCALARS: dict[Any, tuple[str, tuple[type, ...], Callable[[Any], Any]]] = {
@@ -205,6 +208,10 @@ def _scalar(annotation: Any, value: Any, path: str, faults: Faults) -> Any:
     # True is an int for Python; a recipe that says `n_levels: true` is wrong all the same.
     if not isinstance(value, accepted) or (isinstance(value, bool) and annotation is not bool):
         return _fault(faults, f"{path}: expected {expected}, got {value!r}")
+    if annotation is int and abs(value) > _LARGEST:
+        return _fault(faults, f"{path}: an integer of at most 16 digits, got more")
+    if annotation is float and not abs(value) <= sys.float_info.max:
+        return _fault(faults, f"{path}: expected a finite number, got {'a larger one' if value == value else 'NaN'}")
     return made(value)
 
 

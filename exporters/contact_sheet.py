@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.errors import require
 from core.kinds import Exporter, System
+from core.memory import PICTURE, require_size
 from exporters.phases import Phases, keep_record
 from systems.contact_sheet import contact_sheet, save_png
 
@@ -20,7 +20,7 @@ class ContactSheet(Exporter, name="contact-sheet"):
         """Views, from the front on around the object."""
 
         def __post_init__(self) -> None:
-            require(self.n_views >= 1, f"n_views: at least 1, got {self.n_views}")
+            require_size("n_views", self.n_views, self.n_views * PICTURE)
 
     def __init__(self, config: Config) -> None:
         self.config = config

@@ -12,6 +12,7 @@ from torch import Tensor
 from core.cameras import camera_rays
 from core.errors import UserError, require
 from core.kinds import DensityField, Exporter, System, device_of
+from core.memory import PICTURE, require_memory, require_size
 from core.rays import RayTracer
 from core.types import Cameras
 from exporters.mesh_colour import baked_texture, colours_at_vertices
@@ -61,12 +62,16 @@ class MeshExporter(Exporter, name="mesh"):
         """Whether the prompt and the versions of what made it are written into the mesh's file."""
 
         def __post_init__(self) -> None:
-            for name, least in (("n_faces", 100), ("n_silhouettes", 1), ("n_photographs", 1)):
-                require(getattr(self, name) >= least, f"{name}: at least {least}, got {getattr(self, name)}")
-            for name, least in (("resolution", 8), ("texture_size", 16)):
+            require_size("n_faces", self.n_faces, 0, least=100)
+            for name in ("n_silhouettes", "n_photographs"):
+                require_size(name, getattr(self, name), getattr(self, name) * PICTURE)
+            for name, least, power in (("resolution", 8, 3), ("texture_size", 16, 2)):
                 given = getattr(self, name)
                 require(given is None or given >= least, f"{name}: at least {least} or null, got {given}")
-            require(self.unwrap_limit_s > 0, f"unwrap_limit_s: above 0, got {self.unwrap_limit_s:g}")
+                require_memory(name, given, 16 * (given or 0) ** power)
+            require(
+                0 < self.unwrap_limit_s < 1e6, f"unwrap_limit_s: above 0, below a million, got {self.unwrap_limit_s:g}"
+            )
             require(
                 self.format != "ply" or self.colours != "texture",
                 "colours: PLY files hold no texture; use 'vertices', or the format glb or obj",

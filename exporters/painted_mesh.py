@@ -12,6 +12,7 @@ from jaxtyping import UInt8
 
 from core.errors import UserError, require
 from core.kinds import Exporter, System
+from core.memory import PICTURE, require_size
 from exporters.mesh_colour import baked_texture
 from exporters.mesh_files import MeshFormat
 from exporters.painted_files import PaintedTexture, write_painted
@@ -52,7 +53,7 @@ class PaintedMesh(Exporter, name="painted-mesh"):
         def __post_init__(self) -> None:
             size = self.texture_size
             require(size is None or 16 <= size <= 8192, f"texture_size: from 16 to 8192, or null, got {size}")
-            require(self.n_photographs >= 1, f"n_photographs: at least 1, got {self.n_photographs}")
+            require_size("n_photographs", self.n_photographs, self.n_photographs * PICTURE)
 
     def __init__(self, config: Config) -> None:
         self.config = config

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from core.errors import require
 from core.kinds import Exporter, System
+from core.memory import PICTURE, require_size
 from exporters.phases import Phases, keep_record
 from systems.contact_sheet import GAP, N_ROWS, first_tile, save_png, to_bytes
 
@@ -28,7 +28,7 @@ class ProgressStrip(Exporter, name="progress-strip"):
         """Pictures at most, the end included; of more previews, evenly spaced ones are taken."""
 
         def __post_init__(self) -> None:
-            require(self.n_moments >= 1, f"n_moments: at least 1, got {self.n_moments}")
+            require_size("n_moments", self.n_moments, self.n_moments * PICTURE)
 
     def __init__(self, config: Config) -> None:
         self.config = config

@@ -14,6 +14,7 @@ from PIL import Image
 from core.errors import require
 from core.files import whole_file
 from core.kinds import Exporter, System
+from core.memory import PICTURE, require_size
 from exporters.phases import Phases, keep_record
 from systems.contact_sheet import enlarged, shown_depth, shown_normals, to_bytes
 
@@ -36,8 +37,10 @@ class Turntable(Exporter, name="turntable"):
         """Speed of the turn."""
 
         def __post_init__(self) -> None:
-            require(self.n_frames >= 1, f"n_frames: at least 1, got {self.n_frames}")
-            require(self.frames_per_second >= 1, f"frames_per_second: at least 1, got {self.frames_per_second}")
+            require_size("n_frames", self.n_frames, self.n_frames * PICTURE)
+            require(
+                1 <= self.frames_per_second <= 240, f"frames_per_second: from 1 to 240, got {self.frames_per_second}"
+            )
 
     def __init__(self, config: Config) -> None:
         self.config = config

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from core.errors import require
 from core.kinds import DensityField
+from core.memory import SAMPLE, require_memory
 from core.schedule import Schedule
 from core.types import FieldOutput
 from geometry.hash_grid_backends import HASH_GRIDS
@@ -109,7 +110,11 @@ class HashGridField(DensityField, name="hash-grid"):
             )
             require(3 <= self.log2_table_size <= 24, f"log2_table_size: from 3 to 24, got {self.log2_table_size}")
             require(self.n_features in (2, 4, 8), f"n_features: 2, 4 or 8, got {self.n_features}")
-            require(self.n_hidden_layers >= 0, f"n_hidden_layers: at least 0, got {self.n_hidden_layers}")
+            require(0 <= self.n_hidden_layers <= 64, f"n_hidden_layers: from 0 to 64, got {self.n_hidden_layers}")
+            width, table = self.hidden_width, 2**self.log2_table_size * self.n_levels * self.n_features
+            # Each trained number is kept with its gradient and Adam's two; a layer sees a thousand samples at least.
+            require_memory("hidden_width", width, 16 * max(1, self.n_hidden_layers) * width**2 + 1024 * SAMPLE * width)
+            require_memory("log2_table_size", self.log2_table_size, 16 * table)
             for name in ("hidden_width", "bound", "blob_radius", "grid_learning_rate", "mlp_learning_rate"):
                 require(getattr(self, name) > 0, f"{name}: above 0, got {getattr(self, name)}")
 

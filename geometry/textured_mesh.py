@@ -75,6 +75,7 @@ class TexturedMesh(TexturedSurface, name="textured-mesh"):
             require(all(0 <= c <= 1 for c in self.start_color), f"start_color: from 0 to 1, got {self.start_color}")
             for name in ("learning_rate", "max_faces", "unwrap_limit_s"):
                 require(getattr(self, name) > 0, f"{name}: above 0, got {getattr(self, name)}")
+            require(self.unwrap_limit_s < 1e6, f"unwrap_limit_s: below a million, got {self.unwrap_limit_s:g}")
             rate = self.piece_learning_rate
             require(rate >= 0, f"piece_learning_rate: at least 0, got {rate}")
 

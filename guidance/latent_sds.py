@@ -23,7 +23,7 @@ from guidance.latent_diffusion import LatentDiffusion
 from guidance.model_families import TextEmbedding
 from guidance.model_settings import ModelSettings
 from guidance.model_source import ModelSource
-from guidance.prompts import VIEW_WORDS, view_prompts, vocabulary_warning
+from guidance.prompts import VIEW_WORDS, view_prompts, vocabulary_warning, with_endings
 from guidance.sds import (
     WEIGHTINGS,
     Weighting,
@@ -146,8 +146,8 @@ class LatentSDS(Guidance, name="latent-sds"):
         if self.config.view_dependent:
             views = list(view_prompts(prompt, self.model.fits).values())
         else:
-            views = [prompt] * len(VIEW_WORDS)
-        return [*views, self.config.negative_prompt]
+            views = with_endings(prompt, [""], self.model.fits) * len(VIEW_WORDS)
+        return [*views, *with_endings(self.config.negative_prompt, [""], self.model.fits)]
 
     def forward(
         self, render: RenderOutput, cameras: Cameras, step: int, total_steps: int, rng: Generator

@@ -1,13 +1,22 @@
 """View-dependent prompts: one text per view word, and a warning for words that a small model has never seen."""
 
+import logging
 import re
 import unicodedata
 from collections.abc import Callable, Collection, Sequence
 
 from core.errors import nearest_word
 
+log = logging.getLogger(__name__)
+
 #: In the order in which embeddings are kept.
 VIEW_WORDS = ("front", "side", "back", "overhead", "bottom")
+#: Of a prompt's end that is cut, this many characters are shown from either side.
+LONGEST_SHOWN = 60
+#: Below this length a prompt is tried as a whole.
+MANY_CHARACTERS = 1024
+#: Unknown words that a warning names.
+MOST_NAMED = 12
 
 
 def view_prompts(prompt: str, fits: Callable[[str], bool], words: Sequence[str] = VIEW_WORDS) -> dict[str, str]:
@@ -15,24 +24,42 @@ def view_prompts(prompt: str, fits: Callable[[str], bool], words: Sequence[str] 
 
     Args:
         fits: whether the text encoder reads a text to its end. A prompt that is too long is shortened, so that the
-            view word, which stands last, is not what gets lost.
+            view word, which stands last, is not what gets lost; a warning names what is cut.
 
     Source: DreamFusion (arXiv:2209.14988), section 3.2, item 2.
     """
-    return {word: f"{shortened(prompt, f', {word} view', fits)}, {word} view" for word in words}
+    endings = [f", {word} view" for word in words]
+    return dict(zip(words, with_endings(prompt, endings, fits), strict=True))
+
+
+def with_endings(prompt: str, endings: Sequence[str], fits: Callable[[str], bool]) -> list[str]:
+    """The prompt with each ending, shortened where the text encoder does not read it to its end, which is told."""
+    kept = [shortened(prompt, ending, fits) for ending in endings]
+    if (lost := prompt[min(map(len, kept)) :].strip(" ,;.")) and min(map(len, kept)) < len(prompt):
+        said = lost if len(lost) <= 2 * LONGEST_SHOWN else f"{lost[:LONGEST_SHOWN]} ... {lost[-LONGEST_SHOWN:]}"
+        log.warning(
+            "the prompt is too long for the text encoder; cut, and of no effect, is its end of %d characters: %r",
+            len(lost),
+            said,
+        )
+    return [f"{text}{ending}" for text, ending in zip(kept, endings, strict=True)]
 
 
 def shortened(prompt: str, ending: str, fits: Callable[[str], bool]) -> str:
     """The longest beginning of the prompt, in whole words, that fits together with its ending.
 
-    Where not even the first word fits (500 characters without a space), it is cut between characters.
+    Where not even the first word fits (500 characters without a space), it is cut between characters. Of a megabyte,
+    only as much is looked at as may fit.
     """
-    if fits(prompt + ending):
+    reach = MANY_CHARACTERS
+    while reach < len(prompt) and fits(prompt[:reach] + ending):
+        reach *= 2
+    if reach >= len(prompt) and fits(prompt + ending):
         return prompt
-    word_ends = [match.end() for match in re.finditer(r"\S+", prompt)]
+    word_ends = [match.end() for match in re.finditer(r"\S+(?=\s|$)", prompt[: reach + 1])]
     cut = _last_that_fits(word_ends, prompt, ending, fits)
     if cut == 0:
-        cut = _last_that_fits(list(range(1, len(prompt) + 1)), prompt, ending, fits)
+        cut = _last_that_fits(list(range(1, min(reach, len(prompt)) + 1)), prompt, ending, fits)
     return prompt[:cut].rstrip(" ,;.")
 
 
@@ -58,9 +85,11 @@ def vocabulary_warning(prompt: str, vocabulary: Collection[str], model: str) -> 
     if not unknown:
         return None
     named = []
-    for word in unknown:
+    for word in unknown[:MOST_NAMED]:
         near = nearest_word(word, sorted(vocabulary))
         named.append(f"'{word}' (nearest: '{near}')" if near else f"'{word}'")
+    if len(unknown) > MOST_NAMED:
+        named.append(f"{len(unknown) - MOST_NAMED} more words")
     words = sorted(filter(_says_something, vocabulary))
     return (
         f"{model}: this small model does not know {', '.join(named)} and may ignore it. "

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from core.errors import UserError, require
 from core.kinds import Guidance, device_of
+from core.memory import SAMPLE, require_size
 from core.paths import FolderOrName
 from core.schedule import Schedule
 from core.types import Cameras, GuidanceOutput, RenderOutput, ViewNeeds
@@ -62,7 +63,7 @@ class TargetImage(Guidance, name="target-image"):
         """sigma at which the score is taken; with alpha^2 + sigma^2 = 1. Less noise than 1 and more than 0."""
 
         def __post_init__(self) -> None:
-            require(self.size >= 1, f"size: at least 1, got {self.size}")
+            require_size("size", self.size, self.size**2 * SAMPLE)
             values = self.noise.values
             require(all(0 < value < 1 for value in values), f"noise: between 0 and 1, got {values}")
 

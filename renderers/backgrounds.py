@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from core.errors import UserError, require
 from core.kinds import Background, Encode
+from core.memory import SAMPLE, require_size
 from core.types import LinearColour
 
 Color = tuple[float, float, float]
@@ -58,8 +59,8 @@ class DirectionalBackground(Background, name="directional"):
         """Adam's rate."""
 
         def __post_init__(self) -> None:
-            require(self.n_frequencies >= 0, f"n_frequencies: at least 0, got {self.n_frequencies}")
-            require(self.hidden_width >= 1, f"hidden_width: at least 1, got {self.hidden_width}")
+            require(0 <= self.n_frequencies <= 16, f"n_frequencies: from 0 to 16, got {self.n_frequencies}")
+            require_size("hidden_width", self.hidden_width, self.hidden_width * 1024 * SAMPLE)
             require(self.learning_rate > 0, f"learning_rate: above 0, got {self.learning_rate}")
 
     def __init__(self, config: Config, n_channels: int) -> None:

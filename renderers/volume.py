@@ -21,6 +21,7 @@ from torch import Generator, Tensor
 from core.cameras import camera_rays
 from core.errors import UserError, require
 from core.kinds import Background, DensityField, Extra, Geometry, Renderer
+from core.memory import SAMPLE, require_size
 from core.part import names
 from core.types import Cameras, RaySamples, RenderOutput, TensorRecord
 from renderers.compositing import over_background, ray_weights, sum_over_rays
@@ -71,14 +72,10 @@ class VolumeRenderer(Renderer, name="volume"):
         """Steps of training between two looks at the field."""
 
         def __post_init__(self) -> None:
-            for name in (
-                "samples_per_ray",
-                "samples_per_chunk",
-                "rays_per_chunk",
-                "occupancy_resolution",
-                "occupancy_refresh_every",
-            ):
+            for name in ("samples_per_chunk", "rays_per_chunk", "occupancy_refresh_every"):
                 require(getattr(self, name) >= 1, f"{name}: at least 1, got {getattr(self, name)}")
+            require_size("samples_per_ray", self.samples_per_ray, self.samples_per_ray * 1024 * SAMPLE)
+            require_size("occupancy_resolution", self.occupancy_resolution, self.occupancy_resolution**3 * 32)
             require(0 <= self.early_stop < 1, f"early_stop: from 0 to below 1, got {self.early_stop}")
             require(self.occupancy_threshold >= 0, f"occupancy_threshold: at least 0, got {self.occupancy_threshold}")
             require(

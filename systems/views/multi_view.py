@@ -11,6 +11,7 @@ from torch import Generator, Tensor
 
 from core.errors import require
 from core.kinds import Guidance
+from core.memory import VIEW, require_size
 from core.types import Cameras
 from systems.views.orbit import RandomViews
 
@@ -32,7 +33,7 @@ class MultiView(RandomViews, name="multi-view"):
 
         def __post_init__(self) -> None:
             super().__post_init__()
-            require(self.n_objects >= 1, f"n_objects: at least 1, got {self.n_objects}")
+            require_size("n_objects", self.n_objects, self.n_objects * VIEW)
             require(not (self.framed and self.from_model), "framed: a model's own distances (from_model) are absolute")
 
     def __init__(self, config: Config, guidance: Guidance, seed: int) -> None:

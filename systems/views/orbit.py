@@ -18,6 +18,7 @@ from torch import Generator, Tensor
 from core.cameras import STEEPEST_DEG, orbit_cameras
 from core.errors import UserError, require
 from core.kinds import Guidance, Views
+from core.memory import VIEW, require_size
 from core.types import Cameras
 
 Range = tuple[float, float]
@@ -182,7 +183,7 @@ class Orbit(RandomViews, name="orbit"):
 
         def __post_init__(self) -> None:
             super().__post_init__()
-            require(self.n_views >= 1, f"n_views: at least 1, got {self.n_views}")
+            require_size("n_views", self.n_views, self.n_views * VIEW)
 
     def __init__(self, config: Config, guidance: Guidance, seed: int) -> None:
         super().__init__(config, guidance, seed)

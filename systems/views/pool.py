@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Generator
 
-from core.errors import require
 from core.kinds import Guidance
+from core.memory import PICTURE, require_size
 from core.types import Cameras
 from systems.steps import stream
 from systems.views.orbit import Orbit
@@ -24,7 +24,7 @@ class CameraPool(Orbit, name="pool"):
 
         def __post_init__(self) -> None:
             super().__post_init__()
-            require(self.size >= 1, f"size: at least 1, got {self.size}")
+            require_size("size", self.size, self.size * PICTURE)
 
     def __init__(self, config: Config, guidance: Guidance, seed: int) -> None:
         super().__init__(config, guidance, seed)

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Generator
 
-from core.errors import UserError, require
+from core.errors import UserError
 from core.kinds import Guidance
+from core.memory import VIEW, require_size
 from core.types import Cameras
 from systems.views.orbit import CameraRanges, OrbitingViews
 
@@ -24,7 +25,7 @@ class PosedPictures(OrbitingViews, name="posed-pictures"):
         """Views of one training step."""
 
         def __post_init__(self) -> None:
-            require(self.n_views >= 1, f"n_views: at least 1, got {self.n_views}")
+            require_size("n_views", self.n_views, self.n_views * VIEW)
 
     def __init__(self, config: Config, guidance: Guidance, seed: int) -> None:
         """Take the cameras from the guidance.

@@ -119,7 +119,7 @@ def test_broken_overrides_are_refused(tmp_path: Path, override: str) -> None:
 @pytest.mark.parametrize(
     ("mapping", "message"),
     [
-        ({"seed": -1, "trainer": {"max_steps": 0}}, "trainer.max_steps: at least 1, got 0"),
+        ({"seed": -1, "trainer": {"max_steps": 0}}, "trainer.max_steps: from 1 to 10^9, got 0"),
         ({"sytem": {}}, "sytem: no such setting of a recipe. Did you mean 'system'?"),
         ({"trainer": {"precision": "fp16"}}, "trainer.precision: 'fp16' is not valid."),
         ({}, "system: missing. Give it in the recipe or as system=VALUE"),

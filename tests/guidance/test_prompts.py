@@ -2,7 +2,7 @@
 
 import pytest
 
-from guidance.prompts import VIEW_WORDS, unknown_words, view_prompts, vocabulary_warning
+from guidance.prompts import VIEW_WORDS, unknown_words, view_prompts, vocabulary_warning, with_endings
 
 TOYS = ("a", "red", "blue", "mushroom", "chair", "front", "view")
 
@@ -27,6 +27,37 @@ def test_a_long_prompt_is_cut_as_late_as_possible(n_words: int):
 def test_one_endless_word_is_cut_between_characters():
     texts = view_prompts("🍄" * 500, lambda text: len(text) <= 30)
     assert texts["front"] == "🍄" * 18 + ", front view"
+
+
+def test_what_is_cut_is_told_once(caplog: pytest.LogCaptureFixture):
+    prompt = "a red mushroom " + "with a blue hat " * 40
+    view_prompts(prompt, lambda text: len(text.split()) <= 14)
+    (message,) = caplog.messages
+    assert message.startswith("the prompt is too long for the text encoder; cut, and of no effect, is its end of 6")
+    kept = " ".join(prompt.split()[:12])
+    assert f"'{prompt.removeprefix(kept).strip()[:20]}" in message
+    caplog.clear()
+    assert with_endings("a red mushroom", [""], lambda text: True) == ["a red mushroom"]
+    assert not caplog.messages
+
+
+@pytest.mark.parametrize("prompt", ["word " * 200_000, "x" * 1_000_000, " " * 1_000_000 + "x", "a." * 500_000])
+def test_a_megabyte_is_not_read_to_its_end(prompt: str):
+    read: list[int] = []
+
+    def fits(text: str) -> bool:
+        read.append(len(text))
+        return len(text) <= 3000
+
+    text = view_prompts(prompt, fits)["side"]
+    assert len(text) <= 3000
+    assert sum(read) < 500_000
+
+
+def test_a_thousand_unknown_words_are_counted():
+    warning = vocabulary_warning(" ".join(f"w{i}x" for i in range(1000)), TOYS, "toy")
+    assert warning
+    assert "'w11x', 988 more words and may ignore" in warning
 
 
 def test_a_cut_leaves_no_dangling_comma():
