@@ -11,7 +11,7 @@ from app.jobs.command import run_jobs
 from app.jobs.index import write_index
 from app.plan import Plan, Request, make_plan
 from app.progress import Progress
-from app.run import ExportError, open_run
+from app.run import ExportError, open_run, refuse_held
 from app.run_folder import locked
 from app.stopping import Signals, StopOnSignals
 from app.terminal import say
@@ -94,6 +94,7 @@ def _train(plan: Plan, signals: Signals) -> int:
 
 
 def _export(plan: Plan) -> int:
+    refuse_held(plan)
     made = open_run(plan)
     with _failures_said():
         _say_where(made.folder, made.export(on_event=Progress()))
@@ -112,6 +113,7 @@ def _failures_said() -> Iterator[None]:
 
 def _look(plan: Plan, test: bool) -> int:
     """A contact sheet of a trained system, and the numbers that Lightning's validation or test gives."""
+    refuse_held(plan)
     made = open_run(plan)
     with locked(made.folder):
         config, system = made.recipe.trainer, made.system

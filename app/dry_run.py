@@ -9,6 +9,7 @@ import torch
 
 from app.building import build_exporters, ready_system
 from app.plan import Plan
+from app.run import refuse_held
 from app.training import Device, make_trainer
 from core.recipe import Recipe
 from systems.base import RAYS_AT_ONCE, LightningSystem
@@ -57,6 +58,8 @@ def measured(plan: Plan) -> Cost:
         UserError: for every fault that a training would begin with.
     """
     recipe, device = plan.recipe, plan.device
+    if plan.run is not None:
+        refuse_held(plan)
     system, _ = ready_system(plan)
     build_exporters(recipe.exporters, system)
     # Lightning's own context, so that mixed precision costs here what it costs in the training.

@@ -8,7 +8,16 @@ from typing import Any
 from app.inputs import copied_paths, with_copies
 from app.parts import register_parts
 from app.recipe_changes import refuse_changes
-from app.run_folder import TrainedRun, find_run, is_exported, latest_run, latest_stages, read_prompt, run_name
+from app.run_folder import (
+    TrainedRun,
+    check_out,
+    find_run,
+    is_exported,
+    latest_run,
+    latest_stages,
+    read_prompt,
+    run_name,
+)
 from app.stages import stage_names
 from app.training import Device, resolve_device, resolve_precision
 from core.environment import from_environment
@@ -123,8 +132,6 @@ def make_plan(request: Request) -> Plan:
         UserError: no recipe or a faulty one, a run or checkpoint that is not there or is not of this prompt, a device
             or a logger that this machine lacks.
     """
-    if request.out.exists() and not request.out.is_dir():
-        raise UserError(f"--out: {request.out} is a file; give a folder, which new runs go into")
     register_parts()
     folders = stage_folders(request.run) if request.run else []
     if folders and request.trained:
@@ -173,6 +180,8 @@ def _plan_of_one(request: Request) -> Plan:
             before = read_recipe(run.folder / "recipe.yaml", trust=request.trust)
             now = recipe if request.start_from else replace(recipe, start_from=before.start_from)
             refuse_changes(run.folder, before, now, request.allow_changed)
+    elif not request.trained:
+        check_out(request.out, _checkpoint_bytes(recipe))
     device = resolve_device(request.device)
     require_loggers(recipe.trainer.logger)
     return Plan(
@@ -192,6 +201,12 @@ def _begun(folder: Path | None) -> TrainedRun | None:
     """The run in a folder that was named for it, once it has a recipe and a checkpoint."""
     checkpoint = newest_whole(folder) if folder and (folder / "recipe.yaml").is_file() else None
     return TrainedRun(folder, checkpoint) if folder and checkpoint else None
+
+
+def _checkpoint_bytes(recipe: Recipe) -> int:
+    """What a run's checkpoints take, two that are kept and one in writing: each trained number and Adam's two."""
+    n_numbers = getattr(recipe.system.config.geometry.config, "n_numbers", 0)
+    return 3 * 12 * n_numbers + 2**20
 
 
 def _recipe(request: Request, run: TrainedRun | None) -> Recipe:

@@ -11,7 +11,7 @@ from torch import Tensor
 from app.building import build_exporters, ready_system
 from app.events import Exported, Listener, ignore
 from app.plan import Plan, Request, make_plan
-from app.run_folder import locked
+from app.run_folder import TrainedRun, locked
 from app.stages import publish
 from core.errors import UserError
 from core.failures import machine_told, told
@@ -99,16 +99,31 @@ class ExportError(UserError):
         self.run, self.files, self.exit_code = run, tuple(files), exit_code
 
 
+def refuse_held(plan: Plan) -> None:
+    """Say before anything is built that another process works in the folder of a plan's run.
+
+    Raises:
+        UserError: the plan has no run.
+        MachineError: another process works there.
+    """
+    with locked(whole_run(_run_of(plan).folder)):
+        pass
+
+
 def open_run(plan: Plan) -> Run:
     """The trained run of a plan that asks for one.
 
     Raises:
         UserError: it does not fit its recipe.
     """
+    with machine_told():
+        return as_whole(Run(_run_of(plan).folder, plan.recipe, *ready_system(plan)))
+
+
+def _run_of(plan: Plan) -> TrainedRun:
     if plan.run is None:
         raise UserError("name a run: --export RUN, --validate RUN or --test RUN, or --config with --resume auto")
-    with machine_told():
-        return as_whole(Run(plan.run.folder, plan.recipe, *ready_system(plan)))
+    return plan.run
 
 
 def as_whole(run: Run) -> Run:

@@ -10,6 +10,8 @@ import fcntl
 import os
 import re
 import shutil
+import socket
+import tempfile
 import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +22,7 @@ from typing import Any
 
 from core.errors import MachineError, UserError, nearest_word
 from core.files import sweep_unfinished, whole_file
+from core.memory import in_units
 from core.paths import map_paths
 from core.recipe import Recipe, dump_recipe
 from exporters.stages import STAGES
@@ -84,9 +87,34 @@ def make_run_folder(out: Path, *recipes: Recipe) -> Path:
                 raise UserError(f"{out}: is a file; runs go into a folder, choose another one with --out") from None
             number += 1
         except OSError as error:
-            raise UserError(f"{folder}: cannot be made: {error.strerror}. Choose another folder with --out") from error
+            raise MachineError(
+                f"{folder}: cannot be made: {error.strerror}. Choose another folder with --out"
+            ) from error
         else:
             return folder
+
+
+def check_out(out: Path, needed: int) -> None:
+    """Refuse a place for new runs where no folder can be made, or that has no room for a run's checkpoints.
+
+    Args:
+        needed: bytes.
+
+    Raises:
+        UserError: it is a file, or leads through one.
+        MachineError: no permission, a file system that is read-only or no real one, too little space.
+    """
+    place = next(folder for folder in (out, *out.absolute().parents) if os.path.lexists(folder))
+    if not place.is_dir():
+        raise UserError(f"--out: {place} is a file; give a folder, which new runs go into")
+    try:
+        os.rmdir(tempfile.mkdtemp(prefix=".probe-", dir=place))
+        free = shutil.disk_usage(place).free
+    except OSError as error:
+        raise MachineError(f"--out: {out}: no folder can be made there: {error.strerror}; give another one") from error
+    if free < needed:
+        room = f"{in_units(needed)} for the checkpoints of this recipe, and {in_units(free)} are left on that disk"
+        raise MachineError(f"--out: {out}: needs {room}; free some, or give another folder")
 
 
 def remove_new_run(folder: Path, with_parent: bool) -> None:
@@ -128,7 +156,7 @@ def write_recipe(folder: Path, recipe: Recipe) -> None:
         return value.relative_to(here) if isinstance(value, Path) and value.is_relative_to(here) else value
 
     path, text = folder / "recipe.yaml", dump_recipe(map_paths(recipe, shortened))
-    before = path.read_text(encoding="utf-8") if path.exists() else text
+    before = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else text
     if before != text:
         number = 1
         while (folder / f"recipe-{number}.yaml").exists():
@@ -186,7 +214,10 @@ def is_exported(folder: Path) -> bool:
 def read_prompt(folder: Path) -> str:
     """The raw prompt of a run, empty where it had none."""
     path = folder / "prompt.txt"
-    return path.read_bytes().decode() if path.exists() else ""
+    try:
+        return path.read_bytes().decode() if path.is_file() else ""
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not a text in UTF-8; write the run's prompt into it again") from error
 
 
 @contextmanager
@@ -196,22 +227,35 @@ def locked(folder: Path) -> Iterator[None]:
     What a killed process was writing there is removed.
 
     Raises:
-        UserError: another process holds it.
-        MachineError: the folder has been removed in the meantime.
+        UserError: something in the folder is a link, through which files elsewhere would be overwritten.
+        MachineError: another process holds it; or the folder has been removed in the meantime.
     """
-    with (folder / ".lock").open("a+") as lock:
+    _refuse_links(folder)
+    with open(folder / ".lock", "a+", encoding="utf-8", errors="replace", opener=_without_following) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.seek(0)
-            raise UserError(f"{folder}: another process works here (process {lock.read() or 'unknown'})") from None
+            holder = lock.read(200) or "unknown"
+            raise MachineError(f"{folder}: another process works here (process {holder}); wait for it") from None
         lock.truncate(0)
-        lock.write(str(os.getpid()))
+        lock.write(f"{os.getpid()} on {socket.gethostname()}")
         lock.flush()
         sweep_unfinished(folder)
         yield
         if not (folder / ".lock").exists() or os.stat(folder / ".lock").st_ino != os.fstat(lock.fileno()).st_ino:
             raise MachineError(f"{folder}: the run's folder has been removed; what was written there is gone")
+
+
+def _refuse_links(folder: Path) -> None:
+    """A run that somebody has sent may hold a link under a name that is written to, to a file of its new owner."""
+    for path in folder.iterdir():
+        if path.is_symlink() or (path.name == ".lock" and not path.is_file()):
+            raise UserError(f"{path}: a link or no file; in a run's folder nothing is written through it: remove it")
+
+
+def _without_following(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
 
 
 def _write(path: Path, text: str) -> None:

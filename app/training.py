@@ -14,7 +14,7 @@ from lightning.pytorch.utilities import disable_possible_user_warnings
 
 from app.events import Listener, Stepped
 from app.stopping import Interrupted, Saver, Stop
-from core.errors import UserError
+from core.errors import MachineError, UserError
 from core.recipe import TrainerConfig
 from systems.checkpoint_files import CheckpointFiles
 
@@ -25,10 +25,10 @@ def resolve_device(wanted: str) -> Device:
     """The device of this process: a GPU with `auto` where there is one.
 
     Raises:
-        UserError: `cuda` was asked for and cannot be had.
+        MachineError: `cuda` was asked for and cannot be had.
     """
     if wanted == "cuda" and not torch.cuda.is_available():
-        raise UserError(
+        raise MachineError(
             "--device cuda: torch sees no CUDA device here; use --device cpu, or install a CUDA build of torch"
         )
     return "cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu"

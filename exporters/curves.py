@@ -36,8 +36,11 @@ def read_metrics(path: Path) -> Metrics:
     """Read what the training wrote; empty where there is no such file. Lines that a power cut has torn are left out."""
     if not path.is_file():
         return Metrics({})
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.reader(file))
+    with path.open(encoding="utf-8", errors="replace", newline="") as file:
+        try:
+            rows = list(csv.reader(file))
+        except csv.Error:  # no table at all
+            rows = []
     names = rows[0] if rows else []
     numbers = [values for row in rows[1:] if (values := _numbers(row, len(names))) is not None]
     return Metrics({name: [row[i] for row in numbers] for i, name in enumerate(names)})

@@ -47,8 +47,14 @@ def keep_record(run_folder: Path, owner: str, figures: dict[str, Any], seconds: 
 
 def read_record(run_folder: Path) -> dict[str, Any]:
     """What exporters have found so far; nothing where no exporter has run, or the file is no record."""
+    path = run_folder / RECORD
     try:
-        record = json.loads((run_folder / RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        record = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    except (OSError, ValueError, RecursionError):
         return {}
-    return record if isinstance(record, dict) else {}
+    kept = record if isinstance(record, dict) else {}
+    return {owner: found for owner, found in kept.items() if _is_sound(found)}
+
+
+def _is_sound(found: Any) -> bool:
+    return isinstance(found, dict) and all(isinstance(found.get(part, {}), dict) for part in ("figures", "seconds"))

@@ -120,7 +120,7 @@ def _figure(content: str, caption: str) -> str:
 
 
 def _figures(record: dict[str, Any]) -> dict[str, Any]:
-    figures = next((record[owner]["figures"] for owner in ("mesh", "painted-mesh") if owner in record), {})
+    figures = next((record[owner].get("figures", {}) for owner in ("mesh", "painted-mesh") if owner in record), {})
     return {name.replace("_", " "): value for name, value in figures.items()}
 
 
@@ -152,4 +152,4 @@ def _base64(path: Path) -> str:
 
 
 def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8") if path.is_file() else ""
+    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""

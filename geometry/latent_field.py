@@ -20,7 +20,7 @@ from core.memory import SAMPLE, require_memory
 from core.schedule import Schedule
 from core.types import FieldOutput
 from geometry.hash_grid_backends import HASH_GRIDS
-from geometry.hash_levels import HashGridShape
+from geometry.hash_levels import HashGridShape, level_layout
 
 # exp(15) is opaque over a millionth of the scene: beyond it a density means nothing more, and its gradient would
 # overflow.
@@ -124,6 +124,11 @@ class HashGridField(DensityField, name="hash-grid"):
             return HashGridShape(
                 self.n_levels, self.base_resolution, self.finest_resolution, self.log2_table_size, self.n_features
             )
+
+        @property
+        def n_numbers(self) -> int:
+            """Numbers that are trained, those of the small networks left out."""
+            return sum(level.n_entries for level in level_layout(self.grid_shape)) * self.n_features
 
     blob_height: Tensor
     """At the step that training has come to."""

@@ -1,14 +1,18 @@
 """Files of a model on the hub: small ones fetched one by one, and where what was fetched lies on this disk."""
 
 import logging
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
-from core.errors import UserError, first_line
+from core.errors import MachineError, first_line
 
 log = logging.getLogger(__name__)
 
+LONGEST_WAIT_S = 4.0
 
-class UnreachableError(UserError):
+
+class UnreachableError(MachineError):
     """The hub cannot be asked."""
 
 
@@ -33,19 +37,42 @@ def fetch(name: str, hub_id: str, file_name: str) -> Path:
     try:
         if not isinstance(try_to_load_from_cache(hub_id, file_name), str):
             # Asked once: the download itself asks six times, for 25 s, before it says that nobody answers.
-            get_hf_file_metadata(hf_hub_url(hub_id, file_name))
+            _in_time(lambda: get_hf_file_metadata(hf_hub_url(hub_id, file_name)))
         return Path(hf_hub_download(hub_id, file_name))
     except RepositoryNotFoundError as error:
-        raise UserError(
+        raise MachineError(
             f"model '{name}': no such folder here and no such public model on huggingface.co (a gated one needs "
             "`hf auth login`)"
         ) from error
-    except (LocalEntryNotFoundError, OfflineModeIsEnabled) as error:
+    except (LocalEntryNotFoundError, OfflineModeIsEnabled, TimeoutError) as error:
         raise _unreachable(name, error) from error
     except (HfHubHTTPError, OSError) as error:
-        raise UserError(f"model '{name}': huggingface.co: {first_line(error)}") from error
+        raise MachineError(f"model '{name}': huggingface.co: {first_line(error)}") from error
     except Exception as error:  # of the HTTP library below, whose name changes with its releases; a broken proxy's URL
         raise _unreachable(name, error) from error
+
+
+def _in_time(ask: Callable[[], object]) -> None:
+    """Ask, and wait for a few seconds: names that no server resolves, and packets that are dropped, can take minutes.
+
+    Raises:
+        TimeoutError: nobody answers.
+    """
+    failures: list[Exception] = []
+
+    def asked() -> None:
+        try:
+            ask()
+        except Exception as error:  # told in the thread that waits
+            failures.append(error)
+
+    thread = threading.Thread(target=asked, daemon=True)  # no exit waits for it
+    thread.start()
+    thread.join(LONGEST_WAIT_S)
+    if thread.is_alive():
+        raise TimeoutError(f"no answer within {LONGEST_WAIT_S:g} s")
+    if failures:
+        raise failures[0]
 
 
 def fetched(hub_id: str, file_name: str) -> Path | None:

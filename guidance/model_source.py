@@ -17,7 +17,7 @@ from typing import Any
 import torch
 import yaml
 
-from core.errors import UserError, first_line
+from core.errors import MachineError, UserError, first_line
 from guidance.hub_files import UnreachableError, fetch, fetched, snapshot_in
 from guidance.model_weights import check_weights, variants_to_try, weights_files
 
@@ -180,14 +180,14 @@ def find_model(name: str, setting: str = "model") -> ModelSource:
         address = str(path)
     elif name in aliases or not _HUB_ID.fullmatch(name) or name.startswith("."):
         known = ", ".join(aliases)
-        raise UserError(f"model '{name}': no folder {path}. Give {known}, a folder, or a hub id like 'owner/name'")
+        raise MachineError(f"model '{name}': no folder {path}. Give {known}, a folder, or a hub id like 'owner/name'")
     else:
         address = name
     try:
         return ModelSource(name, address, read_json(name, address, "model_index.json"))
     except UnreachableError as error:
         ways = f"`{setting}={next(iter(aliases))}`, a folder, or download it where there is a network"
-        raise UserError(f"{error}. Use {ways}") from error
+        raise MachineError(f"{error}. Use {ways}") from error
 
 
 def read_json(name: str, address: str, file_name: str) -> dict[str, Any]:

@@ -81,8 +81,8 @@ def _rows(path: Path) -> list[dict[str, float]]:
     if not path.is_file():
         return []
     rows: list[dict[str, float]] = []
-    with path.open(encoding="utf-8", newline="") as file:
-        table: Any = csv.DictReader(file)
+    with path.open(encoding="utf-8", errors="replace", newline="") as file:
+        table: Any = csv.DictReader(line for line in file if "\0" not in line)
         for row in table:
             try:
                 rows.append({str(name): float(value) for name, value in row.items()})

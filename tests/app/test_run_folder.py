@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import re
 import shutil
+import socket
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from app.run_folder import (
     TrainedRun,
+    check_out,
     find_run,
     latest_run,
     locked,
@@ -230,9 +232,71 @@ def test_two_processes_cannot_work_in_one_folder(tmp_path: Path) -> None:
     other = context.Process(target=_hold, args=(tmp_path, ready, release))
     other.start()
     assert ready.wait(30)
-    with pytest.raises(UserError, match=rf"another process works here \(process {other.pid}\)"), locked(tmp_path):
+    held = rf"another process works here \(process {other.pid} on {re.escape(socket.gethostname())}\); wait for it"
+    with pytest.raises(MachineError, match=held), locked(tmp_path):
         pass
     release.set()
     other.join(30)
     with locked(tmp_path):
-        assert (tmp_path / ".lock").read_text() == str(os.getpid())
+        assert (tmp_path / ".lock").read_text() == f"{os.getpid()} on {socket.gethostname()}"
+
+
+@pytest.mark.parametrize("name", [".lock", "metrics.csv", "previews"])
+def test_nothing_is_written_through_a_link(tmp_path: Path, name: str) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir() if name == "previews" else mine.write_text("precious")
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / name).symlink_to(mine)
+    with pytest.raises(UserError, match=rf"run/{name}: a link or no file"), locked(run):
+        pass
+    assert mine.is_dir() or mine.read_text() == "precious"
+
+
+def test_a_lock_that_is_a_pipe_holds_nobody_up(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / ".lock")
+    with pytest.raises(UserError, match=r"\.lock: a link or no file"), locked(tmp_path):
+        pass
+
+
+def test_a_prompt_that_is_no_text_or_no_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "prompt.txt")
+    assert read_prompt(tmp_path) == ""
+    (tmp_path / "prompt.txt").unlink()
+    (tmp_path / "prompt.txt").write_bytes(b"\xff\xfe")
+    with pytest.raises(UserError, match=r"prompt\.txt: not a text in UTF-8"):
+        read_prompt(tmp_path)
+
+
+def test_a_place_for_runs_is_tried_before_anything_costs(tmp_path: Path) -> None:
+    check_out(tmp_path / "not" / "there" / "yet", 1000)
+    check_out(tmp_path, 1000)
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"--out: .*/file is a file; give a folder"):
+        check_out(tmp_path / "file" / "below", 1000)
+    for place in ("/proc/none", "/sys/none", "/dev/null/x"):
+        with pytest.raises(UserError, match=r"^--out: "):
+            check_out(Path(place), 1000)
+    with pytest.raises(MachineError, match=r"needs 8 EiB for the checkpoints of this recipe, and .*iB are left"):
+        check_out(tmp_path, 2**63)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+@pytest.mark.fault("a user without rights to --out", "refused with exit code 3 before anything is built")
+def test_a_folder_of_somebody_else(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    context = multiprocessing.get_context("fork")
+    code = context.Value("i", -1)
+
+    def try_as_nobody() -> None:
+        os.setuid(65534)
+        try:
+            check_out(tmp_path / "runs", 0)
+        except MachineError as error:
+            code.value = error.exit_code if "Permission denied" in str(error) else 1
+
+    child = context.Process(target=try_as_nobody)
+    child.start()
+    child.join(60)
+    assert code.value == 3
