@@ -26,13 +26,13 @@ hide_misfits()  # before Lightning is imported
 
 from app.building import build_exporters, ready_system
 from app.events import Event, Listener, Previewed, Started, Trained, ignore
+from app.folder_checks import locked
 from app.inputs import keep_inputs
 from app.plan import Plan, Request, make_plan
 from app.run import Run, write_files
 from app.run_folder import (
     begin_anew,
     is_exported,
-    locked,
     make_run_folder,
     mark_exported,
     remove_new_run,

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from app.api import carry_out
 from app.dry_run import dry_run
+from app.folder_checks import locked
 from app.jobs.command import run_jobs
 from app.jobs.index import write_index
 from app.plan import Plan, Request, make_plan
 from app.progress import Progress
 from app.run import ExportError, open_run, refuse_held
-from app.run_folder import locked
 from app.stopping import Signals, StopOnSignals
 from app.terminal import say
 from app.training import make_trainer

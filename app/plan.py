@@ -5,19 +5,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from app.folder_checks import check_out
 from app.inputs import copied_paths, with_copies
 from app.parts import register_parts
 from app.recipe_changes import refuse_changes
-from app.run_folder import (
-    TrainedRun,
-    check_out,
-    find_run,
-    is_exported,
-    latest_run,
-    latest_stages,
-    read_prompt,
-    run_name,
-)
+from app.run_folder import TrainedRun, find_run, is_exported, latest_run, latest_stages, read_prompt, run_name
 from app.stages import stage_names
 from app.training import Device, resolve_device, resolve_precision
 from core.environment import from_environment

@@ -6,23 +6,18 @@ runs/a-red-mushroom-1a2b3c/
     ...             what the exporters make
 """
 
-import fcntl
 import os
 import re
 import shutil
-import socket
-import tempfile
 import unicodedata
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from core.errors import MachineError, UserError, nearest_word
-from core.files import sweep_unfinished, whole_file
-from core.memory import in_units
+from core.files import whole_file
 from core.paths import map_paths
 from core.recipe import Recipe, dump_recipe
 from exporters.stages import STAGES
@@ -92,29 +87,6 @@ def make_run_folder(out: Path, *recipes: Recipe) -> Path:
             ) from error
         else:
             return folder
-
-
-def check_out(out: Path, needed: int) -> None:
-    """Refuse a place for new runs where no folder can be made, or that has no room for a run's checkpoints.
-
-    Args:
-        needed: bytes.
-
-    Raises:
-        UserError: it is a file, or leads through one.
-        MachineError: no permission, a file system that is read-only or no real one, too little space.
-    """
-    place = next(folder for folder in (out, *out.absolute().parents) if os.path.lexists(folder))
-    if not place.is_dir():
-        raise UserError(f"--out: {place} is a file; give a folder, which new runs go into")
-    try:
-        os.rmdir(tempfile.mkdtemp(prefix=".probe-", dir=place))
-        free = shutil.disk_usage(place).free
-    except OSError as error:
-        raise MachineError(f"--out: {out}: no folder can be made there: {error.strerror}; give another one") from error
-    if free < needed:
-        room = f"{in_units(needed)} for the checkpoints of this recipe, and {in_units(free)} are left on that disk"
-        raise MachineError(f"--out: {out}: needs {room}; free some, or give another folder")
 
 
 def remove_new_run(folder: Path, with_parent: bool) -> None:
@@ -218,44 +190,6 @@ def read_prompt(folder: Path) -> str:
         return path.read_bytes().decode() if path.is_file() else ""
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not a text in UTF-8; write the run's prompt into it again") from error
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Keep other processes out of a run folder; the lock ends with the process, however it ends.
-
-    What a killed process was writing there is removed.
-
-    Raises:
-        UserError: something in the folder is a link, through which files elsewhere would be overwritten.
-        MachineError: another process holds it; or the folder has been removed in the meantime.
-    """
-    _refuse_links(folder)
-    with open(folder / ".lock", "a+", encoding="utf-8", errors="replace", opener=_without_following) as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            holder = lock.read(200) or "unknown"
-            raise MachineError(f"{folder}: another process works here (process {holder}); wait for it") from None
-        lock.truncate(0)
-        lock.write(f"{os.getpid()} on {socket.gethostname()}")
-        lock.flush()
-        sweep_unfinished(folder)
-        yield
-        if not (folder / ".lock").exists() or os.stat(folder / ".lock").st_ino != os.fstat(lock.fileno()).st_ino:
-            raise MachineError(f"{folder}: the run's folder has been removed; what was written there is gone")
-
-
-def _refuse_links(folder: Path) -> None:
-    """A run that somebody has sent may hold a link under a name that is written to, to a file of its new owner."""
-    for path in folder.iterdir():
-        if path.is_symlink() or (path.name == ".lock" and not path.is_file()):
-            raise UserError(f"{path}: a link or no file; in a run's folder nothing is written through it: remove it")
-
-
-def _without_following(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
 
 
 def _write(path: Path, text: str) -> None:

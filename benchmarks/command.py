@@ -15,8 +15,8 @@ from typing import Any, NoReturn
 
 import torch
 
+from app.folder_checks import locked
 from app.parts import register_parts
-from app.run_folder import locked
 from app.training import resolve_device
 from benchmarks.floors import Floor
 from benchmarks.machine import ROOT, describe_machine

@@ -171,7 +171,7 @@ def _with_elements(base: list[Any], over: Mapping[Any, Any], path: str) -> list[
 
 
 def _file_layers(path: Path, children: tuple[Path, ...]) -> list[Layer]:
-    path = path.resolve()
+    path = Path(os.path.realpath(path))
     if path in children:
         circle = " -> ".join(file.name for file in (*children, path))
         raise UserError(f"{path}: `extends` goes in a circle: {circle}")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from app.folder_checks import locked
 from app.jobs.checking import Checker, Job
 from app.jobs.cluster import RayEngine
 from app.jobs.driver import Driver
@@ -19,7 +20,6 @@ from app.jobs.local import LocalEngine, Share, divide_machine
 from app.jobs.progress import Board
 from app.jobs.results import Results, write_table
 from app.jobs.table import read_rows
-from app.run_folder import locked
 from app.stopping import Signals, StopOnSignals
 from app.terminal import say
 from app.training import resolve_device

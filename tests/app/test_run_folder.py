@@ -12,12 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from app.folder_checks import check_out, locked
 from app.run_folder import (
     TrainedRun,
-    check_out,
     find_run,
     latest_run,
-    locked,
     make_run_folder,
     read_prompt,
     remove_new_run,

@@ -1,0 +1,75 @@
+"""Whether a command may work in a folder: it can be written to, has room, holds no traps, nobody else is at work."""
+
+import fcntl
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from core.errors import MachineError, UserError
+from core.files import sweep_unfinished
+from core.memory import in_units
+
+
+def check_out(out: Path, needed: int) -> None:
+    """Refuse a place for new runs where no folder can be made, or that has no room for a run's checkpoints.
+
+    Args:
+        needed: bytes.
+
+    Raises:
+        UserError: it is a file, or leads through one.
+        MachineError: no permission, a file system that is read-only or no real one, too little space.
+    """
+    place = next(folder for folder in (out, *out.absolute().parents) if os.path.lexists(folder))
+    if not place.is_dir():
+        raise UserError(f"--out: {place} is a file; give a folder, which new runs go into")
+    try:
+        os.rmdir(tempfile.mkdtemp(prefix=".probe-", dir=place))
+        free = shutil.disk_usage(place).free
+    except OSError as error:
+        raise MachineError(f"--out: {out}: no folder can be made there: {error.strerror}; give another one") from error
+    if free < needed:
+        room = f"{in_units(needed)} for the checkpoints of this recipe, and {in_units(free)} are left on that disk"
+        raise MachineError(f"--out: {out}: needs {room}; free some, or give another folder")
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep other processes out of a run folder; the lock ends with the process, however it ends.
+
+    What a killed process was writing there is removed.
+
+    Raises:
+        UserError: something in the folder is a link, through which files elsewhere would be overwritten.
+        MachineError: another process holds it; or the folder has been removed in the meantime.
+    """
+    _refuse_links(folder)
+    with open(folder / ".lock", "a+", encoding="utf-8", errors="replace", opener=_without_following) as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            holder = lock.read(200) or "unknown"
+            raise MachineError(f"{folder}: another process works here (process {holder}); wait for it") from None
+        lock.truncate(0)
+        lock.write(f"{os.getpid()} on {socket.gethostname()}")
+        lock.flush()
+        sweep_unfinished(folder)
+        yield
+        if not (folder / ".lock").exists() or os.stat(folder / ".lock").st_ino != os.fstat(lock.fileno()).st_ino:
+            raise MachineError(f"{folder}: the run's folder has been removed; what was written there is gone")
+
+
+def _refuse_links(folder: Path) -> None:
+    """A run that somebody has sent may hold a link under a name that is written to, to a file of its new owner."""
+    for path in folder.iterdir():
+        if path.is_symlink() or (path.name == ".lock" and not path.is_file()):
+            raise UserError(f"{path}: a link or no file; in a run's folder nothing is written through it: remove it")
+
+
+def _without_following(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
