@@ -20,7 +20,7 @@ from tqdm import tqdm
 from app.api import carry_out
 from app.events import Event, Exported, Started, Stepped, Trained
 from app.jobs.folder import LOG, THUMBNAIL, Record, Status, Task, begin, finish
-from app.parts import FLOORS, register_parts
+from app.parts import register_parts
 from app.plan import Request, make_plan
 from app.run import Run
 from app.stopping import Stop
@@ -210,5 +210,5 @@ def peak_memory_gib(of_gpu: bool = True) -> float:
 
 def quiet() -> None:
     """Say what a command says, and no more."""
-    set_up_messages("app", "core", *FLOORS)
+    set_up_messages()
     tqdm.set_lock(threading.RLock())  # its own lock would be a semaphore of the system's that outlives a killed worker
