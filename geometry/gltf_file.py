@@ -33,7 +33,7 @@ KNOWN_EXTENSIONS = frozenset(
 COMPONENTS = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
 WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9, "MAT4": 16}
 #: Numbers of one accessor at most, and of one for which nothing is stored: those are 0 but where it is sparse.
-MOST_NUMBERS, MOST_ZEROS = 2**26, 2**24
+MOST_NUMBERS, MOST_ZEROS = 2**26, 2**22
 #: What reading a file runs into where its JSON is inconsistent.
 BROKEN = (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, MemoryError, struct.error)
 

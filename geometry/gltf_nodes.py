@@ -13,6 +13,8 @@ from geometry.gltf_file import Gltf
 from geometry.gltf_material import material_names
 
 INSTANCING = "EXT_mesh_gpu_instancing"
+#: Copies that a node may make.
+MOST_COPIES = 2**19
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +45,7 @@ def placed_nodes(gltf: Gltf) -> Scene:
         nodes = [{"mesh": index} for index in range(len(tree.get("meshes", [])))]
     children = {child for node in nodes for child in node.get("children", [])}
     tops = [index for index in range(len(nodes)) if index not in children]
-    shown = scenes[tree.get("scene", 0)].get("nodes", []) if scenes else tops
+    shown = gltf.item("scenes", tree.get("scene", 0)).get("nodes", []) if scenes else tops
     order, parents = list[int](), list[int]()
     seen = _walk(nodes, shown, order, parents, set())
     n_shown = len(order)
@@ -62,6 +64,8 @@ def _walk(
     waiting = [(root, -1) for root in reversed(roots)]
     while waiting:
         index, parent = waiting.pop()
+        if not 0 <= index < len(nodes):
+            raise IndexError(f"nodes has no {index}")
         if index in seen:
             raise ValueError(f"node {index} has two parents, or is its own")
         seen.add(index)
@@ -103,5 +107,7 @@ def instances(gltf: Gltf, attributes: dict[str, int]) -> Float[np.ndarray, "inst
     still = {"TRANSLATION": (0, 0, 0), "ROTATION": (0, 0, 0, 1), "SCALE": (1, 1, 1)}
     given = {name: gltf.array(attributes[name], width=len(at)) for name, at in still.items() if name in attributes}
     (count,) = {len(values) for values in given.values()}
+    if count > MOST_COPIES:
+        raise ValueError(f"a node makes {count:,} copies of its mesh, at most {MOST_COPIES:,} are read")
     full = [np.asarray(given.get(name, np.tile(at, (count, 1))), np.float64) for name, at in still.items()]
     return _composed(*full)

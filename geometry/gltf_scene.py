@@ -114,7 +114,7 @@ def _read_primitive(
     n_places, n_faces = len(matrices), len(faces)
     if n_places * max(len(positions), n_faces) > n_left:
         size = f"{max(len(positions), n_faces):,} vertices or faces {n_places:,} times"
-        raise unreadable(gltf.path, f"it places {size}; at most {MOST_PLACED:,} are read, so simplify the scene")
+        raise unreadable(gltf.path, f"it places {size}; {MOST_PLACED:,} are read in all, so simplify the scene")
     points = _morphed(gltf, primitive, positions.astype(np.float64), look.weights)
     if look.skin is not None and "JOINTS_0" in primitive["attributes"]:
         blended = _blended(scene, primitive, gltf.item("skins", look.skin))

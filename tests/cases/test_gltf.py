@@ -337,6 +337,8 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("bufferViews/0", {"buffer": 3}, "buffers has no 3"),
     ("nodes/0", {"mesh": 7}, "meshes has no 7"),
     ("nodes/0", {"mesh": -1}, "meshes has no -1"),
+    ("scenes/0", {"nodes": [-1]}, "nodes has no -1"),
+    ("scenes/0", {"nodes": [3]}, "nodes has no 3"),
     ("nodes/0", {"rotation": [0, 0, 1]}, "do not fit together"),
     ("nodes/0", {"matrix": [1, 2]}, "do not fit together"),
     ("nodes/0", {"children": [0]}, "node 0 has two parents, or is its own"),
