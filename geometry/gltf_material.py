@@ -33,7 +33,7 @@ def base_colour(gltf: Gltf, material: int | None) -> tuple[dict[str, Any] | None
     if material is None:
         return None, np.ones(4)
     slot, texture, factor = base_colour_slots(gltf.item("materials", material))[0]
-    return slot.get(texture), np.array(slot.get(factor, (1, 1, 1, 1)), np.float64)
+    return slot.get(texture), np.array(slot.get(factor, (1, 1, 1, 1)), np.float64).reshape(4)
 
 
 def base_colour_uv(
@@ -47,10 +47,10 @@ def base_colour_uv(
     if uv is None or len(uv) != n_vertices:
         return None, f"a texture of its wants TEXCOORD_{number}, which is not there" if texture else None
     if transform.keys() & {"offset", "rotation", "scale"}:
-        turn, (across, down) = transform.get("rotation", 0.0), transform.get("scale", (1, 1))
+        turn, (across, down) = float(transform.get("rotation", 0.0)), map(float, transform.get("scale", (1, 1)))
         sine, cosine = np.sin(turn), np.cos(turn)
         turned = np.array([[cosine * across, sine * down], [-sine * across, cosine * down]])
-        uv = uv.astype(np.float64) @ turned.T + np.array(transform.get("offset", (0, 0)), np.float64)
+        uv = uv.astype(np.float64) @ turned.T + np.array(transform.get("offset", (0, 0)), np.float64).reshape(2)
     return single_precision(uv), None
 
 

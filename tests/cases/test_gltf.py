@@ -184,6 +184,13 @@ def test_texture_transforms_move_the_colours(tmp_path: Path, transform: dict[str
     assert colours(read(tmp_path, painted_square(info=info, extensionsRequired=["KHR_texture_transform"]))) == expected
 
 
+def test_a_transform_that_is_none_is_told(tmp_path: Path):
+    for transform in ({"offset": [[1, 2], [3, 4]]}, {"rotation": [1, 2]}, {"scale": [1]}):
+        builder = painted_square(info={"extensions": {"KHR_texture_transform": transform}})
+        with pytest.raises(UserError, match=r"a\.glb: not a readable GLB file: its parts do not fit together"):
+            read(tmp_path, builder)
+
+
 def test_a_transform_is_scaled_first_then_turned_then_moved(tmp_path: Path):
     turn = 0.3
     transform = {"offset": [0.1, 0.2], "scale": [2, 3], "rotation": turn}
