@@ -64,6 +64,8 @@ def export(pipeline: StableDiffusionPipeline, folder: Path, facts: dict) -> None
     for network in networks:
         nn.Module.to(network, dtype=torch.float32)
     _load_as_float32(fresh / "text_encoder" / "config.json")
+    for config in fresh.rglob("*.json"):
+        _forget_folder(config)
     for part in sorted(fresh.iterdir()):
         put_in_place(part, folder / part.name, aside)
     fresh.rmdir()
@@ -74,6 +76,13 @@ def export(pipeline: StableDiffusionPipeline, folder: Path, facts: dict) -> None
 def _load_as_float32(config: Path) -> None:
     """transformers loads weights as they were saved, diffusers as float32: a pipeline of both halves cannot draw."""
     save_json(config, {**json.loads(config.read_text()), "dtype": "float32"})
+
+
+def _forget_folder(config: Path) -> None:
+    """diffusers writes down from which folder of this machine a part was loaded."""
+    settings = json.loads(config.read_text())
+    if settings.pop("_name_or_path", None):
+        save_json(config, settings)
 
 
 def put_in_place(fresh: Path, target: Path, aside: Path) -> None:

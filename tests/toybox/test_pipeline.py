@@ -35,6 +35,12 @@ def test_export_leaves_nothing_beside_the_model(exported):
     assert not [path for path in folder.rglob("*") if path.name.endswith((".partial", ".old"))]
 
 
+def test_export_of_a_loaded_network_does_not_say_where_it_lay(exported, tmp_path):
+    folder, _ = exported
+    export(load_pipeline(folder), tmp_path / "again", {})
+    assert all(str(folder) not in config.read_text() for config in (tmp_path / "again").rglob("*.json"))
+
+
 @pytest.mark.parametrize("rename", [0, 1], ids=["before the old part moves", "before the new part moves"])
 def test_a_kill_between_renames_keeps_the_old_part_whole(tmp_path, monkeypatch, rename):
     fresh, target, aside = tmp_path / "fresh", tmp_path / "model" / "unet", tmp_path / "model.old"
