@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from core.errors import UserError
 from core.files import whole_file
 from exporters.glb import container, png_bytes
-from geometry.gltf_file import Gltf
+from geometry.gltf_file import DRACO, Gltf
 
 _ARRAY, _INDICES = 34962, 34963
 #: How pictures begin, and what they are called.
@@ -80,6 +80,7 @@ class Additions:
         Returns:
             The file, and those that it refers to.
         """
+        self._forget(DRACO)
         self._close_buffer()
         written = []
         for name, content in [*self._companions(path.parent), *self._files.items()]:
@@ -107,6 +108,16 @@ class Additions:
         views.append({"buffer": self._buffer, "byteOffset": begin, "byteLength": len(content), **more})
         self._data += content + bytes(-len(content) % 4)
         return len(views) - 1
+
+    def _forget(self, extension: str) -> None:
+        """Say no more that an extension of primitives is needed, where none has it any more."""
+        if any(extension in one.get("extensions", {}) for mesh in self.tree["meshes"] for one in mesh["primitives"]):
+            return
+        for name in ("extensionsUsed", "extensionsRequired"):
+            if extension in self.tree.get(name, []):
+                self.tree[name].remove(extension)
+                if not self.tree[name]:  # the standard allows no empty list
+                    del self.tree[name]
 
     def _close_buffer(self) -> None:
         if not self._data:

@@ -285,6 +285,7 @@ def test_draco_stays_where_no_atlas_is_needed(tmp_path: Path, uv: str):
     primitive = after.file.document.tree["meshes"][0]["primitives"][0]
     assert ("KHR_draco_mesh_compression" in primitive.get("extensions", {})) == (uv == "own")
     assert ("TEXCOORD_1" in primitive["attributes"]) == (uv == "atlas")
+    assert ("extensionsRequired" in after.file.document.tree) == (uv == "own")
 
 
 @pytest.mark.parametrize(
