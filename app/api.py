@@ -28,6 +28,7 @@ from app.building import build_exporters, ready_system
 from app.events import Event, Listener, Previewed, Started, Trained, ignore
 from app.folder_checks import locked
 from app.inputs import keep_inputs
+from app.live.edits import Edits, Steering
 from app.plan import Plan, Request, make_plan
 from app.run import Run, write_files
 from app.run_folder import (
@@ -75,6 +76,7 @@ def train(
     export: bool = True,
     on_event: Listener = ignore,
     stop: Stop | None = None,
+    steering: Steering | None = None,
 ) -> Run:
     """Train a recipe in a folder of its own, and export the result.
 
@@ -93,6 +95,7 @@ def train(
         export: whether the recipe's exporters write their files at the end.
         on_event: called with each event (app/events.py) between two steps: while it waits, the training waits.
         stop: ends the training after the step that it is in, when asked to; nothing is exported then.
+        steering: takes changes of the prompt and of settings while it trains (app/live/edits.py).
 
     Raises:
         UserError: for everything that the caller can mend.
@@ -111,10 +114,17 @@ def train(
         device=device,
         trust=trust,
     )
-    return carry_out(make_plan(request), export=export, on_event=on_event, stop=stop)
+    return carry_out(make_plan(request), export=export, on_event=on_event, stop=stop, steering=steering)
 
 
-def carry_out(plan: Plan, *, export: bool = True, on_event: Listener = ignore, stop: Stop | None = None) -> Run:
+def carry_out(
+    plan: Plan,
+    *,
+    export: bool = True,
+    on_event: Listener = ignore,
+    stop: Stop | None = None,
+    steering: Steering | None = None,
+) -> Run:
     """Train what a plan says; see `train`.
 
     Raises:
@@ -122,11 +132,11 @@ def carry_out(plan: Plan, *, export: bool = True, on_event: Listener = ignore, s
         DivergedError: the training gives no finite numbers any more.
         ExportError: an exporter has failed; it holds the run.
     """
-    stop = stop or Stop()
+    stop, steering = stop or Stop(), steering or Steering()
     if plan.stages:
         return _carry_out_stages(plan, export, on_event, stop)
     with machine_told(), _alone(), _opened(plan) as begun:
-        run = begun if begun.is_finished else replace(begun, step=_train(plan, begun, on_event, stop))
+        run = begun if begun.is_finished else replace(begun, step=_train(plan, begun, on_event, stop, steering))
         on_event(Trained(run.folder, run.step, run.recipe.trainer.max_steps))
         if not export or not run.is_finished or stop.is_requested or is_exported(run.folder):
             return run
@@ -175,7 +185,7 @@ def untrained_system(
     return ready_system(make_plan(request))[0]
 
 
-def _train(plan: Plan, run: Run, on_event: Listener, stop: Stop) -> int:
+def _train(plan: Plan, run: Run, on_event: Listener, stop: Stop, steering: Steering) -> int:
     """All steps, or those until it is asked to stop; gives how many are done altogether.
 
     A training that is no longer finite goes back to its last checkpoint once, and on with other random numbers.
@@ -190,7 +200,8 @@ def _train(plan: Plan, run: Run, on_event: Listener, stop: Stop) -> int:
 
     previews = Previews(folder, config.preview_every, config.n_preview_views, show)
     # What a listener requests after a step ends the training with that step, before previews are drawn.
-    callbacks = [saver, finite, metrics, StepEvents(on_event), Ending(stop, saver), previews]
+    changing = [StepEvents(on_event), Edits(folder, steering)]
+    callbacks = [saver, finite, metrics, *changing, Ending(stop, saver), previews]
     mark_exported(folder, False)
     on_event(Started(folder, run.system, run.step, config.max_steps))
     checkpoint = plan.run.checkpoint if plan.run else None

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from torch import nn
 
+from app.live.edits import replay
 from app.plan import Plan
 from core.errors import UserError
 from core.kinds import Exporter
@@ -60,6 +61,8 @@ def ready_system(plan: Plan) -> tuple[LightningSystem, int]:
         raise UserError(f"--from is missing: '{system.part_name}' goes on from a run; give --from RUN")
     system.to(plan.device)
     system.set_up()
+    if plan.run is not None:
+        replay(system, plan.run.folder, step)
     if plan.begins_with is not None:
         system.start_from(ready_system(plan.begins_with)[0])
     return system, step

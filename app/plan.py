@@ -7,6 +7,7 @@ from typing import Any
 
 from app.folder_checks import check_out
 from app.inputs import copied_paths, with_copies
+from app.live.edits import last_prompt
 from app.parts import register_parts
 from app.recipe_changes import refuse_changes
 from app.run_folder import TrainedRun, find_run, is_exported, latest_run, latest_stages, read_prompt, run_name
@@ -217,7 +218,9 @@ def _recipe(request: Request, run: TrainedRun | None) -> Recipe:
             made_for = f"{run.folder} was made for {_short(recipe.shown_prompt)}"
             raise UserError(f"--prompt: {made_for}; leave --prompt out, or start a new run")
     elif not recipe.prompt and start is not None:
-        recipe = _with_prompt_of(recipe, start.parent.parent if start.is_file() else start)
+        folder = start.parent.parent if start.is_file() else start
+        recipe = _with_prompt_of(recipe, folder)
+        recipe = replace(recipe, prompt=last_prompt(folder) or recipe.prompt)
     return recipe
 
 

@@ -59,6 +59,8 @@ class NoisyLatents(TensorRecord):
 class LatentSDS(Guidance, name="latent-sds"):
     """Score distillation on latents: no picture is encoded or decoded while training."""
 
+    steerable = ("negative_prompt", "guidance_scale", "guidance_rescale", "min_noise", "max_noise")
+
     @dataclass(frozen=True)
     class Config(ModelSettings):
         """Settings of score distillation."""
@@ -102,7 +104,6 @@ class LatentSDS(Guidance, name="latent-sds"):
         weight = WEIGHTINGS[config.weighting](self.model.alpha, self.model.sigma)
         self.register_buffer("timestep_weight", weight, persistent=False)
         config.tell_scale(source, max(config.guidance_scale.values), self.setting("guidance_scale"))
-        self._rescales = max(config.guidance_rescale.values) > 0
         self._texts: TextEmbedding | None = None
 
     def read_model(self, source: ModelSource) -> LatentDiffusion:
@@ -159,7 +160,7 @@ class LatentSDS(Guidance, name="latent-sds"):
         """
         noisy = self.draw_noise(render.latents, step, total_steps, rng)
         guided, conditional = self.predict_noise(noisy, cameras, step, total_steps)
-        if share := self.config.guidance_rescale.at(step, total_steps) if self._rescales else 0.0:
+        if share := self.config.guidance_rescale.at(step, total_steps):
             together = self.view_needs.n_together
             guided = rescaled_noise(noisy.latents, guided, conditional, noisy.sigma, share, together)
         return self.output(render.latents, noisy, self.gradient(noisy, guided))

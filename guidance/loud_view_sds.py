@@ -23,6 +23,8 @@ PLAIN = UNCONDITIONAL + 1
 class LoudViewSDS(LatentSDS, name="loud-view-sds"):
     """Score distillation with a guidance scale of its own for what the view word adds."""
 
+    steerable = (*LatentSDS.steerable, "view_guidance_scale")
+
     @dataclass(frozen=True)
     class Config(LatentSDS.Config):
         """Settings of score distillation with loud view words."""

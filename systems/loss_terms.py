@@ -61,6 +61,8 @@ class LossTerms(nn.Module):
         super().__init__()
         of_guidance = (GUIDANCE_TERM, *guidance.term_names)
         self.weights = {name: Schedule.constant(1.0) for name in of_guidance}
+        #: The terms by the settings that weigh them.
+        self.settings = {f"{path}.{name}": name for name in of_guidance}
         self.names: list[str] = []
         self._losses = nn.ModuleList()
         for name, said in given.items():
@@ -70,6 +72,7 @@ class LossTerms(nn.Module):
                 self.weights[name] = said.config.weight
                 if max(said.config.weight.values) > 0:
                     self.names.append(name)
+                    self.settings[f"{path}.{name}.weight"] = name
                     self._losses.append(_fitting(said.build(geometry, renderer), renderer, f"{path}.{name}"))
             elif name in of_guidance and said is not None:
                 self.weights[name] = said

@@ -10,7 +10,7 @@ from app.stopping import Stop
 #: A question to the training's thread: is called there, between two steps.
 Task = Callable[[], None]
 #: More tasks than this that nobody has come to yet are refused.
-MOST_TASKS = 32
+MOST_TASKS = 256
 
 
 class Controls:

@@ -20,6 +20,9 @@ class Guidance(Part, nn.Module, kind="guidance"):
     beside the geometry (a LoRA's) are given by `parameter_groups`, saved and resumed; one backward pass serves both.
     """
 
+    config: Any
+    steerable: ClassVar[tuple[str, ...]] = ()
+    """Settings that may change between two steps: `forward` and `prepare` ask `config` for them whenever called."""
     trained_on: TrainingDistribution | None = None
     """What the model was trained to see, where it says so."""
     view_needs: ViewNeeds = ViewNeeds()
