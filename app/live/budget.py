@@ -12,23 +12,27 @@ MOST_SAVED_S = 0.5
 class Budget:
     """Spends at most a share of the time that passes: each second of training earns `share` seconds of looking.
 
-    What a picture will cost is not known before it is drawn, so one may be drawn as soon as anything is saved; what it
-    cost beyond that is owed, and nothing is drawn until it is earned.
+    A picture is drawn when what the last ones took has been saved for it; what it takes beyond that is owed.
     """
 
     def __init__(self, share: float = DEFAULT_SHARE, clock: Callable[[], float] = time.monotonic) -> None:
         self.share = share
         self._clock = clock
-        self._saved, self._last = 0.0, clock()
+        self._saved, self._last, self._usual = 0.0, clock(), 0.0
         self._spent, self._passed = 0.0, 0.0
 
     def allows(self) -> bool:
         """Whether something may be drawn now."""
         self._earn()
-        return self._saved > 0
+        return self._saved > self._usual
+
+    def draw(self, seconds: float) -> None:
+        """A picture was drawn, and took so long."""
+        self._usual = seconds if not self._usual else 0.7 * self._usual + 0.3 * seconds
+        self.spend(seconds)
 
     def spend(self, seconds: float) -> None:
-        """Something was drawn, or sent, and took so long."""
+        """So much was taken from the training."""
         self._earn()
         self._saved -= seconds
         self._spent += seconds
@@ -45,7 +49,7 @@ class Budget:
     def _earn(self) -> None:
         now = self._clock()
         seconds, self._last = now - self._last, now
-        self._saved = min(self._saved + self.share * seconds, MOST_SAVED_S)
+        self._saved = min(self._saved + self.share * seconds, max(MOST_SAVED_S, 2 * self._usual))
         self._passed += seconds
         if self._passed > 60.0:  # older minutes fade
             self._spent, self._passed = self._spent / 2, self._passed / 2

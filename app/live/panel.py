@@ -1,43 +1,39 @@
-"""The widgets of one visitor: what to see, and, for the one in control, what to do with the run.
+"""The widgets of one visitor, and who may use them.
 
-Every visitor has widgets of their own. Who is not in control sees them greyed out; since a browser may send anything,
-what it asks is checked again here.
+Every visitor has widgets of their own. Who is not in control sees those that steer greyed out; since a browser may send
+anything, what it asks is checked again here.
 """
 
-import time
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from app.live.session import Session
-from app.live.view import KINDS
+from app.live.strangers import without_paths
 from app.live.visitors import Visitor
-from core.types import Cameras
-
-#: Training cameras that are shown.
-N_FRUSTA = 24
+from app.plan import Request
+from core.errors import UserError
 
 
 class Panel:
-    """One visitor's widgets."""
+    """One visitor's widgets: a viser GUI of its own, and what the parts of the panel share."""
 
     def __init__(self, session: Session, visitor: Visitor) -> None:
         self.session, self.visitor = session, visitor
         self.gui = visitor.client.gui
         self._steering: list[Any] = []
-        self._frusta: list[Any] = []
         self._who = self.gui.add_markdown("")
-        with self.gui.add_folder("Look"):
-            self._add_looking()
-        with self.gui.add_folder("Train"):
-            self._add_training()
         visitor.tell_controls = self._told_control
 
     def steering(self, widget: Any) -> Any:
         """A widget that only the visitor in control may use."""
+        widget.disabled = not self.session.visitors.controls(self.visitor.client.client_id)
         self._steering.append(widget)
         return widget
+
+    def remove(self, widget: Any) -> None:
+        """Take a widget that steers out again."""
+        self._steering.remove(widget)
+        widget.remove()
 
     def button(self, label: str, hint: str, action: Callable[[], Any]) -> Any:
         """A button for the visitor in control."""
@@ -54,44 +50,23 @@ class Panel:
 
         return checked
 
-    def _add_looking(self) -> None:
-        shown = self.gui.add_dropdown("Show", KINDS, initial_value=self.visitor.kind, hint="What is drawn")
-        frusta = self.gui.add_checkbox("Training cameras", False, hint="Where pictures for the training are taken from")
+    def tell(self, title: str, text: str) -> None:
+        """Show this visitor a note; paths of this machine are left out of it."""
+        self.visitor.client.add_notification(title, without_paths(text), auto_close_seconds=12.0)
 
-        @shown.on_update
-        def _(_: Any) -> None:
-            if shown.value in KINDS:
-                self.visitor.kind, self.visitor.moved = shown.value, time.monotonic()
-                self.session.controls.wake()
+    def send(self, name: str, content: bytes) -> None:
+        """Let this visitor's browser save a file."""
+        self.visitor.client.send_file_download(name, content, save_immediately=True)
 
-        @frusta.on_update
-        def _(_: Any) -> None:
-            self.session.controls.ask(lambda: self._show_frusta(bool(frusta.value)))
-
-    def _add_training(self) -> None:
-        controls = self.session.controls
-        self.button("Pause", "After the step that it is in", controls.pause)
-        self.button("Go on", "Train again", controls.go_on)
-        self.button("One step", "Make one step, and pause again", controls.one_step)
-        self.button("Stop", "End the training with a checkpoint; it can be resumed", controls.end)
-        percent = round(100 * self.session.visitors.budget.share)
-        share = self.gui.add_slider("For viewers, %", 0, 50, 1, percent, hint="Most of the training's time")
-        self.steering(share).on_update(self.if_in_control(lambda _: self._set_share(share.value)))
-
-    def _set_share(self, percent: Any) -> None:
-        if isinstance(percent, int | float) and 0 <= percent <= 50:
-            self.session.visitors.budget.share = percent / 100
-
-    def _show_frusta(self, are_shown: bool) -> None:
-        """Stand the cameras of views from all sides in the scene; in the training's thread."""
-        for frustum in self._frusta:
-            frustum.remove()
-        self._frusta = []
-        if not are_shown or self.session.shown is None:
-            return
-        cameras = self.session.shown.run.system.surrounding_cameras(N_FRUSTA, 16)
-        add = self.visitor.client.scene.add_camera_frustum
-        self._frusta = [add(f"/cameras/{i}", **frustum(cameras, i)) for i in range(N_FRUSTA)]
+    def enqueue(self, request: Request) -> bool:
+        """Have something trained when its turn comes; where that cannot be, the visitor is told why."""
+        try:
+            self.session.queue.add(request)
+        except UserError as error:
+            self.tell("Not started", str(error))
+            return False
+        self.session.controls.wake()
+        return True
 
     def _told_control(self, is_in_control: bool) -> None:
         for widget in self._steering:
@@ -99,17 +74,39 @@ class Panel:
         self._who.content = "You control this run." if is_in_control else "Another visitor controls this run."
 
 
-def frustum(cameras: Cameras, i: int) -> dict[str, Any]:
-    """What viser is told of a camera: OpenCV's axes (right, down, forward), angles in radians."""
-    from viser.transforms import SO3
+class Train:
+    """Pause, go on, one step, stop; and how much of its time the training gives to visitors."""
 
-    c2w = cameras.c2w[i].cpu().double().numpy()
-    rotation = SO3.from_matrix(c2w[:3, :3] * np.array([1.0, -1.0, -1.0]))
-    return {
-        "fov": float(np.radians(float(cameras.fovy_deg[i]))),
-        "aspect": cameras.width / cameras.height,
-        "scale": 0.08,
-        "color": (90, 90, 200),
-        "wxyz": rotation.wxyz,
-        "position": c2w[:3, 3],
-    }
+    def __init__(self, panel: Panel) -> None:
+        self._panel = panel
+        controls, visitors = panel.session.controls, panel.session.visitors
+        self._folder = panel.gui.add_folder("Train", visible=False)
+        with self._folder:
+            panel.button("Pause", "After the step that it is in", controls.pause)
+            panel.button("Go on", "Train again; also a run that was stopped", self._go_on)
+            panel.button("One step", "Make one step, and pause again", controls.one_step)
+            panel.button("Stop", "End the training with a checkpoint; it can be resumed", controls.end)
+            panel.button("Stop and export", "End the training, and make the recipe's files", self._stop_and_export)
+            share = panel.gui.add_slider("For viewers, %", 0, 50, 1, 10, hint="Most of the training's time")
+            panel.steering(share).on_update(panel.if_in_control(lambda _: self._set_share(share.value)))
+            panel.button("Hand over", "Let the next visitor control the run", visitors.hand_over)
+            panel.button("Clear the queue", "Forget the trainings that wait for their turn", panel.session.queue.clear)
+
+    def fill(self) -> None:
+        """There is nothing to do with a run that is not trained; in the training's thread."""
+        shown = self._panel.session.shown
+        self._folder.visible = shown is not None
+
+    def _go_on(self) -> None:
+        session = self._panel.session
+        session.controls.go_on()
+        if session.shown is not None and session.shown.state == "stopped":
+            self._panel.enqueue(Request(run=session.shown.run.folder, out=session.out, device=session.device))
+
+    def _stop_and_export(self) -> None:
+        self._panel.session.exports_when_stopped = True
+        self._panel.session.controls.end()
+
+    def _set_share(self, percent: Any) -> None:
+        if isinstance(percent, int | float) and 0 <= percent <= 50:
+            self._panel.session.visitors.budget.share = percent / 100

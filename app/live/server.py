@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from core.errors import UserError
+from core.errors import MachineError, UserError
 
 DEFAULT_PORT = 8080
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
@@ -72,14 +72,15 @@ class LiveServer:
     """viser behind the door, on an address that can be printed.
 
     Raises:
-        UserError: viser is not installed, or the address cannot be had.
+        MachineError: viser is not installed, or the port cannot be had.
+        UserError: the host is no address of this machine.
     """
 
     def __init__(self, host: str = "127.0.0.1", port: int | None = None) -> None:
         try:
             import viser
         except ImportError:
-            raise UserError("--live needs viser: pip install -r requirements-live.txt") from None
+            raise MachineError("--live needs viser: pip install -r requirements-live.txt") from None
         port = free_port(host, port)
         self.door = Door(host, port)
         with _quiet(), _guarded(self.door):
@@ -142,7 +143,8 @@ def free_port(host: str, port: int | None) -> int:
     """The port itself, or the first free one from 8080 on.
 
     Raises:
-        UserError: the host is no address of this machine, or the port is taken.
+        UserError: the host is no address of this machine.
+        MachineError: the port is taken.
     """
     try:
         family = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][0]
@@ -158,8 +160,12 @@ def free_port(host: str, port: int | None) -> int:
                 continue
             return tried.getsockname()[1]
     if port is None:
-        raise UserError(f"--live-host {host}: not an address of this machine, or all ports from {ports[0]} are taken")
-    raise UserError(f"--live {port}: this port cannot be had on {host}; choose another, or leave it out for a free one")
+        raise MachineError(
+            f"--live-host {host}: not an address of this machine, or all ports from {ports[0]} are taken"
+        )
+    raise MachineError(
+        f"--live {port}: this port cannot be had on {host}; choose another, or leave it out for a free one"
+    )
 
 
 @contextmanager

@@ -2,14 +2,18 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from app.events import Event, Exported, Started, Stepped, Trained
 from app.live.controls import Controls, Speed
+from app.live.edits import Steering
+from app.live.queue import Queue
 from app.live.server import LiveServer
+from app.live.strangers import plain_markdown, without_paths
 from app.live.view import Painter
 from app.live.visitors import Visitors
 from app.run import Run
@@ -33,17 +37,27 @@ class Shown:
     """In words: training, paused, finished ..."""
     loss: float | None = None
 
+    @property
+    def is_training(self) -> bool:
+        """Whether steps are made, or will be when the pause ends."""
+        return self.state in ("training", "paused")
+
 
 class Session:
     """One server, and what its page shows: a run that is trained, one that is finished, or none yet."""
 
-    def __init__(self, server: LiveServer, controls: Controls) -> None:
-        self.server, self.controls = server, controls
+    def __init__(self, server: LiveServer, controls: Controls, out: Path, device: str) -> None:
+        """
+        Args:
+            out: the folder that runs go into; nothing else is read or sent.
+            device: of new runs.
+        """
+        self.server, self.controls, self.out, self.device = server, controls, out, device
+        self.queue, self.steering = Queue(), Steering()
+        self.exports_when_stopped = False
         self.visitors = Visitors(server, controls)
         self.speed = Speed()
         self.shown: Shown | None = None
-        self.on_change: list[Callable[[], None]] = []
-        """Called when another run is shown, or files were exported."""
         self._figures = server.viser.gui.add_markdown("Nothing is shown yet.")
         self._next_figures = 0.0
         self._stand(*FIRST_LOOK)
@@ -58,37 +72,43 @@ class Session:
             self.shown.step, self.shown.loss = event.step, event.loss
             self.speed.mark(event.step)
             self._turn()
-        elif isinstance(event, Trained) and self.shown is not None:
-            self.say("finished" if event.step >= event.total_steps else "stopped")
+        elif isinstance(event, Trained):
+            self.say("exporting" if event.step >= event.total_steps else "stopped")
         elif isinstance(event, Exported):
-            self.changed()
+            self._files_made()
 
-    def show(self, run: Run, state: str) -> None:
-        """Put a run on the page."""
+    def show(self, run: Run, state: str | None = None) -> None:
+        """Put a run on the page; one that is not being trained is finished, or was stopped."""
+        state = state or ("finished" if run.is_finished else "stopped")
         self.speed = Speed()
         self.shown = Shown(run, Painter(run.system), run.recipe.trainer.max_steps, run.step, state)
         first = run.cameras(1)  # as near, and as wide, as training looks
         distance = float(first.c2w[0, :3, 3].norm())
         self._stand(*FIRST_LOOK[:2], distance, float(first.fovy_deg[0]))
-        self.changed()
         for visitor in self.visitors.all():
             visitor.moved = time.monotonic()
+            visitor.refill()
         self.say(state)
 
-    def changed(self) -> None:
-        """Let the visitors' panels know that there is another run, or more files."""
-        for told in self.on_change:
-            told()
+    def tell_all(self, title: str, text: str) -> None:
+        """Show every visitor a note; paths of this machine are left out of it."""
+        for visitor in self.visitors.all():
+            visitor.client.add_notification(title, without_paths(text), auto_close_seconds=30.0)
 
     def say(self, state: str) -> None:
         """Bring the figures up to date."""
         if self.shown is not None:
             self.shown.state = state
-            self._figures.content = figures(self.shown, self.speed, self.visitors)
+            waiting = self.queue.prompts
+            self._figures.content = figures(self.shown, self.speed, self.visitors, waiting)
 
     def idle(self) -> None:
         """One round of showing a run that nothing is done with."""
         self.controls.idle(self._look)
+
+    def _files_made(self) -> None:
+        for visitor in self.visitors.all():
+            visitor.see_files()
 
     def _stand(self, elevation_deg: float, azimuth_deg: float, distance: float, fovy_deg: float) -> None:
         """Where visitors stand who come from now on, and return to by `Reset View`."""
@@ -102,32 +122,32 @@ class Session:
         begun = time.monotonic()
         if self.controls.turn(self._look):
             self.speed.stood_still(time.monotonic() - begun)
-            self.visitors.budget.rest()
+            self.visitors.rest()
 
     def _look(self, is_waiting: bool) -> None:
-        assert self.shown is not None
+        shown = self.shown
         if time.monotonic() >= self._next_figures and len(self.visitors):
             self._next_figures = time.monotonic() + FIGURES_EVERY_S
-            is_training = self.shown.state in ("training", "paused")
-            self.say(("paused" if is_waiting else "training") if is_training else self.shown.state)
-        self.visitors.look(self.shown.painter, self.shown.step, is_waiting)
+            for visitor in self.visitors.all():
+                visitor.tick()
+            if shown is not None:
+                self.say(("paused" if is_waiting else "training") if shown.is_training else shown.state)
+        if shown is not None:
+            self.visitors.look(shown.painter, shown.step, is_waiting)
 
 
-def figures(shown: Shown, speed: Speed, visitors: Visitors) -> str:
+def figures(shown: Shown, speed: Speed, visitors: Visitors, waiting: Sequence[str]) -> str:
     """What is said of the run, in Markdown."""
-    lines = [f"**{_plain(shown.run.system.prompt) or '(no prompt)'}**: {shown.state}"]
+    lines = [f"**{plain_markdown(shown.run.system.prompt) or '(no prompt)'}**: {shown.state}"]
     loss = "" if shown.loss is None else f", loss {shown.loss:.4f}"
     lines.append(f"step {shown.step} of {shown.total_steps}{loss}")
-    if shown.state in ("training", "paused"):
+    if shown.is_training:
         left = speed.seconds_left(shown.step, shown.total_steps)
         time_left = "" if left is None else f", {int(left) // 60}:{int(left) % 60:02d} left"
         lines.append(f"{speed.per_second:.1f} steps/s{time_left}")
         lines.append(f"looking costs {100 * visitors.budget.measured:.1f} % of the training's time")
-    others = len(visitors)
-    lines.append(f"{others} {'visitor' if others == 1 else 'visitors'}")
+    n = len(visitors)
+    lines.append(f"{n} {'visitor' if n == 1 else 'visitors'}")
+    if waiting:
+        lines.append("then: " + ", ".join(plain_markdown(prompt) or "(no prompt)" for prompt in waiting))
     return "  \n".join(lines)
-
-
-def _plain(text: str) -> str:
-    """A text without what Markdown or HTML would make of it."""
-    return "".join(f"&#{ord(sign)};" if sign in "<>&*_`[]()#|~\\!$:{}\n" else sign for sign in text)

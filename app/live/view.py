@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from core.cameras import camera_rays
 from core.kinds import System
 from core.types import Cameras, LinearColour, RenderOutput
+from geometry.textured_mesh import TexturedMesh
 from guidance.latent_colour import fit_linear_colour
 from systems.contact_sheet import enlarged, shown_depth, shown_normals, shown_opacity, to_bytes
 
@@ -114,6 +115,24 @@ class Painter:
             means = F.adaptive_avg_pool2d(pictures, (known.shape[1], known.shape[2])).movedim(1, -1)
             self._colour = fit_linear_colour(known.flatten(0, 2), means.flatten(0, 2))
         return self._colour.rgb(latents).clamp(0, 1)
+
+
+def mesh_pose(system: System) -> dict[str, Any]:
+    """How an exported mesh stands in the scene, as viser says it: a painted one keeps the user's own coordinates."""
+    from viser.transforms import SO3
+
+    geometry = system.geometry
+    if not isinstance(geometry, TexturedMesh):
+        return {}
+    used = np.unique(geometry.mesh.faces)
+    own, seen = geometry.mesh.vertices[used], geometry.vertices.cpu().double().numpy()[used]
+    own_middle, seen_middle = own.mean(axis=0), seen.mean(axis=0)
+    # Kabsch (1976), with the scale of Umeyama (1991): placement is a similarity without a mirror.
+    u, strength, vt = np.linalg.svd((seen - seen_middle).T @ (own - own_middle))
+    flip = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
+    rotation, scale = (u * flip) @ vt, float((strength * flip).sum() / ((own - own_middle) ** 2).sum())
+    position = seen_middle - scale * rotation @ own_middle
+    return {"scale": scale, "wxyz": SO3.from_matrix(rotation).wxyz, "position": position}
 
 
 def _depth(render: RenderOutput, cameras: Cameras) -> NDArray[np.float32]:

@@ -35,6 +35,14 @@ class Visitor:
     tell_controls: Callable[[bool], None] = field(default=lambda _: None)
     """Called with whether this visitor controls the run, when that changes."""
 
+    refill: Callable[[], None] = field(default=lambda: None)
+    """Called when another run is shown."""
+    see_files: Callable[[], None] = field(default=lambda: None)
+    """Called there when files were made."""
+
+    tick: Callable[[], None] = field(default=lambda: None)
+    """Called there a few times a second, to bring up to date what does not come by itself."""
+
     def wants(self, step: int, now: float) -> bool | None:
         """Which picture it waits for: True a small one, False a full one, None neither."""
         if self.kind == "mesh":
@@ -129,8 +137,13 @@ class Visitors:
             visitor = min(waiting, key=lambda each: (each.moved <= each.drawn, each.drawn))  # who moves comes first
             self._draw(painter, visitor, step, is_small=bool(visitor.wants(step, now)))
             if not is_waiting:
-                self.budget.spend(time.monotonic() - now)
+                self.budget.draw(time.monotonic() - now)
                 return
+
+    def rest(self) -> None:
+        """The training has waited until now: what visitors took meanwhile was free."""
+        self._server.seconds_worked()
+        self.budget.rest()
 
     def _draw(self, painter: Painter, visitor: Visitor, step: int, is_small: bool) -> None:
         begun = time.monotonic()

@@ -1,0 +1,70 @@
+"""The part of a visitor's panel that begins another run like the one on the page: another seed, another prompt."""
+
+import random
+from dataclasses import replace
+from typing import Any
+
+from app.live.panel import Panel
+from app.live.strangers import raw_text
+from app.plan import Request
+from core.errors import UserError
+from core.recipe import Recipe
+from core.settings import plain, read_settings
+from systems.base import LightningSystem
+from systems.steering import LONGEST_TEXT, steerable
+
+MOST_SEED = 2**32 - 1
+
+
+class Fork:
+    """Prompt and seed of a new run with the recipe of the one on the page, as it was steered."""
+
+    def __init__(self, panel: Panel) -> None:
+        self._panel = panel
+        self._folder = panel.gui.add_folder("Fork", visible=False, expand_by_default=False)
+        with self._folder:
+            self._prompt = panel.steering(panel.gui.add_text("New prompt", ""))
+            self._seed = panel.steering(panel.gui.add_number("New seed", 0, min=0, max=MOST_SEED, step=1))
+            panel.button("Dice", "Another seed", self._throw)
+            panel.button("Start a fork", "From the beginning; after what waits already", self.start)
+
+    def fill(self) -> None:
+        """Begin with prompt and seed of the run on the page; in the training's thread."""
+        shown = self._panel.session.shown
+        self._folder.visible = shown is not None
+        if shown is not None:
+            self._prompt.value, self._seed.value = shown.run.system.prompt, shown.run.system.seed
+
+    def _throw(self) -> None:
+        self._seed.value = random.randrange(MOST_SEED)
+
+    def start(self) -> None:
+        """Have the fork trained when its turn comes."""
+        self._panel.session.controls.ask(self._start)
+
+    def _start(self) -> None:
+        session = self._panel.session
+        if session.shown is None:
+            return
+        run = session.shown.run
+        try:
+            prompt = raw_text("New prompt", self._prompt.value, LONGEST_TEXT)
+            recipe = replace(steered_recipe(run.recipe, run.system), seed=int(self._seed.value))
+        except (UserError, ValueError) as error:
+            self._panel.tell("Not started", str(error))
+            return
+        request = Request(recipe=recipe, prompt=prompt, out=session.out, device=session.device)
+        if self._panel.enqueue(request):
+            self._panel.tell("Waits for its turn", prompt)
+
+
+def steered_recipe(recipe: Recipe, system: LightningSystem) -> Recipe:
+    """The recipe that says from the beginning what a run was changed to while it was trained."""
+    tree = plain(recipe)
+    for setting, value in steerable(system).items():
+        *way, last = setting.split(".")
+        branch: Any = tree
+        for word in way:
+            branch = branch[word]
+        branch[last] = value
+    return read_settings(Recipe, tree)

@@ -1,0 +1,149 @@
+"""A recipe's settings as fields to fill in, made from the Configs of its parts; what visitors fill in becomes a recipe.
+
+Files are not among them: a visitor names no path of this machine, and a mesh comes by upload (uploads.py).
+"""
+
+import dataclasses
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import yaml
+
+from app.describe import field_docs
+from app.live.strangers import raw_text
+from core.errors import UserError
+from core.part import Choice
+from core.paths import FolderOrName, map_paths
+from core.recipe import Recipe
+from core.settings import plain, read_settings
+
+LONGEST_SETTING = 500
+MOST_STEPS = 100_000
+
+
+@dataclass(frozen=True)
+class Field:
+    """One setting of a recipe."""
+
+    group: str
+    """The part that it belongs to, by its path: system.geometry."""
+    name: str
+    """Within the part."""
+    value: Any
+    """As the recipe says it."""
+    words: tuple[str, ...]
+    """All that it may be, where that is a choice of words."""
+    meaning: str
+
+    @property
+    def key(self) -> str:
+        """Its path in the recipe."""
+        return f"{self.group}.{self.name}"
+
+
+def fields_of(recipe: Recipe) -> list[Field]:
+    """The settings of all parts of a recipe's method, and how long it trains."""
+    steps = Field("trainer", "max_steps", recipe.trainer.max_steps, (), "Optimiser steps.")
+    return [steps, *_fields(recipe.system.config, "system", "")]
+
+
+def mesh_keys(recipe: Recipe) -> list[str]:
+    """The settings that take a mesh: to be painted, or to be followed as a sketch."""
+    found: list[str] = []
+
+    def note(key: str, path: Any) -> Any:
+        if isinstance(path, Path) and key.startswith("system.") and key.endswith(".path"):
+            found.append(key)
+        return path
+
+    map_paths(recipe, note)
+    return found
+
+
+def filled_in(recipe: Recipe, values: Mapping[str, Any], seed: int, mesh: Path | None) -> Recipe:
+    """A recipe with what a visitor has filled in.
+
+    Args:
+        values: by the fields' keys, as browsers send them; keys that are no fields are refused.
+        mesh: the visitor's own, for every setting that takes one.
+
+    Raises:
+        UserError: a value that the recipe could not have; each fault in a line.
+    """
+    tree, known = plain(recipe), {field.key: field for field in fields_of(recipe)}
+    tree["seed"] = seed
+    for key, given in values.items():
+        if key not in known:
+            raise UserError(f"{key}: no setting that can be filled in")
+        _put(tree, key, _read(known[key], given))
+    for key in mesh_keys(recipe) if mesh is not None else []:
+        _put(tree, key, str(mesh))
+    made = read_settings(Recipe, tree)
+    if made.trainer.max_steps > MOST_STEPS:
+        raise UserError(f"trainer.max_steps: at most {MOST_STEPS}, got {made.trainer.max_steps}")
+    return made
+
+
+def shown_value(field: Field) -> bool | float | str:
+    """What a field's widget holds: a switch, a number or a text."""
+    if isinstance(field.value, bool | int | float | str):
+        return field.value
+    return json.dumps(field.value)
+
+
+def _fields(config: Any, group: str, prefix: str) -> Iterator[Field]:
+    """The fields of a Config, those of the parts that it holds after its own."""
+    hints, docs = get_type_hints(type(config), include_extras=True), field_docs(type(config))
+    parts: dict[str, Any] = {}
+    for each in dataclasses.fields(config):
+        value, name, annotation = getattr(config, each.name), f"{prefix}{each.name}", hints[each.name]
+        if isinstance(value, Choice | dict):
+            held = value if isinstance(value, dict) else {"": value}
+            choices = {f".{key}".rstrip("."): item for key, item in held.items() if isinstance(item, Choice)}
+            parts |= {f"{group}.{name}{key}": choice.config for key, choice in choices.items()}
+        elif dataclasses.is_dataclass(value) and not callable(getattr(value, "to_setting", None)):
+            yield from _fields(value, group, f"{name}.")
+        elif not _takes_path(annotation):
+            yield Field(group, name, plain(value), _words(annotation), docs.get(each.name, ""))
+    for path, inner in parts.items():
+        yield from _fields(inner, path, "")
+
+
+def _words(annotation: Any) -> tuple[str, ...]:
+    if get_origin(annotation) is Literal and all(isinstance(word, str) for word in get_args(annotation)):
+        return get_args(annotation)
+    return ()
+
+
+def _takes_path(annotation: Any) -> bool:
+    if annotation is Path or annotation == FolderOrName:
+        return True
+    return any(_takes_path(inner) for inner in get_args(annotation))
+
+
+def _read(field: Field, given: Any) -> Any:
+    """What a widget holds as the recipe says it: words and texts raw, all else as YAML."""
+    if isinstance(given, bool):
+        return given
+    if isinstance(given, int | float):
+        if not math.isfinite(given):
+            raise UserError(f"{field.key}: expected a number, got {given}")
+        return int(given) if isinstance(field.value, int) and given == int(given) else float(given)
+    text = raw_text(field.key, given, LONGEST_SETTING)
+    if isinstance(field.value, str):
+        return text
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"{field.key}: neither a number, a list nor a schedule: {text!r}") from error
+
+
+def _put(tree: Any, key: str, value: Any) -> None:
+    *way, last = key.split(".")
+    for word in way:
+        tree = tree[word]
+    tree[last] = value

@@ -1,0 +1,44 @@
+"""What strangers send and what they are told: input has limits, and no path of this machine is shown."""
+
+import re
+from pathlib import Path
+
+from core.errors import UserError
+
+#: Anything that looks like an absolute path, its last name apart.
+_PATH = re.compile(r"(?<![\w.])/(?:[^\s/'\":,;()]+/)+")
+
+
+def without_paths(text: str) -> str:
+    """A text whose absolute paths are cut down to their last names."""
+    return _PATH.sub("", text)
+
+
+def is_inside(path: Path, folder: Path) -> bool:
+    """Whether a file lies in a folder, after all `..` and links on the way are followed."""
+    return path.resolve().is_relative_to(folder.resolve())
+
+
+def leads_out(run: Path) -> bool:
+    """Whether a run's folder, or a file in it, is a link to somewhere else."""
+    return run.is_symlink() or any(not is_inside(path, run) for path in run.rglob("*"))
+
+
+def plain_markdown(text: str) -> str:
+    """A text of which Markdown and HTML make nothing but itself."""
+    return "".join(f"&#{ord(sign)};" if sign in "<>&*_`[]()#|~\\!$:{}\n" else sign for sign in text)
+
+
+def raw_text(name: str, value: object, longest: int) -> str:
+    """A text from a browser, as it stands.
+
+    Raises:
+        UserError: it is none, too long, or not to be written as UTF-8.
+    """
+    if not isinstance(value, str) or len(value) > longest:
+        raise UserError(f"{name}: a text of at most {longest} characters is expected")
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise UserError(f"{name}: the text is not valid UTF-8") from error
+    return value.replace("\0", "")

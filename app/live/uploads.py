@@ -1,0 +1,46 @@
+"""Meshes that visitors send: kept in a folder beside the runs, under names that this program gives."""
+
+import os
+from hashlib import sha256
+from pathlib import Path
+
+from app.live.server import LARGEST_UPLOAD
+from app.live.strangers import is_inside
+from app.run_folder import slug
+from core.errors import UserError
+from core.files import whole_file
+from geometry.mesh_file import read_mesh
+
+UPLOADS = "uploads"
+#: A glTF file of text alone needs others beside it; a GLB holds everything.
+FORMATS = (".glb", ".obj", ".ply", ".stl", ".off")
+
+
+def keep_upload(out: Path, name: str, content: bytes) -> Path:
+    """Write a mesh that a visitor has sent, and read it once, so that what is wrong with it is told now.
+
+    Args:
+        out: the folder of the runs.
+        name: as the browser says; only its last piece and its ending count.
+
+    Raises:
+        UserError: too large, of another kind, or no readable mesh; nothing is kept then.
+    """
+    if len(content) > LARGEST_UPLOAD:
+        raise UserError(f"a mesh of at most {LARGEST_UPLOAD >> 20} MiB is taken, this one has {len(content) >> 20}")
+    clean = name.replace("\\", "/").rpartition("/")[2]
+    ending = os.path.splitext(clean)[1].lower()
+    if ending not in FORMATS:
+        raise UserError(f"'{clean[-40:]}': a mesh comes as {', '.join(FORMATS)}")
+    folder = out / UPLOADS / sha256(content).hexdigest()[:16]
+    path = folder / f"{slug(clean[: -len(ending)]) or 'mesh'}{ending}"
+    if not is_inside(path, out):
+        raise UserError("the folder for meshes leads out of the folder of the runs; nothing is kept there")
+    with whole_file(path) as unfinished:
+        unfinished.write_bytes(content)
+    try:
+        read_mesh(path)
+    except UserError:
+        path.unlink()
+        raise
+    return path
