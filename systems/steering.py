@@ -6,7 +6,8 @@ from typing import Any
 from core.errors import UserError, did_you_mean, require
 from core.kinds import Guidance
 from core.schedule import Schedule
-from core.settings import plain, read_settings
+from core.setting_paths import plain
+from core.settings import read_settings
 from systems.base import LightningSystem
 
 #: Of a prompt that is changed while a run is trained, in characters: far more than any text encoder reads.

@@ -9,7 +9,8 @@ from app.live.strangers import raw_text
 from app.plan import Request
 from core.errors import UserError
 from core.recipe import Recipe
-from core.settings import plain, read_settings
+from core.setting_paths import plain
+from core.settings import read_settings
 from systems.base import LightningSystem
 from systems.steering import LONGEST_TEXT, steerable
 

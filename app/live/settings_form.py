@@ -19,7 +19,8 @@ from core.errors import UserError
 from core.part import Choice
 from core.paths import FolderOrName, map_paths
 from core.recipe import Recipe
-from core.settings import plain, read_settings
+from core.setting_paths import plain
+from core.settings import read_settings
 
 LONGEST_SETTING = 500
 MOST_STEPS = 100_000
