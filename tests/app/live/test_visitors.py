@@ -72,7 +72,9 @@ def test_every_kind_of_picture_is_drawn_and_they_differ(robot: Robot) -> None:
         assert seen(robot).var() > 50
         digests.add(hashlib.sha256(robot.picture).hexdigest())
     assert len(digests) == 4
+    stood = step_of(robot)
     robot.press("Go on")
+    until(lambda: step_of(robot) > stood, "the training goes on")
 
 
 def test_who_came_second_looks_and_does_not_steer_until_the_first_leaves(command: Command) -> None:
