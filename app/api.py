@@ -134,7 +134,7 @@ def carry_out(
     """
     stop, steering = stop or Stop(), steering or Steering()
     if plan.stages:
-        return _carry_out_stages(plan, export, on_event, stop)
+        return _carry_out_stages(plan, export, on_event, stop, steering)
     with machine_told(), _alone(), _opened(plan) as begun:
         run = begun if begun.is_finished else replace(begun, step=_train(plan, begun, on_event, stop, steering))
         on_event(Trained(run.folder, run.step, run.recipe.trainer.max_steps))
@@ -145,7 +145,7 @@ def carry_out(
         return run
 
 
-def _carry_out_stages(plan: Plan, export: bool, on_event: Listener, stop: Stop) -> Run:
+def _carry_out_stages(plan: Plan, export: bool, on_event: Listener, stop: Stop, steering: Steering) -> Run:
     """One run after the other, the files of each being what the next may read."""
     folder = plan.folder or make_run_folder(plan.out, *plan.stages)
     folder.mkdir(parents=True, exist_ok=True)
@@ -157,7 +157,7 @@ def _carry_out_stages(plan: Plan, export: bool, on_event: Listener, stop: Stop) 
     def train_one(i: int, recipe: Recipe, stage: Path) -> bool:
         own = make_plan(Request(recipe=recipe, folder=stage, device=plan.device, allow_changed=plan.allow_changed))
         is_last = i == len(plan.stages) - 1
-        made.append(carry_out(own, export=export or not is_last, on_event=tell, stop=stop))
+        made.append(carry_out(own, export=export or not is_last, on_event=tell, stop=stop, steering=steering))
         return made[-1].is_finished and not stop.is_requested
 
     with machine_told(), ExitStack() as building, locked(folder):
