@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: quickstart test check faults slow clean
+.PHONY: quickstart test check faults slow manual clean
 
 quickstart: $(VENV)/installed  ## a prompt to a 3D object, with the bundled model
 	$(BIN)/python launch.py --config configs/latent-nerf.yaml --prompt "a red mushroom"
@@ -20,6 +20,9 @@ faults: $(VENV)/installed-dev  ## what breaks things on purpose; writes docs/rel
 
 slow: $(VENV)/installed-dev  ## what takes longer
 	$(BIN)/python -m pytest -m slow
+
+manual: $(VENV)/installed-dev  ## the manual as static pages: docs/_build/index.html
+	$(BIN)/python -m sphinx -q -W --keep-going docs docs/_build
 
 check: $(VENV)/installed-dev  ## types, about a minute on one core
 	$(BIN)/pyright

@@ -22,7 +22,7 @@ from lightning import Callback, LightningModule, Trainer
 from core.errors import UserError
 from core.files import whole_file
 from systems.base import LightningSystem
-from systems.steering import steer
+from systems.steering import steer, steerable
 
 log = logging.getLogger(__name__)
 
@@ -108,11 +108,21 @@ class Edits(Callback):
     def __init__(self, folder: Path, steering: Steering) -> None:
         self.folder, self.steering = folder, steering
         self._ahead: deque[Edit] = deque()
+        self._begun: tuple[int, dict[str, Any]] | None = None
+        """How many changes had been made when the run was opened, and its settings then."""
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Changes until now were made when the run was opened."""
+        """Changes until now were made when the run was opened; one that goes back to a checkpoint begins from there."""
+        assert isinstance(pl_module, LightningSystem)
         _without_torn_line(self.folder / EDITS)
-        self._ahead = deque(edit for edit in read_edits(self.folder) if edit.step > trainer.global_step)
+        if self._begun is None:
+            n_made = sum(edit.step <= trainer.global_step for edit in read_edits(self.folder))
+            self._begun = n_made, steerable(pl_module)
+        n_made, settings = self._begun
+        for setting, value in settings.items():
+            if steerable(pl_module)[setting] != value:
+                steer(pl_module, setting, value)
+        self._ahead = deque(read_edits(self.folder)[n_made:])
         self._make_all(trainer, pl_module)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from app.live.panel import Panel
 from app.live.strangers import is_inside, leads_out, plain_markdown
 from app.run import Run
-from app.run_folder import latest_checkpoint, read_prompt
+from app.run_folder import read_prompt
 from core.errors import UserError
 
 #: Runs that are listed, the newest first.
@@ -35,9 +35,9 @@ def listed_runs(folder: Path) -> list[Listed]:
         files = (path / "recipe.yaml", path / "prompt.txt", path / "checkpoints")
         if not files[0].is_file() or not all(is_inside(file, folder) for file in files) or path.is_symlink():
             continue
-        checkpoint = latest_checkpoint(path)
-        written = (checkpoint or path).stat().st_mtime
-        found.append(Listed(path.name, read_prompt(path), written, checkpoint is not None))
+        checkpoints = [file for file in files[2].glob("*.ckpt") if not file.name.startswith(".")]
+        written = max(file.stat().st_mtime for file in [*checkpoints, path])
+        found.append(Listed(path.name, read_prompt(path), written, bool(checkpoints)))
     return sorted(found, key=lambda run: -run.written)[:MOST_LISTED]
 
 

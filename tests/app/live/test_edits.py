@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from app.api import Run, train
-from app.events import Event, Started, Stepped, Stop
+from app.events import Event, Started, Stepped
 from app.live.edits import EDITS, Edit, Steering, last_prompt, read_edits
+from app.stopping import Stop
 from core.errors import UserError
 from core.kinds import System
 from tests.tiny_pipelines import make_tiny_model

@@ -1,0 +1,1 @@
+"""The manual: pages, and what they are made of (generated.py)."""
