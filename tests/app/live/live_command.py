@@ -17,7 +17,7 @@ from tests.chromium import Page
 
 ROOT = Path(__file__).parents[3]
 #: Long: the machine may be busy with other tests.
-PATIENCE_S = 120.0
+PATIENCE_S = 300.0
 
 
 class Command:

@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
-PATIENCE_S = 120.0
+PATIENCE_S = 300.0
 
 
 class Robot:
