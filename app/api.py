@@ -85,8 +85,7 @@ def train(
         prompt: what to make; None: as the recipe says.
         overrides: `key.sub=value` texts that win over the recipe's file.
         out: the folder that new runs go into.
-        resume: True goes on with the newest run of the same recipe and prompt, if there is one; or the run to go on
-            with.
+        resume: the run to go on with; or True: the newest one of the same recipe and prompt, if there is one.
         allow_changed: go on with a run also where the recipe has changed since.
         start_from: a run whose result the training begins with.
         plugins: files with further parts.
@@ -200,8 +199,7 @@ def _train(plan: Plan, run: Run, on_event: Listener, stop: Stop, steering: Steer
 
     previews = Previews(folder, config.preview_every, config.n_preview_views, show)
     # What a listener requests after a step ends the training with that step, before previews are drawn.
-    changing = [StepEvents(on_event), Edits(folder, steering)]
-    callbacks = [saver, finite, metrics, *changing, Ending(stop, saver), previews]
+    callbacks = [saver, finite, metrics, StepEvents(on_event), Edits(folder, steering), Ending(stop, saver), previews]
     mark_exported(folder, False)
     on_event(Started(folder, run.system, run.step, config.max_steps))
     checkpoint = plan.run.checkpoint if plan.run else None

@@ -1,0 +1,71 @@
+"""What twenty visitors cost a training, in seconds of the processor; and that none of them can stop it by leaving."""
+
+import math
+import os
+import re
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("viser", reason="the live page needs requirements-live.txt")
+
+from tests.app.live.live_command import Command, launched, until
+from tests.app.live.robot import Robot
+from tests.app.small_command import ball_command
+
+N_VISITORS = 20
+WINDOW_S = 20.0
+
+
+def seconds_worked(command: Command) -> float:
+    """Processor seconds of all threads of the training's process; other work on the machine does not count."""
+    fields = Path(f"/proc/{command.process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def step_of(robot: Robot) -> int:
+    found = re.search(r"step (\d+) of", robot.text)
+    return int(found[1]) if found else -1
+
+
+def cost_of_a_step(command: Command, watcher: Robot, meanwhile: Callable[[float], None]) -> float:
+    """Processor seconds a step over a while in which something is done ten times a second."""
+    worked, step, begun = seconds_worked(command), step_of(watcher), time.monotonic()
+    while time.monotonic() - begun < WINDOW_S:
+        meanwhile(time.monotonic() - begun)
+        time.sleep(0.1)
+    return (seconds_worked(command) - worked) / (step_of(watcher) - step)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="counts processor seconds by /proc")
+def test_twenty_visitors_take_no_more_than_was_promised_and_leave_without_a_trace(tmp_path: Path) -> None:
+    endless = ["trainer.max_steps=1000000", "trainer.preview_every=0"]
+    with launched([*ball_command(tmp_path), "--prompt", "a ball", *endless, "--live"], tmp_path) as command:
+        address = command.address()
+        with Robot(address) as watcher:
+            watcher.set("Show", "mesh")  # so that nothing is drawn for this one
+            until(lambda: step_of(watcher) > 30, "the training has found its pace")
+            alone, crowded = [], []
+            for _ in range(2):
+                alone.append(cost_of_a_step(command, watcher, lambda _: None))
+                with ExitStack() as open_pages:
+                    crowd = [open_pages.enter_context(Robot(address)) for _ in range(N_VISITORS)]
+
+                    def turn(seconds: float, crowd: list[Robot] = crowd) -> None:
+                        for i, robot in enumerate(crowd):
+                            robot.look_from(1.8 * math.sin(seconds + i), 0.3, 1.8 * math.cos(seconds + i))
+
+                    crowded.append(cost_of_a_step(command, watcher, turn))
+                    assert min(robot.n_pictures for robot in crowd) >= 1, "everybody sees the object"
+                    for robot in crowd:
+                        robot.connection.socket.close()  # a killed browser says no goodbye
+                until(lambda: "1 visitor" in watcher.text, "those who are gone are not counted")
+            print(f"\nprocessor seconds a step: alone {alone}, with {N_VISITORS} visitors {crowded}")
+            # A tenth of the time is a ninth of the training's; the rest is what the counting of both leaves open.
+            assert sum(crowded) / sum(alone) < 1 + 1 / 9 + 0.05
+            stood = step_of(watcher)
+            until(lambda: step_of(watcher) > stood + 5, "the training goes on")
