@@ -149,14 +149,13 @@ class TexturedMesh(TexturedSurface, name="textured-mesh"):
         """
         if bool(self.is_started):
             return None
-        if isinstance(self.config.start, Path) or self.config.start == "own-texture":
-            start = self.config.start
+        start, size = self.config.start, OWN_TEXTURE_SIZE
+        if isinstance(start, Path) or start == "own-texture":
             is_given = isinstance(start, Path)
-            size = OWN_TEXTURE_SIZE
             picture = read_given_texture(self.mesh, start, size) if is_given else read_own_texture(self.mesh, size)
             assert self.mesh.corner_uv is not None, "a texture without coordinates is refused"
             return FirstLook(picture, torch.from_numpy(self.mesh.corner_uv).float())
-        return FirstLook(torch.tensor(self.config.start_color)[None, None], is_lit=self.config.start == "lit")
+        return FirstLook(torch.tensor(self.config.start_color)[None, None], is_lit=start == "lit")
 
     @torch.no_grad()
     def start_from(self, other: Geometry, colour: LinearColour | None = None) -> None:

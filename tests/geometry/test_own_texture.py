@@ -19,7 +19,7 @@ from trimesh.visual.material import PBRMaterial
 
 from core.errors import UserError
 from geometry.mesh_file import read_mesh
-from geometry.own_texture import read_own_texture
+from geometry.own_texture import read_given_texture, read_own_texture
 from tests.geometry.small_meshes import glb, packed_glb, triangle, written
 from tests.geometry.test_textured_mesh import sheet
 
@@ -172,3 +172,18 @@ def test_broken_embedded_data_is_told(tmp_path: Path):
     whole.write_text(text[:begin] + "*" + text[begin + 1 :])
     with pytest.raises(UserError, match=r"a\.gltf: "):
         read_own_texture(read_mesh(whole), 8)
+
+
+def test_a_picture_of_the_users_takes_the_place_of_the_files_own(tmp_path: Path):
+    own = obj(tmp_path)
+    (tmp_path / "a.png").write_bytes(png())
+    other = tmp_path / "other.png"
+    other.write_bytes(png(255 - PICTURE))
+    given = read_given_texture(read_mesh(own), other, 8)
+    assert torch.equal(given, torch.from_numpy((255 - PICTURE).astype(np.float32) / 255))
+    with pytest.raises(UserError, match=r"gone\.png: cannot be read: No such file"):
+        read_given_texture(read_mesh(own), tmp_path / "gone.png", 8)
+    plain = tmp_path / "plain.obj"
+    plain.write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n")
+    with pytest.raises(UserError, match=r"plain\.obj: has no texture coordinates to lay .*other\.png on"):
+        read_given_texture(read_mesh(plain), other, 8)

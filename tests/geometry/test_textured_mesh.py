@@ -202,6 +202,7 @@ def test_a_piece_takes_its_colour_as_a_whole(tmp_path: Path, moved: bool):
         ({"texture_size": 100}, "texture_size: 16, 32, 64 ... 4096, got 100"),
         ({"start_color": (0.0, 2.0, 0.0)}, "start_color: from 0 to 1"),
         ({"learning_rate": 0.0}, "learning_rate: above 0"),
+        ({"start": Path("lti")}, "start: 'lti' is no picture. Did you mean 'lit'?"),
     ],
 )
 def test_nonsense_is_refused(settings: dict, complaint: str):

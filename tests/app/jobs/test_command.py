@@ -70,7 +70,7 @@ def test_a_job_that_does_harm_costs_the_others_nothing(
     harms = ["none", "kill", "raise", "diverge", "none", "memory", "hang", "none"]
     steps = {"trainer.max_steps": 4}  # three that are not finite, after a first one
     rows = [{"id": f"{how}{i}", "prompt": "a ball", "seed": i, TROUBLE: how, **steps} for i, how in enumerate(harms)]
-    assert run(recipe, rows, tmp_path / "out", "--workers", "2", "--job-timeout", "20") == 5
+    assert run(recipe, rows, tmp_path / "out", "--workers", "2", "--job-timeout", "10") == 5
     statuses = Counter((line["id"].rstrip("0123456789"), line["status"]) for line in lines_of(tmp_path / "out"))
     lost = {"kill": "killed", "diverge": "diverged", "memory": "out of memory", "hang": "timeout"}
     expected = {("none", "done"): 3, ("raise", "failed"): 1}
@@ -81,7 +81,7 @@ def test_a_job_that_does_harm_costs_the_others_nothing(
     assert "poisoned: row 2, kill1: killed, 2 times: the worker was killed by SIGKILL" in said
     assert "failed: row 3, raise2: tests/plugins/troubled_loss.py:" in said
     assert "ValueError: a fault of the plugin's own" in said
-    assert "poisoned: row 7, hang6: timeout, 2 times: not ended after 20 s (--job-timeout)" in said
+    assert "poisoned: row 7, hang6: timeout, 2 times: not ended after 10 s (--job-timeout)" in said
     assert "Traceback" in (tmp_path / "out" / "raise2" / "log.txt").read_text()
     assert run(recipe, rows, tmp_path / "out") == 5, "failures stay until they are asked for"
     assert len(lines_of(tmp_path / "out")) == sum(expected.values())
