@@ -135,14 +135,12 @@ class RayEngine(Engine):
         actor.job, task = None, self._tasks[worker]
         try:
             record, folder = self.ray.get(promise)
-        except self.ray.exceptions.ActorDiedError:
+        except self.ray.exceptions.RayError as error:
             nodes = {node["NodeID"] for node in self.ray.nodes() if node["Alive"]}
             is_lost = actor.node is not None and actor.node not in nodes
             actor.node = None  # it is started again, wherever there is room
-            return Died(worker, "lost with its node" if is_lost else "killed", is_fault=not is_lost)
-        except self.ray.exceptions.RayError as error:
-            self.replace(worker)
-            return Died(worker, f"lost: {first_line(error)}", is_fault=False)
+            how = "killed" if isinstance(error, self.ray.exceptions.RayActorError) else first_line(error)
+            return Died(worker, "lost with its node" if is_lost else how, is_fault=not is_lost)
         if folder is not None:
             unpacked_folder(folder, task.folder)
         return Ended(worker, record)
