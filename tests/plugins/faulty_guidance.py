@@ -1,4 +1,4 @@
-"""Guidance without a network that goes wrong on demand: FAULT=nan-loss-once:5, nan-gradient:5, infinite-loss:5."""
+"""Guidance without a network that goes wrong on demand: FAULT=nan-loss-once:5, nan-gradient:5, memory:5."""
 
 import os
 import sys
@@ -48,6 +48,8 @@ class FaultyGuidance(Guidance, name="faulty"):
         is_now = step == int(AT) if KIND.endswith("once") else step >= int(AT)
         if is_now and KIND.startswith("nan-gradient"):
             latents.register_hook(lambda gradient: gradient * float("nan"))
+        if is_now and KIND == "memory":
+            torch.empty(10**14)
         loss = self.config.scale * (latents - goal).square().mean()
         if is_now and KIND.startswith("nan-loss"):
             loss = loss * float("nan")

@@ -1,0 +1,48 @@
+"""What a machine may lack: memory, file sizes, a home. Real processes under real limits."""
+
+import resource
+from pathlib import Path
+
+import pytest
+
+from tests.app.children import RECIPE, Child
+
+
+def command(folder: Path, *overrides: str) -> list[str]:
+    return ["--config", str(RECIPE), "--out", str(folder / "runs"), "trainer.logger=[]", *overrides]
+
+
+def last_line(child: Child) -> str:
+    assert "Traceback" not in child.said
+    return child.said.strip().splitlines()[-1]
+
+
+@pytest.mark.fault("a step that asks for memory that there is not", "one line with how much, exit code 3")
+def test_a_step_that_does_not_fit(tmp_path: Path) -> None:
+    child = Child(command(tmp_path), tmp_path / "said", environment={"FAULT": "memory:2"})
+    assert child.wait() == 3, child.said
+    assert ": out of memory (" in last_line(child)
+    assert "363.8 TiB were asked for. Try fewer views" in last_line(child)
+
+
+@pytest.mark.fault("a limit of 6 GiB of memory, and a size that could never fit", "refused while the recipe is read")
+def test_a_size_that_could_never_fit(tmp_path: Path) -> None:
+    samples = "system.renderer.samples_per_ray=200000"
+    child = Child(command(tmp_path, samples), tmp_path / "said", limits={resource.RLIMIT_AS: 6 * 2**30})
+    assert child.wait() == 2, child.said
+    assert last_line(child).endswith("would take 12.21 GiB of memory, and this machine has 6 GiB; give less")
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.fault("a limit on the size of files", "one line that names the file, exit code 3")
+def test_files_that_may_not_grow(tmp_path: Path) -> None:
+    child = Child(command(tmp_path), tmp_path / "said", limits={resource.RLIMIT_FSIZE: 20_000})
+    assert child.wait() == 3, child.said
+    assert str(tmp_path / "runs") in last_line(child)
+
+
+@pytest.mark.fault("no home, caches and lists that cannot be written", "the training is as without them")
+def test_no_home(tmp_path: Path) -> None:
+    nowhere = dict.fromkeys(("HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME"), "/proc/none")
+    child = Child(command(tmp_path, "trainer.max_steps=2"), tmp_path / "said", environment=nowhere)
+    assert child.wait() == 0, child.said
