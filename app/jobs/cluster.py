@@ -138,7 +138,7 @@ class RayEngine(Engine):
         except self.ray.exceptions.RayError as error:
             nodes = {node["NodeID"] for node in self.ray.nodes() if node["Alive"]}
             is_lost = actor.node is not None and actor.node not in nodes
-            actor.node = None  # it is started again, wherever there is room
+            self.replace(worker)  # one that Ray begins again by itself refuses what it is given until it is there
             how = "killed" if isinstance(error, self.ray.exceptions.RayActorError) else first_line(error)
             return Died(worker, "lost with its node" if is_lost else how, is_fault=not is_lost)
         if folder is not None:
