@@ -83,6 +83,19 @@ class Part(ABC):
         """The full path of one of the part's settings in the recipe, for advice that can be followed as it stands."""
         return f"{self.recipe_path}.{name}" if self.recipe_path else name
 
+    def wrong_result(self, given: Any, wanted: str) -> UserError:
+        """The error for a part that broke its kind's promise: which part, in which file, and what it is to give.
+
+        Args:
+            wanted: such as "forward: GuidanceOutput".
+        """
+        shape = getattr(given, "shape", None)
+        shown = f"a {type(given).__name__}" if shape is None else f"a tensor of shape {tuple(shape)}"
+        method, _, right = wanted.partition(": ")
+        return UserError(
+            f"{_place(type(self))}: {method} of the {self.kind} '{self.part_name}' gave {shown}, not {right}"
+        )
+
 
 PartT = TypeVar("PartT", bound=Part)
 

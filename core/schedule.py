@@ -113,6 +113,15 @@ class Schedule:
         return {"points": [list(point) for point in self.points], "shape": self.shape}
 
 
+def require_values(name: str, schedule: Schedule, most: float | None = None) -> None:
+    """Check that all values of a setting are at least 0, and at most `most`."""
+    values = schedule.values
+    if most is None:
+        require(min(values) >= 0, f"{name}: at least 0, got {min(values):g}")
+    else:
+        require(all(0 <= value <= most for value in values), f"{name}: a share from 0 to {most:g}, got {values}")
+
+
 def is_other_form(base: Mapping[Any, Any], over: Mapping[Any, Any]) -> bool:
     """Whether one mapping is a ramp and the other holds points: two forms of one schedule, which do not mix."""
     ramp, points = RAMP_WORDS - POINTS_WORDS, POINTS_WORDS - RAMP_WORDS

@@ -155,13 +155,13 @@ class LatentDiffusion(FrozenNetworks):
         """Embeddings of texts in the precision of the weights; the empty text is the unconditional one."""
         return self._text_encoder.embed(texts, self._dtype, self.alpha.device)
 
-    @torch.no_grad()
     def predict_noise(
         self,
         noisy: Float[Tensor, "views height width channels"],
         timestep: Int[Tensor, "views"],
         text: TextEmbedding,
         cameras: Cameras | None = None,
+        is_learning: bool = False,
     ) -> Float[Tensor, "views height width channels"]:
         """eps_hat, the noise that the model sees in x_t, in float32.
 
@@ -170,30 +170,35 @@ class LatentDiffusion(FrozenNetworks):
             text: one embedding per view, made since the weights have their precision.
             cameras: of the views, or of the first of them where a batch holds the same ones several times; a model
                 that knows cameras is told nothing of them without.
+            is_learning: whether gradients flow to what is trained within the network.
         """
-        output = self._output(noisy, timestep, text, cameras)
-        return noise_from_output(self.family, output, noisy, self.alpha[timestep], self.sigma[timestep])
+        with torch.set_grad_enabled(is_learning):
+            output = self._output(noisy, timestep, text, cameras, is_learning)
+            return noise_from_output(self.family, output, noisy, self.alpha[timestep], self.sigma[timestep])
 
-    @torch.no_grad()
     def predict_picture(
         self,
         noisy: Float[Tensor, "views height width channels"],
         timestep: Int[Tensor, "views"],
         text: TextEmbedding,
         cameras: Cameras | None = None,
+        is_learning: bool = False,
     ) -> Float[Tensor, "views height width channels"]:
         """z_hat, the latents that the model believes to be under the noise, in float32; arguments as above."""
-        output = self._output(noisy, timestep, text, cameras)
-        return picture_from_output(self.family, output, noisy, self.alpha[timestep], self.sigma[timestep])
+        with torch.set_grad_enabled(is_learning):
+            output = self._output(noisy, timestep, text, cameras, is_learning)
+            return picture_from_output(self.family, output, noisy, self.alpha[timestep], self.sigma[timestep])
 
-    def _output(self, noisy: Tensor, timestep: Tensor, text: TextEmbedding, cameras: Cameras | None) -> Tensor:
+    def _output(
+        self, noisy: Tensor, timestep: Tensor, text: TextEmbedding, cameras: Cameras | None, is_learning: bool
+    ) -> Tensor:
         seen = noisy.movedim(-1, 1)
         told = (text.tokens,) if text.pooled is None else (text.tokens, text.pooled)
         if self._cameras is not None:
             rays, poses = self._told(self._cameras, cameras, noisy)
             seen = seen if rays is None else torch.cat([seen, rays], dim=1)
             told = told if poses is None else (*told, poses.to(self._dtype))
-        call = self._recorded if noisy.is_cuda else self._call
+        call = self._recorded if noisy.is_cuda and not is_learning else self._call
         # The weights have a precision of their own, whatever that of the training.
         with torch.autocast(noisy.device.type, enabled=False):
             output = call(seen.to(self._dtype), self.network_time[timestep], *told)

@@ -1,71 +1,61 @@
 """`latent-sds`: score distillation from a latent diffusion model, directly on rendered latents.
 
-One step in three pieces, so that another score overrides one of them: `draw_noise` (timesteps, noise, x_t),
-`predict_noise` (eps_hat, from the texts that it asks for) and `gradient`. sds.py has the formulas.
+One step in pieces, so that another score overrides one of them: `draw_noise` (timesteps, noise, x_t), `predict_noise`
+(eps_hat, from the texts that it asks for), `reference` (what eps_hat is compared with) and `gradient`. sds.py and
+scores.py have the formulas.
 """
 
-import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import ClassVar
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Generator, Tensor
 
-from core.cameras import ViewBins, view_names
-from core.errors import require
-from core.kinds import Guidance, device_of
-from core.schedule import Schedule
-from core.types import Cameras, GuidanceOutput, RenderOutput, TensorRecord
-from guidance.frozen import frozen_dtype
-from guidance.latent_diffusion import LatentDiffusion
-from guidance.model_families import TextEmbedding
-from guidance.model_settings import ModelSettings
-from guidance.model_source import ModelSource
-from guidance.prompts import VIEW_WORDS, view_prompts, vocabulary_warning, with_endings
+from core.cameras import view_names
+from core.kinds import trained_groups
+from core.schedule import Schedule, require_values
+from core.types import Cameras, GuidanceOutput, RenderOutput
+from guidance.low_rank import LowRank
+from guidance.prompts import VIEW_WORDS, view_shares
+from guidance.scores import (
+    LITTLE_NOISE,
+    NoisyLatents,
+    Predicted,
+    ScoreSettings,
+    inverted,
+    later,
+    pushed_away,
+    surface_noise,
+)
 from guidance.sds import (
     WEIGHTINGS,
     Weighting,
     add_noise,
     draw_timesteps,
     guided_noise,
+    normalized,
+    per_pixel,
     rescaled_noise,
     sds_gradient,
     sds_loss,
+    shortened_gradient,
 )
-from guidance.training_distribution import read_training_distribution
+from guidance.text_guidance import UNCONDITIONAL, TextGuidance, mixed
 
-log = logging.getLogger(__name__)
-
-#: Place of the unconditional text behind those of the view words.
-UNCONDITIONAL = len(VIEW_WORDS)
+#: Side of a cell of the surface that keeps its noise, in pixels of a latent picture that shows 2 world units.
+CELL = 1.4
 
 
-@dataclass(frozen=True)
-class NoisyLatents(TensorRecord):
-    """Rendered latents with noise on them, as the denoiser is asked about them."""
-
-    latents: Float[Tensor, "views height width channels"]
-    """x_t = alpha z + sigma eps."""
-    noise: Float[Tensor, "views height width channels"]
-    """eps."""
-    timestep: Int[Tensor, "views"]
-    """Index into the noise schedule; 0 is the least noise."""
-    alpha: Float[Tensor, "views"]
-    sigma: Float[Tensor, "views"]
-
-
-class LatentSDS(Guidance, name="latent-sds"):
-    """Score distillation on latents: no picture is encoded or decoded while training."""
+class LatentSDS(TextGuidance, name="latent-sds"):
+    """Score distillation on latents, with a choice of scores: no picture is encoded or decoded while training."""
 
     steerable = ("negative_prompt", "guidance_scale", "guidance_rescale", "min_noise", "max_noise")
 
     @dataclass(frozen=True)
-    class Config(ModelSettings):
+    class Config(ScoreSettings, TextGuidance.Config):
         """Settings of score distillation."""
-
-        MOVED: ClassVar[Mapping[str, str]] = {"weights": "precision", "view_guidance_scale": "type: loud-view-sds"}
 
         guidance_scale: Schedule = field(default_factory=lambda: Schedule.constant(10.0))
         """s of classifier-free guidance, eps_uncond + s (eps_text - eps_uncond); 1 means the text alone. A large one
@@ -80,90 +70,65 @@ class LatentSDS(Guidance, name="latent-sds"):
         details settle on the ball or the mesh that training begins with."""
         max_noise: Schedule = field(default_factory=lambda: Schedule.ramp(0.98, 0.5, until=0.7))
         """Most noise, as a share of the model's timesteps: high noise shapes the whole, low noise the details."""
-        negative_prompt: str = ""
-        """What not to show; the unconditional text."""
-        view_dependent: bool = True
-        """Whether ", front view" (side, back, overhead, bottom) is appended to the prompt."""
 
         def __post_init__(self) -> None:
+            super().__post_init__()
             require_values("guidance_scale", self.guidance_scale)
             for name in ("guidance_rescale", "min_noise", "max_noise"):
                 require_values(name, getattr(self, name), most=1.0)
 
+        @property
+        def asks_negative(self) -> bool:
+            """Whether the negative prompt is a text of its own, beside the unconditional one."""
+            return self.negative_scale is not None or self.score == "nfsd"
+
     timestep_weight: Tensor
     """w(t) at each timestep of the model."""
+    config: Config
 
     def __init__(self, config: Config) -> None:
-        super().__init__()
-        self.config = config
-        source = config.find(self.setting)
-        self.trained_on = read_training_distribution(source.folder)
-        self.view_bins = self.trained_on.view_bins if self.trained_on else ViewBins()
-        self.model = self.read_model(source)
-        self.size_step = self.model.size_step
+        super().__init__(config)
         weight = WEIGHTINGS[config.weighting](self.model.alpha, self.model.sigma)
         self.register_buffer("timestep_weight", weight, persistent=False)
-        config.tell_scale(source, max(config.guidance_scale.values), self.setting("guidance_scale"))
-        self._texts: TextEmbedding | None = None
+        config.tell_scale(self.source, max(config.guidance_scale.values), self.setting("guidance_scale"))
+        self.variation = LowRank(self.model.denoiser, config.variation.rank) if config.score == "vsd" else None
+        self.term_names = ("variation",) if self.variation else ()
 
-    def read_model(self, source: ModelSource) -> LatentDiffusion:
-        """The model behind a recipe's `model`; guidance that tells its denoiser more reads more."""
-        return self.config.read(source, self.setting)
-
-    @property
-    def latent_channels(self) -> int:
-        """Channels of a latent picture."""
-        return self.model.autoencoder.n_channels
-
-    @property
-    def latent_size(self) -> int:
-        """Height and width at which the denoiser works."""
-        return self.model.latent_size
-
-    @property
-    def picture_size(self) -> int:
-        """Height and width of the pictures that such latents decode to, in pixels."""
-        return self.model.latent_size * self.model.autoencoder.pixel_factor
-
-    def prepare(self, prompt: str) -> None:
-        """Embed the prompt's texts, once, on the device where the model is by now.
-
-        Raises:
-            UserError: there is no prompt.
-        """
-        require(prompt.strip() != "", f"prompt: missing; {self.part_name} is told what to make by --prompt TEXT")
-        self.model.check_words(prompt, self.config.negative_prompt, self.setting("embeddings"))
-        known = self.trained_on
-        if known and (
-            warning := vocabulary_warning(self.model.without_words(prompt), known.vocabulary, self.config.model)
-        ):
-            log.warning("%s", warning)
-        self.model.use_precision(frozen_dtype(self.config.precision, device_of(self)))
-        self._texts = self.model.embed_text(self.texts(prompt))
-        self.model.load()  # what is wrong with its weights is told before the training
-
-    def texts(self, prompt: str) -> list[str]:
-        """What is embedded: the prompt for each of `VIEW_WORDS`, then the negative prompt (at `UNCONDITIONAL`)."""
-        if self.config.view_dependent:
-            views = list(view_prompts(prompt, self.model.fits).values())
-        else:
-            views = with_endings(prompt, [""], self.model.fits) * len(VIEW_WORDS)
-        return [*views, *with_endings(self.config.negative_prompt, [""], self.model.fits)]
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """The LoRA of `vsd` has a learning rate of its own."""
+        if self.variation is None:
+            return trained_groups(self)
+        return [{"params": list(self.variation.parameters()), "lr": self.config.variation.learning_rate}]
 
     def forward(
         self, render: RenderOutput, cameras: Cameras, step: int, total_steps: int, rng: Generator
     ) -> GuidanceOutput:
-        """The SDS loss of rendered latents.
+        """The score's loss of rendered latents.
 
         Raises:
             RuntimeError: before `prepare`.
         """
-        noisy = self.draw_noise(render.latents, step, total_steps, rng)
-        guided, conditional = self.predict_noise(noisy, cameras, step, total_steps)
+        noisy = self.with_noise(self.draw_noise(render.latents, step, total_steps, rng), render, cameras, rng)
+        predicted = self.predict_noise(noisy, cameras, step, total_steps)
+        if not isinstance(predicted, Predicted):
+            raise self.wrong_result(predicted, "predict_noise: Predicted")
+        if self.config.asks_negative:
+            predicted = self.told_negative(predicted, noisy, cameras, step, total_steps)
+        guided, n = predicted.guided, self.view_needs.n_together
         if share := self.config.guidance_rescale.at(step, total_steps):
-            together = self.view_needs.n_together
-            guided = rescaled_noise(noisy.latents, guided, conditional, noisy.sigma, share, together)
-        return self.output(render.latents, noisy, self.gradient(noisy, guided))
+            guided = rescaled_noise(noisy.latents, guided, predicted.conditional, noisy.sigma, share, n)
+        reference = self.reference(render, noisy, predicted, cameras, rng)
+        gradient = self.gradient(noisy, guided, reference)
+        if not isinstance(gradient, Tensor) or gradient.shape != render.latents.shape:
+            raise self.wrong_result(gradient, f"gradient: one of shape {tuple(render.latents.shape)}")
+        if self.config.normalize:
+            gradient = normalized(gradient, n)
+        if self.config.gradient_limit is not None:
+            gradient = shortened_gradient(gradient, self.config.gradient_limit.at(step, total_steps))
+        output = self.output(render.latents, noisy, gradient)
+        if self.variation is None:
+            return output
+        return replace(output, terms={"variation": (reference - noisy.noise).square().mean()})
 
     def output(
         self,
@@ -181,6 +146,7 @@ class LatentSDS(Guidance, name="latent-sds"):
         """One timestep for an object's views, between the recipe's bounds at this step, and noise; no gradient."""
         floor = self.config.min_noise.at(step, total_steps)
         ceiling = max(floor, self.config.max_noise.at(step, total_steps))
+        floor = ceiling if self.config.timesteps == "annealed" else floor
         n_timesteps, n_together = self.model.n_timesteps, self.view_needs.n_together
         timestep = draw_timesteps(len(latents), floor, ceiling, n_timesteps, rng, n_together).to(latents.device)
         alpha, sigma = self.model.alpha[timestep], self.model.sigma[timestep]
@@ -188,29 +154,73 @@ class LatentSDS(Guidance, name="latent-sds"):
         noise = torch.randn(z.shape, generator=rng, device=rng.device).to(z.device)
         return NoisyLatents(add_noise(z, noise, alpha, sigma), noise, timestep, alpha, sigma)
 
-    def predict_noise(
-        self, noisy: NoisyLatents, cameras: Cameras, step: int, total_steps: int
-    ) -> tuple[Float[Tensor, "views height width channels"], Float[Tensor, "views height width channels"]]:
-        """eps_hat with classifier-free guidance, and eps_text."""
-        views = self.view_index(cameras)
-        unconditional, conditional = self.answers(noisy, cameras, [torch.full_like(views, UNCONDITIONAL), views])
+    def with_noise(self, noisy: NoisyLatents, render: RenderOutput, cameras: Cameras, rng: Generator) -> NoisyLatents:
+        """The same with the noise that the recipe asks for."""
+        config, model = self.config, self.model
+        if config.noise == "surface":
+            noise = surface_noise(render, cameras, CELL / self.latent_size, rng)
+            noisy = later(replace(noisy, noise=noise), render.latents, noisy.timestep, model.alpha, model.sigma)
+        if config.noise == "inverted":
+            views = self.told_views(cameras)
+
+            def ask(now: NoisyLatents) -> Tensor:
+                return self.answers(now, cameras, [views])[0]
+
+            noisy = inverted(noisy, render.latents, model.alpha, model.sigma, ask, config.inversion_steps)
+        return noisy
+
+    def predict_noise(self, noisy: NoisyLatents, cameras: Cameras, step: int, total_steps: int) -> Predicted:
+        """eps_hat with classifier-free guidance, and the answers that it is made of."""
+        views = self.told_views(cameras)
+        unconditional, conditional = self.answers(noisy, cameras, [self.unconditional(cameras), views])
         scale = self.config.guidance_scale.at(step, total_steps)
-        return guided_noise(unconditional, conditional, scale), conditional
+        return Predicted(guided_noise(unconditional, conditional, scale), conditional, unconditional)
+
+    def reference(
+        self, render: RenderOutput, noisy: NoisyLatents, predicted: Predicted, cameras: Cameras, rng: Generator
+    ) -> Float[Tensor, "views height width channels"]:
+        """What eps_hat is compared with, as the recipe's `score` says."""
+        score, model = self.config.score, self.model
+        if score == "csd":
+            return predicted.unconditional
+        if score == "nfsd" and predicted.negative is not None:
+            much = noisy.timestep >= LITTLE_NOISE * model.n_timesteps
+            return predicted.negative * per_pixel(much.float())
+        if score == "asd":
+            share = torch.rand(len(render.latents) // self.view_needs.n_together, generator=rng, device=rng.device)
+            share = share.repeat_interleave(self.view_needs.n_together).to(noisy.timestep.device)
+            more = (noisy.timestep * (1 + self.config.asynchrony * share)).long().clamp(max=model.n_timesteps - 1)
+            noisier = later(noisy, render.latents, more, model.alpha, model.sigma)
+            return self.answers(noisier, cameras, [self.told_views(cameras)])[0]
+        if self.variation is not None:
+            with self.variation.on():
+                return self.answers(noisy, cameras, [self.told_views(cameras)], is_learning=True)[0]
+        return noisy.noise
 
     def gradient(
-        self, noisy: NoisyLatents, predicted: Float[Tensor, "views height width channels"]
+        self,
+        noisy: NoisyLatents,
+        predicted: Float[Tensor, "views height width channels"],
+        reference: Float[Tensor, "views height width channels"],
     ) -> Float[Tensor, "views height width channels"]:
-        """g = w(t) (eps_hat - eps)."""
-        return sds_gradient(predicted, noisy.noise, self.timestep_weight[noisy.timestep])
+        """g = w(t) (eps_hat - reference)."""
+        return sds_gradient(predicted, reference.detach(), self.timestep_weight[noisy.timestep])
 
     def answers(
-        self, noisy: NoisyLatents, cameras: Cameras, asked: Sequence[Int[Tensor, "views"]], as_pictures: bool = False
+        self,
+        noisy: NoisyLatents,
+        cameras: Cameras,
+        asked: Sequence[Tensor],
+        as_pictures: bool = False,
+        is_learning: bool = False,
     ) -> Sequence[Tensor]:
         """The denoiser's noise for some texts, in one batch.
 
         Args:
-            asked: for each text, its place in `texts` by view.
+            asked: for each text, its place in `texts` by view; or how much of each text a view is told, a float tensor
+                of shape (views texts).
             as_pictures: give z_hat in place of eps_hat.
+            is_learning: whether gradients flow to what is trained within the denoiser.
 
         Returns:
             As many predictions as were asked for, each (views height width channels).
@@ -218,27 +228,33 @@ class LatentSDS(Guidance, name="latent-sds"):
         if self._texts is None:
             raise RuntimeError("call prepare(prompt) before the first step")
         n, predict = len(asked), self.model.predict_picture if as_pictures else self.model.predict_noise
-        text = self._texts.select(torch.cat(list(asked)))
-        return predict(noisy.latents.repeat(n, 1, 1, 1), noisy.timestep.repeat(n), text, cameras).chunk(n)
+        if any(each.is_floating_point() for each in asked):
+            text = mixed(self._texts, asked)
+        else:
+            text = self._texts.select(torch.cat(list(asked)))
+        latents, timestep = noisy.latents.repeat(n, 1, 1, 1), noisy.timestep.repeat(n)
+        return predict(latents, timestep, text, cameras, is_learning).chunk(n)
+
+    def told_negative(
+        self, predicted: Predicted, noisy: NoisyLatents, cameras: Cameras, step: int, total_steps: int
+    ) -> Predicted:
+        """The answer to the negative prompts, and eps_hat moved away from it."""
+        (negative,) = self.answers(noisy, cameras, [self.view_index(cameras) - len(VIEW_WORDS)])  # the last texts
+        predicted = replace(predicted, negative=negative)
+        if self.config.negative_scale is None:
+            return predicted
+        scale = self.config.negative_scale.at(step, total_steps)
+        return replace(predicted, guided=pushed_away(predicted, scale, self.config.perpendicular))
+
+    def unconditional(self, cameras: Cameras) -> Int[Tensor, "views"]:
+        """The place of the unconditional text in `texts`, for each view."""
+        return torch.full(cameras.azimuth_deg.shape, UNCONDITIONAL, device=cameras.c2w.device)
 
     def view_index(self, cameras: Cameras) -> Int[Tensor, "views"]:
         """The place of each view's word in `texts`."""
         words = view_names(cameras, self.view_bins)
         return torch.tensor([VIEW_WORDS.index(word) for word in words], device=cameras.c2w.device)
 
-    def decode(self, latents: Float[Tensor, "views height width channels"]) -> Float[Tensor, "views rows columns 3"]:
-        """Latents to pictures, RGB in [0, 1]."""
-        return self.model.autoencoder.decode(latents)
-
-    def encode(self, rgb: Float[Tensor, "views rows columns 3"]) -> Float[Tensor, "views height width channels"]:
-        """Pictures, RGB in [0, 1], to latents."""
-        return self.model.autoencoder.encode(rgb)
-
-
-def require_values(name: str, schedule: Schedule, most: float | None = None) -> None:
-    """Check that all values of a setting are at least 0, and at most `most`."""
-    values = schedule.values
-    if most is None:
-        require(min(values) >= 0, f"{name}: at least 0, got {min(values):g}")
-    else:
-        require(all(0 <= value <= most for value in values), f"{name}: a share from 0 to {most:g}, got {values}")
+    def told_views(self, cameras: Cameras) -> Tensor:
+        """What each view is told, as `answers` takes it."""
+        return view_shares(cameras, self.view_bins) if self.config.blend_views else self.view_index(cameras)

@@ -10,11 +10,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.errors import require
-from core.schedule import Schedule
+from core.schedule import Schedule, require_values
 from core.types import Cameras
-from guidance.latent_sds import UNCONDITIONAL, LatentSDS, NoisyLatents, require_values
+from guidance.latent_sds import LatentSDS
 from guidance.prompts import shortened
+from guidance.scores import NoisyLatents, Predicted
 from guidance.sds import guided_noise
+from guidance.text_guidance import UNCONDITIONAL
 
 #: Place of the prompt without any view word behind the other texts.
 PLAIN = UNCONDITIONAL + 1
@@ -43,19 +45,18 @@ class LoudViewSDS(LatentSDS, name="loud-view-sds"):
         """Those of `latent-sds`, and the prompt alone."""
         return [*super().texts(prompt), shortened(prompt, "", self.model.fits)]
 
-    def predict_noise(
-        self, noisy: NoisyLatents, cameras: Cameras, step: int, total_steps: int
-    ) -> tuple[Float[Tensor, "views height width channels"], Float[Tensor, "views height width channels"]]:
-        """eps_hat with both scales, and eps_text; where the scales are equal, a call of the denoiser is saved."""
+    def predict_noise(self, noisy: NoisyLatents, cameras: Cameras, step: int, total_steps: int) -> Predicted:
+        """eps_hat with both scales; where the scales are equal, a call of the denoiser is saved."""
         scale, view_scale = (
             schedule.at(step, total_steps) for schedule in (self.config.guidance_scale, self.config.view_guidance_scale)
         )
         if scale == view_scale:
             return super().predict_noise(noisy, cameras, step, total_steps)
-        views = self.view_index(cameras)
-        asked = [torch.full_like(views, UNCONDITIONAL), views, torch.full_like(views, PLAIN)]
+        nothing = self.unconditional(cameras)
+        asked = [nothing, self.told_views(cameras), torch.full_like(nothing, PLAIN)]
         unconditional, conditional, plain = self.answers(noisy, cameras, asked)
-        return view_guided_noise(unconditional, plain, conditional, scale, view_scale), conditional
+        guided = view_guided_noise(unconditional, plain, conditional, scale, view_scale)
+        return Predicted(guided, conditional, unconditional)
 
 
 def view_guided_noise(

@@ -13,14 +13,13 @@ Source: MVDream (arXiv:2308.16512), sections 3.1 and 3.4.
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
 from torch import Generator
 
-from core.errors import UserError
+from core.errors import UserError, require
 from core.types import Cameras, GuidanceOutput, RenderOutput, ViewNeeds
 from guidance.camera_conditioning import FILE_NAME, read_camera_conditioning
 from guidance.latent_diffusion import LatentDiffusion
-from guidance.latent_sds import UNCONDITIONAL, LatentSDS
+from guidance.latent_sds import LatentSDS
 from guidance.model_source import ModelSource
 from guidance.sds import guided_noise, per_pixel, rescaled_picture
 
@@ -41,6 +40,11 @@ class MultiViewSDS(LatentSDS, name="multi-view-sds"):
         """`sds` moves latents against the noise that the denoiser sees in them, `reconstruction` towards the picture
         that it believes in; the published settings of the latter are weighting: uniform, guidance_scale: 50 and
         guidance_rescale: 0.5."""
+
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            plain = self.score == "sds" and self.noise == "fresh" and not self.asks_negative
+            require(plain or self.loss == "sds", "loss: reconstruction knows no other score, noise or negative_scale")
 
     config: Config
 
@@ -80,8 +84,7 @@ class MultiViewSDS(LatentSDS, name="multi-view-sds"):
         if self.config.loss == "sds":
             return super().forward(render, cameras, step, total_steps, rng)
         noisy = self.draw_noise(render.latents, step, total_steps, rng)
-        views = self.view_index(cameras)
-        asked = [torch.full_like(views, UNCONDITIONAL), views]
+        asked = [self.unconditional(cameras), self.told_views(cameras)]
         unconditional, conditional = self.answers(noisy, cameras, asked, as_pictures=True)
         # Both predictions are the same affine function of eps_hat, so that guidance works on pictures as on noise.
         wanted = guided_noise(unconditional, conditional, self.config.guidance_scale.at(step, total_steps))

@@ -5,7 +5,13 @@ import re
 import unicodedata
 from collections.abc import Callable, Collection, Sequence
 
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from core.cameras import ViewBins
 from core.errors import nearest_word
+from core.types import Cameras
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +75,22 @@ def _last_that_fits(cuts: list[int], prompt: str, ending: str, fits: Callable[[s
         middle = (low + high + 1) // 2
         low, high = (middle, high) if fits(prompt[: cuts[middle - 1]] + ending) else (low, middle - 1)
     return cuts[low - 1] if low else 0
+
+
+def view_shares(cameras: Cameras, bins: ViewBins) -> Float[Tensor, "views words"]:
+    """How much of each of `VIEW_WORDS` a view is told, for texts that blend: shares of front, side and back by azimuth.
+
+    At azimuths 0, 90 and 180 it is one word alone, between them the nearer one more. Overhead and bottom begin where
+    the bins say.
+
+    Source: Perp-Neg (arXiv:2304.04968) interpolates embeddings likewise.
+    """
+    from_front = ((cameras.azimuth_deg + 180) % 360 - 180).abs() / 90
+    side = 1 - (1 - from_front).abs()
+    around = torch.stack([(1 - from_front).clamp_min(0), side, (from_front - 1).clamp_min(0)], dim=-1)
+    above, below = cameras.elevation_deg >= bins.overhead_deg, cameras.elevation_deg <= bins.bottom_deg
+    poles = torch.stack([above, below & ~above], dim=-1).to(around)
+    return torch.cat([around * (1 - poles.sum(dim=-1, keepdim=True)), poles], dim=-1)
 
 
 def unknown_words(prompt: str, vocabulary: Collection[str]) -> list[str]:

@@ -127,6 +127,23 @@ def sds_gradient(
     return per_pixel(weight) * (predicted_noise.float() - noise.float())
 
 
+def normalized(
+    gradient: Float[Tensor, "views height width channels"], n_together: int = 1
+) -> Float[Tensor, "views height width channels"]:
+    """The gradient over its root mean square, taken over all views of an object."""
+    objects = gradient.unflatten(0, (-1, n_together))
+    size = objects.square().mean(dim=(1, 2, 3, 4), keepdim=True).sqrt()
+    return (objects / size.clamp_min(1e-12)).flatten(0, 1)
+
+
+def shortened_gradient(
+    gradient: Float[Tensor, "views height width channels"], limit: float
+) -> Float[Tensor, "views height width channels"]:
+    """The gradient with no pixel's longer than the limit, its direction kept."""
+    length = gradient.norm(dim=-1, keepdim=True)
+    return gradient * (limit / length.clamp_min(1e-12)).clamp(max=1.0)
+
+
 def sds_loss(
     latents: Float[Tensor, "views height width channels"],
     gradient: Float[Tensor, "views height width channels"],

@@ -22,7 +22,7 @@ from core.kinds import Background, Geometry, Guidance, Loss, Renderer, System, T
 from core.memory import with_less_at_once
 from core.part import Choice
 from core.schedule import Schedule
-from core.types import Cameras, RenderOutput
+from core.types import Cameras, GuidanceOutput, RenderOutput
 from systems.loss_terms import GUIDANCE_TERM, LossTerms, check_losses
 from systems.optimizer import AdamSettings, check_groups
 from systems.steps import StepRendering, Steps, stream
@@ -107,7 +107,6 @@ class LightningSystem(System, LightningModule):
         self._is_set_up = False
 
     # The training, step by step.
-
     def set_up(self) -> None:
         """Embed the prompt and encode flat backgrounds; once, when the system is on its device."""
         if self._is_set_up:
@@ -132,9 +131,12 @@ class LightningSystem(System, LightningModule):
         self.geometry.advance(step, self.total_steps)
         self.renderer.refresh(self.geometry, step, rng)
         size = self._training_size.at(step, self.total_steps) if self.config.latent_size else self._latent_size
-        cameras = self.views.draw(size, step, self.total_steps, rng)
+        if not isinstance(cameras := self.views.draw(size, step, self.total_steps, rng), Cameras):
+            raise self.views.wrong_result(cameras, "draw: Cameras")
         rendered = self.render_step(cameras, rng)
         guidance = self.guidance(rendered.whole, cameras, step, self.total_steps, rng)
+        if not isinstance(guidance, GuidanceOutput):
+            raise self.guidance.wrong_result(guidance, "forward: GuidanceOutput")
         now = TrainingStep(rendered.fine, rendered.cameras, self.geometry, self.renderer, step, self.total_steps, rng)
         loss, terms = self.losses({GUIDANCE_TERM: guidance.loss, **guidance.terms}, now)
         return loss, {**terms, "opacity": rendered.whole.opacity.detach().mean(), **guidance.metrics}
@@ -142,6 +144,8 @@ class LightningSystem(System, LightningModule):
     def render_step(self, cameras: Cameras, rng: Generator) -> StepRendering:
         """Render the views of one training step."""
         render = self.renderer(self.geometry, self.background, cameras, rng, self.losses.with_normals)
+        if not isinstance(render, RenderOutput):
+            raise self.renderer.wrong_result(render, "forward: RenderOutput")
         return StepRendering(render, render, cameras)
 
     def validation_step(self, batch: int, batch_idx: int) -> None:
@@ -170,7 +174,6 @@ class LightningSystem(System, LightningModule):
         raise UserError(f"--from: '{self.part_name}' begins with nothing; leave --from out")
 
     # What others ask of a trained system.
-
     def validation_cameras(self, n_views: int, size: int) -> Cameras:
         """Fixed views around the object from its front on."""
         return self.views.around(n_views, size, self.device)
@@ -214,7 +217,6 @@ class LightningSystem(System, LightningModule):
         background.encode_colours(self.guidance.encode, self.guidance.picture_size, colours, self.device, further)
 
     # What Lightning asks.
-
     def on_fit_start(self) -> None:
         """The system is on its device now."""
         self.set_up()
@@ -229,9 +231,7 @@ class LightningSystem(System, LightningModule):
         """The system is on its device now, and nothing is trained."""
         self.set_up()
 
-    def on_test_start(self) -> None:
-        """The system is on its device now, and nothing is trained."""
-        self.set_up()
+    on_test_start = on_validation_start
 
     def configure_optimizers(self) -> Any:
         """Adam over the groups that the parts declare."""

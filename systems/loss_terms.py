@@ -60,6 +60,7 @@ class LossTerms(nn.Module):
         """
         super().__init__()
         of_guidance = (GUIDANCE_TERM, *guidance.term_names)
+        self._of_guidance = [guidance]  # in a list: no submodule, the system has it already
         self.weights = {name: Schedule.constant(1.0) for name in of_guidance}
         #: The terms by the settings that weigh them.
         self.settings = {f"{path}.{name}": name for name in of_guidance}
@@ -94,7 +95,7 @@ class LossTerms(nn.Module):
         """The weighed sum, and each term for the log, not weighed; 0 for one that is not computed since its weight is.
 
         Raises:
-            TypeError: a loss or the guidance gave something else than one number.
+            UserError: a loss or the guidance gave something else than one number.
         """
         weights = {name: weight.at(now.step, now.total_steps) for name, weight in self.weights.items()}
         terms = dict(of_guidance)
@@ -102,7 +103,8 @@ class LossTerms(nn.Module):
             terms[name] = loss(now) if weights[name] else now.render.opacity.new_zeros(())
         for name, term in terms.items():
             if not isinstance(term, Tensor) or term.numel() != 1:
-                raise TypeError(f"the loss '{name}' gave {type(term).__name__}; one number in a tensor is right")
+                part = dict(zip(self.names, self.parts(), strict=True)).get(name) or self._of_guidance[0]
+                raise part.wrong_result(term, f"forward: one number in a tensor, for losses.{name}")
         loss = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
         return loss, {f"loss/{name}": term.detach() for name, term in terms.items()}
 

@@ -59,7 +59,7 @@ def assert_equal(
     latents = torch.randn(1, 8, 8, 4, generator=torch.Generator().manual_seed(1)).requires_grad_()
     cameras, seed = cameras_at([0], [0]), 7
     noisy = guidance.draw_noise(latents, 0, 1, torch.Generator().manual_seed(seed))
-    guided, _ = guidance.predict_noise(noisy, cameras, 0, 1)
+    guided = guidance.predict_noise(noisy, cameras, 0, 1).guided
     expected = published_noise(pipeline, prompt, noisy.latents, int(noisy.timestep), scale, negative)
     largest = expected.abs().max()
     assert (guided - expected).abs().max() <= LAW * largest

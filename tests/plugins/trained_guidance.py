@@ -24,7 +24,7 @@ class CorrectedSDS(LatentSDS, name="corrected-sds"):
         """The usual loss, and how well the corrected noise meets the true one; the latents are detached there."""
         output = super().forward(render, cameras, step, total_steps, rng)
         noisy = self.draw_noise(render.latents, step, total_steps, rng)
-        _, frozen = self.predict_noise(noisy, cameras, step, total_steps)
+        frozen = self.predict_noise(noisy, cameras, step, total_steps).conditional
         error = (frozen + self.correction(noisy.latents) - noisy.noise).square().mean()
         return replace(output, terms={"correction": error})
 

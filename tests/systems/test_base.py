@@ -18,6 +18,7 @@ from geometry.hash_grid import encode
 from geometry.hash_grid_flat import FlatHashGrid, tables_from_flat
 from geometry.hash_levels import HashGridShape, level_layout
 from geometry.latent_field import HashGridField
+from guidance.latent_sds import LatentSDS
 from guidance.target_image import TargetImage
 from systems.callbacks import Previews
 from systems.checkpoint_files import CHECKPOINT, read_checkpoint
@@ -209,3 +210,38 @@ def test_a_method_that_begins_with_nothing_says_so(tiny_model: Model):
     system = distilling_system(tiny_model())
     with pytest.raises(UserError, match=r"^--from: 'latent-nerf' begins with nothing; leave --from out$"):
         system.start_from(distilling_system(tiny_model()))
+
+
+@pytest.mark.parametrize("settings", [{"score": "vsd"}, {"noise": "surface", "timesteps": "annealed"}])
+def test_resuming_is_exact_with_other_scores_too(tiny_model: Model, tmp_path: Path, settings: dict[str, Any]):
+    """What a score trains beside the object is saved with it, and moves."""
+    config = small_config(Choice.of(LatentSDS, model=str(tiny_model()), **settings))
+
+    def system() -> LatentNeRF:
+        return LatentNeRF(config, "a red mushroom", seed=0, total_steps=6)
+
+    whole = _trained(system(), 4)
+    begun = _trained(system(), 2, Checkpoints(tmp_path, 0))
+    resumed = _trained(system(), 4, resume=tmp_path / CHECKPOINT)
+    _assert_same(whole, resumed)
+    learnt = [name for name in whole if name.startswith("guidance.")]
+    assert all(not torch.equal(whole[name], begun[name]) for name in learnt)
+    assert bool(learnt) == ("score" in settings)
+
+
+@pytest.mark.parametrize(
+    ("part", "method", "given", "said"),
+    [
+        ("views", "draw", None, "orbit.py:[0-9]+: draw of the views 'orbit' gave a NoneType, not Cameras"),
+        ("renderer", "forward", (1, 2), "forward of the renderer 'volume' gave a tuple, not RenderOutput"),
+        ("guidance", "forward", torch.ones(2), r"gave a tensor of shape \(2,\), not GuidanceOutput"),
+    ],
+)
+def test_a_part_that_gives_the_wrong_thing_is_named_with_its_file(
+    tiny_model: Model, monkeypatch: pytest.MonkeyPatch, part: str, method: str, given: Any, said: str
+):
+    system = distilling_system(tiny_model())
+    system.set_up()
+    monkeypatch.setattr(getattr(system, part), method, lambda *_: given)
+    with pytest.raises(UserError, match=said):
+        system.compute_loss(0, torch.Generator().manual_seed(0))

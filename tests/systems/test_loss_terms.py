@@ -106,7 +106,9 @@ def test_a_loss_that_gives_something_else_than_a_number_is_named(
     now: TrainingStep, counting: type[Loss], gives: object
 ):
     terms = terms_of({"mine": Choice.of(counting, gives=gives)}, now)
-    with pytest.raises(TypeError, match=rf"^the loss 'mine' gave {type(gives).__name__}; one number in a tensor"):
+    shown = rf"a tensor of shape \({len(gives)},\)" if isinstance(gives, torch.Tensor) else f"a {type(gives).__name__}"
+    said = rf"test_loss_terms\.py:\d+: forward of the loss '\S+' gave {shown}, not one number"
+    with pytest.raises(UserError, match=said):
         terms({"sds": torch.tensor(0.0)}, now)
 
 
