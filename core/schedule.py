@@ -113,6 +113,10 @@ class Schedule:
         return {"points": [list(point) for point in self.points], "shape": self.shape}
 
 
+#: 0 at every step.
+NEVER = Schedule.constant(0.0)
+
+
 def require_values(name: str, schedule: Schedule, most: float | None = None) -> None:
     """Check that all values of a setting are at least 0, and at most `most`."""
     values = schedule.values

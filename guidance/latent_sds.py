@@ -15,7 +15,7 @@ from torch import Generator, Tensor
 
 from core.cameras import view_names
 from core.kinds import trained_groups
-from core.schedule import Schedule, require_values
+from core.schedule import NEVER, Schedule, require_values
 from core.types import Cameras, GuidanceOutput, RenderOutput
 from guidance.low_rank import LowRank
 from guidance.prompts import VIEW_WORDS, view_shares
@@ -115,7 +115,7 @@ class LatentSDS(TextGuidance, name="latent-sds"):
         if self.config.asks_negative:
             predicted = self.told_negative(predicted, noisy, cameras, step, total_steps)
         guided, n = predicted.guided, self.view_needs.n_together
-        if share := self.config.guidance_rescale.at(step, total_steps):
+        if (rescale := self.config.guidance_rescale) != NEVER and (share := rescale.at(step, total_steps)):
             guided = rescaled_noise(noisy.latents, guided, predicted.conditional, noisy.sigma, share, n)
         reference = self.reference(render, noisy, predicted, cameras, rng)
         gradient = self.gradient(noisy, guided, reference)
