@@ -27,6 +27,8 @@ LEFT_AT_HOME = [".git", ".venv", "runs", "tests", "docs", "benchmarks", "**/__py
 OBJECT_STORE_BYTES = 2**28
 #: How much more memory a worker is given than a dry run has taken.
 SPARE = 1.5
+#: After how many seconds Ray has noticed that a node is gone.
+NOTICED_S = 10.0
 #: How long nodes may take to answer, in seconds.
 ANSWER_S = 120.0
 
@@ -136,14 +138,22 @@ class RayEngine(Engine):
         try:
             record, folder = self.ray.get(promise)
         except self.ray.exceptions.RayError as error:
-            nodes = {node["NodeID"] for node in self.ray.nodes() if node["Alive"]}
-            is_lost = actor.node is not None and actor.node not in nodes
+            is_lost = actor.node is not None and self._is_gone(actor.node)
             self.replace(worker)  # one that Ray begins again by itself refuses what it is given until it is there
             how = "killed" if isinstance(error, self.ray.exceptions.RayActorError) else first_line(error)
             return Died(worker, "lost with its node" if is_lost else how, is_fault=not is_lost)
         if folder is not None:
             unpacked_folder(folder, task.folder)
         return Ended(worker, record)
+
+    def _is_gone(self, node: str) -> bool:
+        """Whether a node has gone; asked for as long as Ray may take to notice."""
+        end = time.monotonic() + NOTICED_S
+        while node in {each["NodeID"] for each in self.ray.nodes() if each["Alive"]}:
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.5)
+        return True
 
     def _progress(self) -> list[News]:
         """Ask those who have answered last time."""

@@ -73,9 +73,8 @@ def test_a_node_that_goes_away_loses_no_row(tmp_path: Path) -> None:
     finally:
         cluster.shutdown()
     assert launched.process.returncode == 0, said
-    assert Counter((line["id"], line["status"]) for line in lines_of(tmp_path / "out")) == {
-        (f"r{i}", "done"): 1 for i in range(4)
-    }
+    done = Counter(line["id"] for line in lines_of(tmp_path / "out") if line["status"] == "done")
+    assert done == {f"r{i}": 1 for i in range(4)}
 
 
 def test_a_folder_travels_whole_and_takes_the_place_of_the_one_that_was_there(tmp_path: Path) -> None:
