@@ -114,7 +114,8 @@ def step_of(checkpoint: Path) -> int:
 def checkpoints_of(run_folder: Path) -> list[Path]:
     """All checkpoints of a run, broken ones too, the newest first; what is still being written is none."""
     found = (run_folder / CHECKPOINT.parent).glob("step-*")
-    return sorted((path for path in found if step_of(path) >= 0 and path.is_dir()), key=step_of, reverse=True)
+    there = (path for path in found if step_of(path) >= 0 and path.is_dir() and not path.is_symlink())
+    return sorted(there, key=step_of, reverse=True)
 
 
 def newest_whole(run_folder: Path) -> Path | None:
