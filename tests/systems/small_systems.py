@@ -92,7 +92,9 @@ def ball_pictures(cameras: Cameras) -> Tensor:
     return picture.view(views, height, 4, width, 4, 3).mean(dim=(2, 4))
 
 
-def quiet_trainer(max_steps: int, callbacks: Sequence[Callback] = (), precision: Any = "32-true") -> Trainer:
+def quiet_trainer(
+    max_steps: int, callbacks: Sequence[Callback] = (), precision: Any = "32-true", plugins: Sequence[Any] = ()
+) -> Trainer:
     """Lightning with everything optional turned off, on the CPU."""
     disable_possible_user_warnings()
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
@@ -106,6 +108,6 @@ def quiet_trainer(max_steps: int, callbacks: Sequence[Callback] = (), precision:
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        plugins=[CheckpointFiles()],
+        plugins=[CheckpointFiles(), *plugins],
         num_sanity_val_steps=0,
     )

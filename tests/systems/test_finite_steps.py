@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.plugins import MixedPrecision
 
 from core.errors import DivergedError
 from systems.finite_steps import FiniteSteps
@@ -71,6 +72,43 @@ def test_three_in_a_row_end_the_training(kind: str) -> None:
         quiet_trainer(8, [finite, weights]).fit(system)
     assert all(each.isfinite().all() for each in system.state_dict().values())
     assert torch.equal(weights.after[-1], weights.after[1])
+
+
+class Steep(LightningModule):
+    """One number on a slope so steep that its scaled gradient overflows, until the scale has come down."""
+
+    def __init__(self, slope: float) -> None:
+        super().__init__()
+        self.slope, self.height = slope, torch.nn.Parameter(torch.tensor(1.0))
+
+    def training_step(self, batch: Any, batch_idx: int) -> dict[str, Any]:
+        return {"loss": (self.height - self.height.detach()) * self.slope, "numbers": {}}
+
+    def train_dataloader(self) -> range:
+        return range(1000)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.1 / self.slope)
+
+
+def test_overflows_of_a_scaled_gradient_are_left_to_the_scaler() -> None:
+    """2^16 x 1e35 is beyond float32, 2^11 x 1e35 is not: five halvings, none of them counted."""
+    finite, steep = FiniteSteps(), Steep(1e35)
+    precision = MixedPrecision("16-mixed", "cpu")
+    quiet_trainer(7, [finite], plugins=[precision], precision=None).fit(steep)
+    assert finite.n_skipped == 0
+    assert precision.scaler is not None
+    assert precision.scaler.get_scale() == 2**11
+    assert steep.height.item() == pytest.approx(1.0 - 2 * 0.1)
+
+
+def test_a_gradient_that_no_scale_makes_finite_ends_the_training() -> None:
+    finite, steep = FiniteSteps(), Steep(1.0)
+    steep.height.register_hook(lambda gradient: gradient * torch.nan)
+    precision = MixedPrecision("16-mixed", "cpu")
+    with pytest.raises(DivergedError, match="step 18: the loss or its gradient is not finite, 3 times in a row"):
+        quiet_trainer(40, [finite], plugins=[precision], precision=None).fit(steep)
+    assert steep.height.item() == 1.0
 
 
 def test_after_a_return_the_steps_draw_other_numbers(tmp_path: Path) -> None:
