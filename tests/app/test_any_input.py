@@ -1,6 +1,7 @@
-"""Whatever a recipe's file holds: a result or one line, the right code, within seconds."""
+"""Whatever recipes, prompts and run folders hold: a result or one line, the right code, within seconds."""
 
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.cli import main
-from tests.app.small_command import EXAMPLE
+from tests.app.small_command import EXAMPLE, ball_command, runs
 from tests.app.test_terminal import OBEYED
 
 #: Results, faults of the input, faults of this machine; 1 would be a fault of the program.
@@ -118,3 +119,47 @@ def test_recipes_that_would_not_end(told: Callable[..., int], tmp_path: Path):
     (tmp_path / "three").write_text("extends: 3\nsystem: {}\n")
     for path in (*tmp_path.iterdir(), tmp_path, Path("/dev/zero"), Path("/proc/self/mem")):
         assert told(["--config", str(path), "--prompt", "a ball", "--show-recipe"]) in (2, 3), path
+
+
+@pytest.mark.fault("any text as a prompt", PROMISE)
+@settings(FEW, max_examples=40)
+@given(st.text(max_size=300).filter(lambda text: "\0" not in text))
+def test_any_prompt(told: Callable[..., int], text: str):
+    command = ["--config", str(EXAMPLE), "--show-recipe"]
+    code = told([*command, "--prompt", text])
+    assert code == (0 if text.strip() else 2)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of three steps."""
+    command = ball_command(tmp_path_factory.mktemp("trained"))
+    assert main([*command, "--prompt", "a ball", "exporters=[{type: contact-sheet}, {type: report}]"]) == 0
+    return runs(command)[0]
+
+
+JUNK: dict[str, Callable[[Path], object]] = {
+    "gone": Path.unlink,
+    "empty": lambda path: path.write_bytes(b""),
+    "half": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
+    "noise": lambda path: path.write_bytes(bytes(range(256)) * 40),
+    "escapes": lambda path: path.write_text("\x1b[2J\x1b]0;x\x07" * 20),
+    "pipe": lambda path: (path.unlink(), os.mkfifo(path)),
+    "link to nothing": lambda path: (path.unlink(), path.symlink_to("/nowhere/at/all")),
+    "link to itself": lambda path: (path.unlink(), path.symlink_to(path.name)),
+    "folder": lambda path: (path.unlink(), path.mkdir()),
+    "device": lambda path: (path.unlink(), path.symlink_to("/dev/zero")),
+}
+
+
+@pytest.mark.parametrize("junk", JUNK)
+@pytest.mark.fault("a file of a run is gone, cut, noise, a pipe, a broken link, a folder or a device", PROMISE)
+def test_any_file_of_a_run(told: Callable[..., int], tmp_path: Path, trained: Path, junk: str):
+    names = [path.relative_to(trained) for path in trained.rglob("*") if path.is_file()]
+    kept = [name for name in names if name.parts[0] not in ("inputs", "previews")]
+    for i, name in enumerate(kept):
+        run = tmp_path / str(i)
+        shutil.copytree(trained, run)
+        JUNK[junk](run / name)
+        told(["--export", str(run), "--device", "cpu"])
+        shutil.rmtree(run)
