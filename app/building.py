@@ -9,8 +9,8 @@ from torch import nn
 from app.live.edits import replay
 from app.plan import Plan
 from core.errors import UserError
-from core.kinds import Exporter
-from core.part import Choice
+from core.kinds import Exporter, Geometry, Loss
+from core.part import Choice, choices_in
 from core.recipe import Recipe
 from systems.base import LightningSystem
 from systems.checkpoint_files import read_checkpoint
@@ -25,6 +25,9 @@ def build_system(recipe: Recipe) -> LightningSystem:
     Raises:
         UserError: parts that do not fit each other, or a system that Lightning cannot train.
     """
+    for choice in choices_in(recipe):
+        if issubclass(choice.part, Geometry | Loss):
+            choice.part.check_files(choice.config)
     with _BUILDING:
         system = recipe.system.build(recipe.prompt, recipe.seed, recipe.trainer.max_steps)
     if not isinstance(system, LightningSystem):

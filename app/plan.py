@@ -16,7 +16,7 @@ from app.training import Device, resolve_device, resolve_precision
 from core.environment import from_environment
 from core.errors import UserError
 from core.part import Choice
-from core.recipe import Recipe, read_recipe
+from core.recipe import Recipe, read_recipe, with_named_exporters
 from core.recipe_layers import read_layers
 from core.stages import read_stages
 from exporters.stages import stage_folders
@@ -175,6 +175,8 @@ def _plan_of_one(request: Request) -> Plan:
             refuse_changes(run.folder, before, now, request.allow_changed)
     elif not request.trained:
         check_out(request.out, _checkpoint_bytes(recipe))
+    if request.trained:
+        recipe = with_named_exporters(recipe, request.overrides)
     device = resolve_device(request.device)
     require_loggers(recipe.trainer.logger)
     return Plan(

@@ -27,7 +27,8 @@ What `build` takes beside the Config is said by the kind (core/kinds/).
 import inspect
 import re
 from abc import ABC
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
 from core.errors import UserError, did_you_mean
@@ -120,6 +121,19 @@ class Choice(Generic[PartT]):
         made.recipe_path = self.path  # before the constructor, whose errors name settings
         made.__init__(self.config, *context)  # pyright: ignore[reportCallIssue]
         return made
+
+
+def choices_in(settings: Any) -> Iterator[Choice[Any]]:
+    """All parts that are chosen in a frozen dataclass, or in what is nested in it."""
+    if isinstance(settings, Choice):
+        yield settings
+        yield from choices_in(settings.config)
+    elif is_dataclass(settings):
+        for entry in fields(settings):
+            yield from choices_in(getattr(settings, entry.name))
+    elif isinstance(settings, dict | tuple):
+        for item in settings.values() if isinstance(settings, dict) else settings:
+            yield from choices_in(item)
 
 
 def kinds() -> list[str]:

@@ -26,7 +26,7 @@ from core.memory import PICTURE, require_size
 from core.part import Choice, find, names
 from core.paths import absolute, absolute_paths, folder_of, takes_path
 from core.plugins import is_foreign, load_plugin, require_trust
-from core.recipe_layers import Layer, Overrides, file_layers, laid_over, merge_layers
+from core.recipe_layers import Layer, Overrides, file_layers, keys_of, laid_over, merge_layers
 from core.setting_paths import NO_SETTING, plain
 from core.settings import read_settings
 
@@ -172,6 +172,19 @@ def _paths_of(overrides: Overrides, mapping: Mapping[Any, Any]) -> list[str]:
     """The keys of those that set a path, and do not take one away."""
     given = zip(overrides.keys, overrides.texts, strict=True)
     return [key for key, text in given if not text.endswith(("=", "=null")) and takes_path(Recipe, mapping, key)]
+
+
+def with_named_exporters(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
+    """The recipe with those exporters alone that overrides speak of, where they speak of nothing else."""
+    keys = [key.split(".") for key in keys_of(overrides)]
+    if not keys or any(words[0] not in ("exporter", "exporters") or len(words) < 2 for words in keys):
+        return recipe
+    chosen = []
+    for i, choice in enumerate(recipe.exporters):
+        own = {setting.name for setting in dataclasses.fields(choice.config)}
+        if any(words[1] in own if words[0] == "exporter" else words[1] == str(i) for words in keys):
+            chosen.append(choice)
+    return dataclasses.replace(recipe, exporters=tuple(chosen))
 
 
 def check_recipe(mapping: Mapping[Any, Any]) -> Recipe:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -24,6 +24,10 @@ GENERATOR = "Latent-NeRF"
 _FLOAT, _UINT16, _UINT32 = 5126, 5123, 5125
 _ARRAY, _INDICES = 34962, 34963
 _LINEAR, _LINEAR_MIPMAP_LINEAR, _REPEAT = 9729, 9987, 10497
+
+
+#: A mesh that lies farther from the origin than so many times its extent is written about a node of its own.
+FARTHEST = 1000.0
 
 
 class Binary:
@@ -58,8 +62,9 @@ def glb_bytes(mesh: Mesh, extras: dict[str, Any]) -> bytes:
         extras: what travels along in `asset.extras`: anything that JSON can hold.
     """
     binary = Binary()
-    with np.errstate(over="ignore"):  # vertices that no face uses may be anything
-        vertices = mesh.vertices.astype("<f4")
+    middle = _far_middle(mesh)
+    with np.errstate(over="ignore", invalid="ignore"):  # vertices that no face uses may be anything
+        vertices = (mesh.vertices if middle is None else mesh.vertices - middle).astype("<f4")
     # A vertex that no face uses may be no number, and stays so; a bound that is none would be no JSON.
     numbers = np.where(np.isfinite(vertices), vertices, np.nan)
     bounds = {"min": np.nanmin(numbers, axis=0).tolist(), "max": np.nanmax(numbers, axis=0).tolist()}
@@ -79,7 +84,7 @@ def glb_bytes(mesh: Mesh, extras: dict[str, Any]) -> bytes:
         "asset": {"version": "2.0", "generator": GENERATOR, **({"extras": extras} if extras else {})},
         "scene": 0,
         "scenes": [{"nodes": [0]}],
-        "nodes": [{"mesh": 0}],
+        "nodes": [{"mesh": 0} if middle is None else {"mesh": 0, "translation": middle.tolist()}],
         "meshes": [{"primitives": [{"attributes": attributes, "indices": indices, "material": 0}]}],
         "materials": [{"pbrMetallicRoughness": matte}],
         **pictures,
@@ -88,6 +93,14 @@ def glb_bytes(mesh: Mesh, extras: dict[str, Any]) -> bytes:
         "buffers": [{"byteLength": len(binary.data)}],
     }
     return container(tree, [(b"BIN\0", bytes(binary.data))])
+
+
+def _far_middle(mesh: Mesh) -> Float[np.ndarray, "3"] | None:
+    """The middle of a mesh that lies so far from the origin that float32 would distort it: its node moves it there."""
+    used = mesh.vertices[np.unique(mesh.faces)]
+    low, high = used.min(axis=0), used.max(axis=0)
+    is_far = np.abs(used).max() > FARTHEST * (high - low).max()
+    return np.round(low / 2 + high / 2) if is_far else None
 
 
 def _pictures(view: int) -> dict[str, Any]:

@@ -25,8 +25,8 @@ from geometry.gltf_material import TRANSFORM, base_colour_slots
 from geometry.gltf_scene import triangles
 from geometry.mesh import Mesh
 
-#: A picture, row 0 on top, and the faces that show it.
-Laid = tuple[UInt8[np.ndarray, "rows columns 3"], Int[np.ndarray, "shown"]]
+#: A picture, row 0 on top, the faces that show it, and whether they keep their texture coordinates.
+Laid = tuple[UInt8[np.ndarray, "rows columns 3"], Int[np.ndarray, "shown"], bool]
 
 
 @dataclass(frozen=True)
@@ -39,19 +39,20 @@ class _Shown:
 
 
 def with_base_colour(
-    gltf: Gltf, mesh: Mesh, laid: Sequence[Laid], corner_uv: Float[np.ndarray, "faces 3 2"] | None
+    gltf: Gltf, mesh: Mesh, laid: Sequence[Laid], new_uv: Float[np.ndarray, "faces 3 2"] | None
 ) -> Additions:
     """A file with these pictures for its base colour.
 
     Args:
         mesh: as it was read from the file.
         laid: the faces of a primitive all show the same picture.
-        corner_uv: new texture coordinates of the faces' corners, v upward; None: the file's own.
+        new_uv: new texture coordinates of the faces' corners, v upward; None: the file's own.
     """
     more = Additions(gltf)
     users = _users(gltf.tree)
     first = mesh.file.first_copy()
-    for picture, shown_by in laid:
+    for picture, shown_by, keeps_uv in laid:
+        corner_uv = None if keeps_uv else new_uv
         faces = shown_by[first[shown_by] == shown_by]
         image = more.picture(with_own_alpha(gltf, mesh, picture, faces, corner_uv))
         shown: dict[_Shown, list[tuple[int, int]]] = {}

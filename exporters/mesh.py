@@ -24,6 +24,7 @@ from exporters.seams import seam_gaps
 from exporters.texture_bake import texture_size
 from geometry.isosurface import OPAQUE, density_volume, find_threshold, marching_cubes
 from geometry.mesh import Mesh
+from geometry.placement import placed
 from geometry.simplify import simplified
 from geometry.surface_pieces import is_closed, pieces, without_hidden_pieces
 from geometry.unwrap import unwrap
@@ -58,6 +59,9 @@ class MeshExporter(Exporter, name="mesh"):
         """Views that are decoded for its colours."""
         unwrap_limit_s: float = 120.0
         """Seconds after which the unwrapping is given up."""
+        frame: Literal["input", "field"] = "input"
+        """Coordinates of the written mesh: those of the sketch that the shape follows, where it follows one, or the
+        field's own."""
         provenance: bool = False
         """Whether the prompt and the versions of what made it are written into the mesh's file."""
 
@@ -93,6 +97,9 @@ class MeshExporter(Exporter, name="mesh"):
         """
         phases = Phases("mesh")
         mesh, figures = coloured_mesh(system, self.config, phases)
+        matrix = system.to_input if self.config.frame == "input" else None
+        figures |= {"frame": "field"} if matrix is None else {"frame": "input", "field_to_file": matrix.tolist()}
+        mesh = mesh if matrix is None else placed(mesh, matrix)
         notes = shared_notes(system) if self.config.provenance else {}
         with phases.phase("write"):
             files = write_mesh(run_folder / f"mesh.{self.config.format}", mesh, notes)

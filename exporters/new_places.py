@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
+from exporters.painted_surface import first_of_each
 from geometry.mesh import Mesh
 
 
@@ -16,6 +17,7 @@ class NewPlaces:
     uv: Float[np.ndarray, "places 2"]
     """Each place once, float32, v upward, in the order of the file's corners."""
     triangle_places: Int[np.ndarray, "triangles 3"]
+    """-1 where a corner has none."""
     triangle_corners: Int[np.ndarray, "triangles 3"]
     """Corners of the file, counted through all polygons."""
     first_triangle: Int[np.ndarray, "polygons_and_1"]
@@ -23,16 +25,20 @@ class NewPlaces:
 
     @classmethod
     def of(cls, mesh: Mesh, corner_uv: Float[np.ndarray, "faces 3 2"]) -> "NewPlaces":
-        """Those of a mesh that was read from a file of polygons."""
+        """Those of a mesh that was read from a file of polygons.
+
+        Args:
+            corner_uv: v upward; NaN where there are none.
+        """
         assert mesh.file.corner is not None, "polygons know their corners"
         flat = corner_uv.reshape(-1, 2).astype(np.float32)
-        uv, first, number = np.unique(flat, axis=0, return_index=True, return_inverse=True)
-        order = np.argsort(first)
-        rank = np.empty_like(order)
-        rank[order] = np.arange(len(order))
+        has_one = np.isfinite(flat).all(axis=1)
+        first, own = first_of_each(flat[has_one].astype(np.float64))
+        number = np.full(len(flat), -1)
+        number[has_one] = own
         n_polygons = int(mesh.file.polygon.max(initial=-1)) + 1
         begins = np.searchsorted(mesh.file.polygon, np.arange(n_polygons + 1))
-        return cls(uv[order], rank[number.reshape(-1, 3)], mesh.file.corner, begins)
+        return cls(flat[has_one][first], number.reshape(-1, 3), mesh.file.corner, begins)
 
     def pieces(self, polygon: int, first: int, n_corners: int) -> Iterator[list[tuple[int, int]]]:
         """A polygon as pairs of its corner, counted from 0, and its place; in triangles where it cannot stay whole.

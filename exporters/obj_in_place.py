@@ -69,7 +69,8 @@ class _Editor:
             numbers = []
             for corner, place in piece:
                 vertex, *others = corners[corner].split(b"/")
-                numbers.append(b"/".join([vertex, str(place + 1).encode(), *others[1:]]))
+                named = [vertex, str(place + 1).encode() if place >= 0 else b"", *others[1:]]
+                numbers.append(b"/".join(named).rstrip(b"/"))
             yield b" ".join([b"f", *numbers]) + rest
             rest = self.end
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int, UInt8
+from jaxtyping import Float, Int, UInt8
 
-from core.errors import UserError
+from core.errors import UserError, require
 from core.files import whole_file
 from exporters.glb import png_bytes
 from exporters.gltf_additions import as_binary
@@ -25,8 +25,7 @@ from geometry.gltf_file import BROKEN, Gltf
 from geometry.mesh import Mesh
 from geometry.mtl_file import pictures_of, read_libraries
 from geometry.ply_file import parsed_ply
-from geometry.source_file import find_beside
-from geometry.textured_mesh import TexturedMesh
+from geometry.source_file import find_beside, read_beside
 
 log = logging.getLogger(__name__)
 
@@ -46,64 +45,105 @@ class PaintedTexture:
     """Of the surface's mesh."""
     materials: tuple[str | int | None, ...]
     """Of those faces, as the file knows them."""
+    corner_uv: Float[np.ndarray, "shown 3 2"] | None = None
+    """Where those faces' corners lie in it, v upward; None: where the file says."""
     name: str = ""
     """Of the texture, where there are several: the material's, with the number of its tile."""
+    tile: int | None = None
+    """The number of that tile, where there are several."""
 
 
 def write_painted(
-    path: Path, surface: TexturedMesh, textures: Sequence[PaintedTexture], extras: dict[str, Any]
+    path: Path, mesh: Mesh, textures: Sequence[PaintedTexture], extras: dict[str, Any]
 ) -> tuple[list[Path], list[str]]:
     """Write a painted mesh in the format that the path's suffix says; each file whole or not at all, the mesh last.
+
+    Args:
+        mesh: as it was read.
+        textures: several only where the format is the mesh's own.
 
     Returns:
         The mesh's file and those that it names; and for a glTF file that was one before, where its JSON has changed.
     """
-    mesh, kind = surface.mesh, path.suffix.removeprefix(".")
+    kind, corner_uv = path.suffix.removeprefix("."), new_uv(mesh, textures)
     if kind in ("glb", "gltf") and isinstance(mesh.file.document, Gltf):
-        return _write_gltf(path, surface, textures, extras)
+        return _write_gltf(path, mesh, textures, extras)
     if kind != mesh.file.kind or kind not in ("obj", "ply"):
         (texture,) = textures
-        return write_mesh(path, dataclasses.replace(written_mesh(surface), texture=texture.picture), extras), []
-    places = None if surface.uses_own_uv else NewPlaces.of(mesh, surface.corner_uv.cpu().numpy())
+        written = dataclasses.replace(written_mesh(mesh, corner_uv), texture=texture.picture)
+        return write_mesh(path, written, extras), []
     pictures = {f"{path.stem}{_slug(texture.name)}.png": texture for texture in textures}
     beside = {name: png_bytes(texture.picture) for name, texture in pictures.items()}
     content = mesh.file.path.read_bytes()
     if kind == "ply":
-        written = painted_ply(content, parsed_ply(content, mesh.file.path), list(pictures), places)
+        places = None if corner_uv is None else NewPlaces.of(mesh, np.nan_to_num(corner_uv))
+        listed, kept = _ply_pictures(mesh, pictures)
+        written = painted_ply(content, parsed_ply(content, mesh.file.path), listed, places)
     else:
         library = f"{path.stem}.mtl"
-        names, described, kept = _obj_materials(mesh, pictures, places is None)
+        names, described, kept = _obj_materials(mesh, pictures, corner_uv is None)
+        places = None if corner_uv is None else NewPlaces.of(mesh, corner_uv)
         written = painted_obj(content, names, library, places)
-        beside = {library: described, **beside, **kept}
-    for name, held in [*beside.items(), (path.name, written)]:
+        beside = {library: described, **beside}
+    for name, held in [*beside.items(), *kept.items(), (path.name, written)]:
         with whole_file(path.parent / name) as unfinished:
             unfinished.write_bytes(held)
-    return [path, *(path.parent / name for name in beside)], []
+    return [path, *(path.parent / name for name in [*beside, *kept])], []
+
+
+def new_uv(mesh: Mesh, textures: Sequence[PaintedTexture]) -> Float[np.ndarray, "faces 3 2"] | None:
+    """Texture coordinates of the faces' corners, v upward, NaN where there are none; None: the file's own stay."""
+    changed = [texture for texture in textures if texture.corner_uv is not None]
+    if not changed:
+        return None
+    own = mesh.corner_uv
+    corner_uv = np.full((len(mesh.faces), 3, 2), np.nan) if own is None else own.copy()
+    for texture in changed:
+        corner_uv[texture.faces] = texture.corner_uv
+    return corner_uv
 
 
 def _write_gltf(
-    path: Path, surface: TexturedMesh, textures: Sequence[PaintedTexture], extras: dict[str, Any]
+    path: Path, mesh: Mesh, textures: Sequence[PaintedTexture], extras: dict[str, Any]
 ) -> tuple[list[Path], list[str]]:
-    """The user's file with its base colour exchanged; a new one where the old is broken in what was not read before."""
-    gltf: Gltf = surface.mesh.file.document
-    laid = [(texture.picture, texture.faces) for texture in textures]
-    corner_uv = None if surface.uses_own_uv else surface.corner_uv.cpu().double().numpy()
+    """The user's file with its base colour exchanged; a new one where the old is broken in what was not read before.
+
+    Raises:
+        UserError: it is broken, and has several textures.
+    """
+    gltf: Gltf = mesh.file.document
+    laid = [(texture.picture, texture.faces, texture.corner_uv is None) for texture in textures]
+    corner_uv = new_uv(mesh, textures)
     try:
         source = as_binary(gltf) if path.suffix == ".glb" and not gltf.is_binary else gltf
-        made = with_base_colour(source, surface.mesh, laid, corner_uv)
+        made = with_base_colour(source, mesh, laid, corner_uv)
         if extras:
             about = made.tree.setdefault("asset", {"version": "2.0"})
             about["extras"] = {**about.get("extras", {}), "painting": extras}
         files, changes = made.save(path), made.changes(gltf.tree)
     except BROKEN as error:
         said = " ".join(f"{type(error).__name__}: {error}".split())
+        require(len(textures) == 1, f"{gltf.path}: it is broken ({said}), and has several textures; repair it")
         log.warning("%s: it is broken (%s): a new file holds the painted mesh, and nothing else of it", gltf.path, said)
-        (texture,) = textures
-        whole = dataclasses.replace(written_mesh(surface), texture=texture.picture)
+        whole = dataclasses.replace(written_mesh(mesh, corner_uv), texture=textures[0].picture)
         return write_mesh(path.with_suffix(".glb"), whole, extras), []
     shown = ", ".join(changes[:MOST_TOLD]) + (" ..." if len(changes) > MOST_TOLD else "")
     log.info("%s: differs from %s in %d places: %s", path.name, gltf.path.name, len(changes), shown)
     return files, changes
+
+
+def _ply_pictures(mesh: Mesh, pictures: Mapping[str, PaintedTexture]) -> tuple[list[str], dict[str, bytes]]:
+    """The pictures' names in the order of those that the file named, and those that are kept."""
+    file = mesh.file
+    if len(file.materials) == 1:
+        return list(pictures), {}
+    listed, kept = list[str](), dict[str, bytes]()
+    for before in file.textures:
+        new = next((name for name, texture in pictures.items() if before in texture.materials), kept_picture(before))
+        listed.append(new)
+        if new not in pictures:
+            kept[new] = read_beside(file.path, before)
+    return listed, kept
 
 
 def _obj_materials(
@@ -122,8 +162,7 @@ def _obj_materials(
     for picture, texture in pictures.items():
         for index in np.unique(number[texture.faces]):
             before = all_names[index]
-            is_tile = texture.name and before is not None and len(texture.materials) == 1 and texture.name != before
-            name = texture.name if is_tile else str(before or _free_name(all_names))
+            name = str(before or _free_name(all_names)) + (f".{texture.tile}" if texture.tile else "")
             painted[name] = (before if isinstance(before, str) else None, picture)
             shown = texture.faces[number[texture.faces] == index]
             given |= dict.fromkeys(file.polygon[shown].tolist(), name)

@@ -2,29 +2,25 @@
 
 import dataclasses
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-import numpy as np
-import torch
-from jaxtyping import UInt8
-
 from core.errors import UserError, require
 from core.kinds import Exporter, System
 from core.memory import PICTURE, require_size
-from exporters.mesh_colour import baked_texture
 from exporters.mesh_files import MeshFormat
-from exporters.painted_files import PaintedTexture, write_painted
-from exporters.painted_surface import seen_mesh, written_mesh
+from exporters.painted_colours import painted_textures
+from exporters.painted_files import new_uv, write_painted
+from exporters.painted_surface import written_mesh
 from exporters.phases import Phases, keep_record
 from exporters.provenance import shared_notes
 from exporters.seams import seam_gaps
 from exporters.texture_bake import texture_size
 from geometry.gltf_file import Gltf
-from geometry.mesh import Mesh
 from geometry.source_file import SourceFile
-from geometry.texels import covered_texels
+from geometry.texture_sets import TextureSet
 from geometry.textured_mesh import TexturedMesh
 
 log = logging.getLogger(__name__)
@@ -73,54 +69,36 @@ class PaintedMesh(Exporter, name="painted-mesh"):
         if not isinstance(surface, TexturedMesh):
             raise UserError(f"exporter 'painted-mesh' writes textured meshes; '{surface.part_name}' is none")
         phases = Phases("painted-mesh")
-        texture = colour_texture(system, surface, self.config, phases)
-        mesh = dataclasses.replace(written_mesh(surface), texture=texture)
+        size = self.config.texture_size or texture_size(system.guidance.picture_size)
+        from_views = self.config.colours == "views" and not system.guidance.decodes_pixelwise
         file = surface.mesh.file
         kind = written_format(self.config.format, file)
         if kind in get_args(MeshFormat)[1:]:
             tell_placement(file)
-        painted = PaintedTexture(texture, np.arange(len(mesh.faces)), file.material_of_faces()[0])
+        in_one = not holds_several(kind, file, surface.sets)
+        textures = painted_textures(system, surface, size, self.config.n_photographs, from_views, in_one, phases)
         with phases.phase("write"):
             notes = shared_notes(system) if self.config.provenance else {}
-            files, changes = write_painted(run_folder / f"mesh.{kind}", surface, [painted], notes)
-        gaps = seam_gaps(mesh)
+            files, changes = write_painted(run_folder / f"mesh.{kind}", surface.mesh, textures, notes)
+        largest = max(textures, key=lambda texture: len(texture.faces))
+        mesh = written_mesh(surface.mesh, new_uv(surface.mesh, textures))
+        mesh = mesh if len(largest.faces) == len(mesh.faces) else mesh.with_faces(mesh.faces[largest.faces])
+        gaps = seam_gaps(dataclasses.replace(mesh, texture=largest.picture))
+        rows, columns, _ = largest.picture.shape
         figures = {
             "file": files[0].name,
-            "faces": len(mesh.faces),
-            "own_uv": surface.uses_own_uv,
-            "texture": [texture.shape[1], texture.shape[0]],
+            "faces": len(surface.mesh.faces),
+            "own_uv": all(texture.corner_uv is None for texture in textures),
+            "texture": [columns, rows],
             "seam_gap": round(gaps.seams, 5),
             "inner_gap": round(gaps.inner, 5),
             "creased_seam_gap": round(gaps.creased_seams, 5),
             "seam_ratio": round(gaps.ratio, 3),
+            **({"textures": {one.name: one.picture.shape[0] for one in textures}} if len(textures) > 1 else {}),
             **({"changes": changes} if changes else {}),
         }
         keep_record(run_folder, "painted-mesh", figures, phases.seconds)
         return files
-
-
-def colour_texture(
-    system: System, surface: TexturedMesh, config: PaintedMesh.Config, phases: Phases
-) -> UInt8[np.ndarray, "rows columns 3"]:
-    """The painting as sRGB, row 0 on top."""
-    size = config.texture_size or texture_size(system.guidance.picture_size)
-    mesh = seen_mesh(surface, system.surrounding_cameras(config.n_photographs, 2 * system.guidance.latent_size))
-    if system.guidance.decodes_pixelwise or config.colours == "atlas":
-        return decoded_atlas(system, surface, mesh)
-    return baked_texture(system, mesh, size, size, config.n_photographs, phases)
-
-
-@torch.no_grad()
-def decoded_atlas(system: System, surface: TexturedMesh, mesh: Mesh) -> UInt8[np.ndarray, "rows columns 3"]:
-    """The texture decoded as one picture; between the charts, the nearest chart's colours.
-
-    Source: Latent-NeRF (arXiv:2211.07600), section 3.4. Of an RGB texture this is the texture itself.
-    """
-    picture = system.decode(surface.whole_texture()[None])[0].double().cpu().numpy()
-    rows, columns, _ = picture.shape
-    texels = covered_texels(mesh.uv_with(v_down=False), mesh.faces, rows, columns)
-    padded = texels.texture(picture.reshape(-1, 3)[texels.index])
-    return np.rint(padded.clip(0, 1) * 255).astype(np.uint8)
 
 
 def tell_placement(file: SourceFile) -> None:
@@ -136,3 +114,13 @@ def written_format(wanted: str, file: SourceFile) -> str:
         return kind
     log.info("%s: written as glb, the kind that holds everything in one file, not as %s", file.path, kind)
     return "glb"
+
+
+def holds_several(kind: str, file: SourceFile, sets: Sequence[TextureSet]) -> bool:
+    """Whether a file of this format can hold these textures beside what is not painted; told where it cannot."""
+    is_own = kind == file.kind or (kind in ("glb", "gltf") and isinstance(file.document, Gltf))
+    if is_own and not (kind == "ply" and any(each.tile for each in sets)):
+        return True
+    if len(sets) > 1:
+        log.info("%s: its %d textures are written as one, in a new atlas", file.path, len(sets))
+    return False

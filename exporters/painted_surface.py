@@ -23,29 +23,34 @@ from geometry.textured_mesh import TexturedMesh
 from renderers.rasterize import RayCaster
 
 
-def written_mesh(surface: TexturedMesh) -> Mesh:
-    """The mesh in its file's own coordinates, with normals."""
-    mesh = surface.mesh
-    if not surface.uses_own_uv:
-        uv = surface.corner_uv.cpu().numpy().reshape(-1, 2)
+def written_mesh(mesh: Mesh, corner_uv: Float[np.ndarray, "faces 3 2"] | None) -> Mesh:
+    """A mesh in its file's own coordinates, with normals.
+
+    Args:
+        corner_uv: new texture coordinates, v upward; None: the file's own stay.
+    """
+    if corner_uv is not None:
+        uv = corner_uv.reshape(-1, 2).astype(np.float32)
         corners = mesh.faces.reshape(-1)
-        first, number = first_of_each(np.column_stack([corners.astype(np.float64), uv.astype(np.float64)]))
+        keys = np.column_stack([corners.astype(np.float64), np.nan_to_num(uv.astype(np.float64))])
+        first, number = first_of_each(keys)
         mesh = mesh.with_vertices(corners[first], number.reshape(-1, 3))
         mesh = dataclasses.replace(mesh, uv=uv[first], v_down=False)
     return dataclasses.replace(mesh, normals=creased_normals(mesh))
 
 
-def seen_mesh(surface: TexturedMesh, cameras: Cameras) -> Mesh:
+def seen_mesh(surface: TexturedMesh, cameras: Cameras, corner_uv: Float[np.ndarray, "faces 3 2"] | None = None) -> Mesh:
     """The mesh as cameras see it, with normals toward them even where the file's faces look inward.
 
     Args:
         cameras: from all sides.
+        corner_uv: other texture coordinates than the ones that it is painted by, v upward.
     """
     vertices, faces = surface.vertices.cpu(), surface.faces.cpu()
     turned = looks_away(surface, cameras)
     corners = vertices[faces].double().numpy()
     normals = corner_normals(corners, surface.mesh.position[surface.mesh.faces], turned)
-    uv = surface.corner_uv.cpu().double().numpy().reshape(-1, 2)
+    uv = (surface.corner_uv.cpu().double().numpy() if corner_uv is None else np.nan_to_num(corner_uv)).reshape(-1, 2)
     keys = np.column_stack([corners.reshape(-1, 3), uv, normals.reshape(-1, 3).round(4)])
     first, number = first_of_each(keys)
     return Mesh(

@@ -34,18 +34,24 @@ def texture_size(picture_size: int) -> int:
 
 
 def bake_photographs(
-    mesh: Mesh, photographs: Photographs, height: int, width: int, tell: Callable[[], object] = lambda: None
+    mesh: Mesh,
+    photographs: Photographs,
+    height: int,
+    width: int,
+    tell: Callable[[], object] = lambda: None,
+    hidden_by: Mesh | None = None,
 ) -> UInt8[np.ndarray, "height width 3"]:
     """A texture from pictures, row 0 on top.
 
     Args:
         mesh: with normals and with texture coordinates, v upward.
         tell: called after each picture.
+        hidden_by: what hides its points from cameras; None: itself alone.
     """
     texels, points, normals = _surface_points(mesh, height, width)
     everywhere = np.concatenate([points, mesh.vertices.astype(np.float64)])
     facing = np.concatenate([normals, np.asarray(mesh.normals, np.float64)])
-    colours, weights = seen_colours(everywhere, facing, photographs, mesh, tell)
+    colours, weights = seen_colours(everywhere, facing, photographs, hidden_by or mesh, tell)
     filled = fill_over_surface(mesh, colours[len(points) :], weights[len(points) :] > HARDLY_SEEN)
     baked = _with_neighbours(colours[: len(points)], weights[: len(points)], texels.of_corners(filled, mesh.faces))
     reach = SHARPEST * pixel_length(photographs)

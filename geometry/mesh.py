@@ -30,7 +30,7 @@ class Mesh:
     normals: Float[np.ndarray, "vertices 3"] | None = None
     """Outward, of unit length."""
     uv: Float[np.ndarray, "vertices 2"] | None = None
-    """float32, as the file has them: see v_down."""
+    """float32, as the file has them: see v_down; NaN at vertices of faces that have none, where others have some."""
     v_down: bool = False
     """Whether v counts from the top of the texture, as in glTF, or from its bottom, as in all other formats. Texture
     coordinates are kept as they came, since 1 - v is rounded."""
@@ -117,7 +117,7 @@ def joined(parts: Sequence[Mesh]) -> Mesh:
     known = [part.uv for part in parts if part.uv is not None]
     reasons = {part.file.without_uv for part in parts if part.uv is None}
     corners = [one.corner for one in sources]
-    some = reasons == {NO_UV} and bool(known)
+    some = (reasons == {NO_UV} and bool(known)) or SOME_UV in {one.without_uv for one in sources}
     source = dataclasses.replace(
         sources[0],
         polygon=np.concatenate([one.polygon + start for one, start in zip(sources, _starts(polygons), strict=True)]),
@@ -132,10 +132,14 @@ def joined(parts: Sequence[Mesh]) -> Mesh:
     return Mesh(
         np.concatenate([part.vertices for part in parts]),
         np.concatenate([part.faces + start for part, start in zip(parts, first_vertex, strict=True)]),
-        uv=np.concatenate(known) if len(known) == len(parts) else None,
+        uv=np.concatenate([_uv_or_nan(part) for part in parts]) if known else None,
         v_down=parts[0].v_down,
         source=source,
     )
+
+
+def _uv_or_nan(part: Mesh) -> Float[np.ndarray, "vertices 2"]:
+    return np.full((len(part.vertices), 2), np.nan, np.float32) if part.uv is None else part.uv
 
 
 def _starts(sizes: Sequence[int]) -> Int[np.ndarray, "parts"]:

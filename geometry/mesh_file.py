@@ -134,3 +134,5 @@ _READERS: dict[str, Callable[[bytes, Path], list[Mesh]]] = {
     "gltf": read_gltf,
     "off": read_off,
 }
+#: Endings of the files that can be read.
+FORMATS = tuple(_READERS)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from PIL import Image
 from torch import Tensor
 
@@ -17,11 +17,14 @@ from geometry.gltf_material import base_colour, picture_of
 from geometry.mesh import Mesh
 from geometry.mtl_file import read_libraries
 from geometry.source_file import NO_UV, SourceFile, read_beside
+from geometry.texels import covered_texels, sampled
 
 #: Endings of pictures that a texture can begin with.
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 #: Larger pictures are refused, along a side and altogether.
 LONGEST_SIDE, MOST_PIXELS = 16384, 2**27
+#: Pictures are read at this size: finer than a mesh's views can show.
+OWN_TEXTURE_SIZE = 1024
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,9 @@ class OwnPicture:
     """Of its file."""
     factor: tuple[float, float, float] = (1.0, 1.0, 1.0)
     """What multiplies it, linear RGB."""
+    scale: tuple[float, float] = (1.0, 1.0)
+    offset: tuple[float, float] = (0.0, 0.0)
+    """It is looked up at uv * scale + offset, v upward."""
 
 
 def read_own_texture(mesh: Mesh, size: int) -> Float[Tensor, "{size} {size} 3"]:
@@ -45,8 +51,7 @@ def read_own_texture(mesh: Mesh, size: int) -> Float[Tensor, "{size} {size} 3"]:
     path = mesh.file.path
     pictures = set(own_pictures(mesh.file).values()) if mesh.uv is not None else set()
     if not pictures:
-        why = "" if mesh.uv is not None or mesh.file.without_uv == NO_UV else f" ({mesh.file.without_uv})"
-        raise UserError(f"{path}: it has no texture to start from{why}; use system.geometry.start=color")
+        raise without_texture(mesh)
     if len(pictures) > 1:
         names = ", ".join(sorted(picture.name for picture in pictures))
         raise UserError(f"{path}: it has {len(pictures)} textures ({names}); bake them into one, or start=color")
@@ -66,6 +71,87 @@ def read_given_texture(mesh: Mesh, path: Path, size: int) -> Float[Tensor, "{siz
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
     return read_picture(mesh.file.path, OwnPicture(str(path), content), size)
+
+
+def without_texture(mesh: Mesh) -> UserError:
+    """The error for a mesh that is to start from its own texture, and has none."""
+    why = "" if mesh.uv is not None or mesh.file.without_uv == NO_UV else f" ({mesh.file.without_uv})"
+    return UserError(f"{mesh.file.path}: it has no texture to start from{why}; use system.geometry.start=color")
+
+
+def only_picture(mesh: Mesh) -> OwnPicture | None:
+    """The picture that all of a mesh shows; None where it shows several, or some of it none."""
+    pictures, uv = own_pictures(mesh.file), mesh.corner_uv
+    found = {pictures.get(material) for material in mesh.file.material_of_faces()[0]}
+    return found.pop() if len(found) == 1 and uv is not None and np.isfinite(uv).all() else None
+
+
+def check_own_look(mesh: Mesh, own: Bool[np.ndarray, "faces"]) -> None:
+    """Open the pictures of the faces that show their own, before anything costs time.
+
+    Raises:
+        UserError: there is none; one is missing, lies outside of the mesh's folder, is too large or no picture.
+    """
+    file = mesh.file
+    materials, number = file.material_of_faces()
+    pictures = own_pictures(file)
+    shown = {material: pictures[material] for material in materials if material in pictures}
+    if own.all() and (not shown or mesh.uv is None):
+        raise without_texture(mesh)
+    for index in np.unique(number[own]):
+        if (picture := shown.get(materials[index])) is not None:
+            open_picture(f"{file.path}: its texture '{picture.name}'", picture.content)
+
+
+def own_look(
+    mesh: Mesh,
+    own: Bool[np.ndarray, "faces"],
+    colour: tuple[float, float, float],
+    corner_uv: Float[np.ndarray, "faces 3 2"],
+    size: int,
+    given: Float[Tensor, "rows columns 3"] | None = None,
+) -> Float[Tensor, "{size} {size} 3"]:
+    """What a mesh shows in a layout of texture coordinates: some faces the file's own materials, the others one colour.
+
+    Args:
+        own: the faces that show their own.
+        corner_uv: of the layout, v upward; no two faces share a place.
+        given: a picture in place of the one colour, laid on the file's texture coordinates.
+
+    Raises:
+        UserError: a picture is missing, lies outside of the mesh's folder, is too large or no picture.
+    """
+    file, before = mesh.file, mesh.corner_uv
+    materials, number = file.material_of_faces()
+    pictures = own_pictures(file)
+    texels = covered_texels(corner_uv.reshape(-1, 2), np.arange(3 * len(own)).reshape(-1, 3), size, size, reach=1.0)
+    shown = np.full((len(texels.face), 3), colour, np.float32)
+    if given is not None and before is not None:
+        there = np.einsum("tc,tck->tk", texels.barycentric, np.nan_to_num(before)[texels.face])
+        shown = sampled(given.numpy(), there).astype(np.float32)
+    for index, material in enumerate(materials):
+        here = np.flatnonzero(own[texels.face] & (number[texels.face] == index))
+        if not len(here):
+            continue
+        shown[here] = own_colour(file, material)
+        if (picture := pictures.get(material)) is None or before is None:
+            continue
+        places = np.einsum("tc,tck->tk", texels.barycentric[here], before[texels.face[here]])
+        places = places * picture.scale + picture.offset
+        known = np.isfinite(places).all(axis=1)
+        shown[here[known]] = sampled(read_picture(file.path, picture, OWN_TEXTURE_SIZE).numpy(), places[known])
+    return torch.from_numpy(texels.texture(shown))
+
+
+def own_colour(file: SourceFile, material: str | int | None) -> tuple[float, float, float]:
+    """The colour of a material without a picture, sRGB; white where the file says none."""
+    if isinstance(file.document, Gltf):
+        factor = base_colour(file.document, material if isinstance(material, int) else None)[1]
+        red, green, blue = srgb_from_linear(factor[:3].clip(0, 1)).tolist()
+        return red, green, blue
+    known = read_libraries(file.path, file.textures) if file.kind == "obj" else {}
+    named = known.get(material) if isinstance(material, str) else None
+    return (1.0, 1.0, 1.0) if named is None or named.colour is None else named.colour
 
 
 def read_picture(path: Path, own: OwnPicture, size: int) -> Float[Tensor, "{size} {size} 3"]:
@@ -139,10 +225,14 @@ def own_pictures(file: SourceFile) -> dict[str | int | None, OwnPicture]:
         return _of_gltf(file.document, {index for index in file.materials if isinstance(index, int)})
     if file.kind == "obj":
         known = read_libraries(file.path, file.textures)
-        names = {name: known[name].picture for name in file.materials if isinstance(name, str) and name in known}
-    else:
-        keys = file.materials if len(file.materials) == len(file.textures) else file.textures
-        names = dict(zip(keys, file.textures, strict=True))
+        used = {name: known[name] for name in file.materials if isinstance(name, str) and name in known}
+        return {
+            name: OwnPicture(one.picture, read_beside(file.path, one.picture), scale=one.scale, offset=one.offset)
+            for name, one in used.items()
+            if one.picture
+        }
+    keys = file.materials if len(file.materials) == len(file.textures) else file.textures
+    names = dict(zip(keys, file.textures, strict=True))
     return {material: OwnPicture(name, read_beside(file.path, name)) for material, name in names.items() if name}
 
 

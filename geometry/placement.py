@@ -53,5 +53,21 @@ class Placement:
 
 
 def placed(mesh: Mesh, matrix: Float[np.ndarray, "4 4"]) -> Mesh:
-    """The mesh with its vertices moved by a matrix that does not mirror."""
-    return replace(mesh, vertices=mesh.vertices @ matrix[:3, :3].T + matrix[:3, 3])
+    """The mesh moved by a matrix that turns, scales by one factor, moves, and does not mirror."""
+    turn = matrix[:3, :3]
+    normals = None
+    if mesh.normals is not None:
+        normals = (mesh.normals @ turn.T / np.linalg.norm(turn[0])).astype(mesh.normals.dtype)
+    return replace(mesh, vertices=mesh.vertices @ turn.T + matrix[:3, 3], normals=normals)
+
+
+def seen_vertices(mesh: Mesh, placement: Placement, front_azimuth_deg: float) -> Float[np.ndarray, "vertices 3"]:
+    """Vertices as cameras see them: placed, then turned so that the front looks along +z.
+
+    Args:
+        front_azimuth_deg: from which side the front is seen: 0 is +z, 90 is +x.
+    """
+    vertices = placed(mesh, placement.matrix(mesh)).vertices
+    turn = np.radians(-front_azimuth_deg)
+    about_y = np.array([[np.cos(turn), 0, np.sin(turn)], [0, 1, 0], [-np.sin(turn), 0, np.cos(turn)]])
+    return vertices @ about_y.T

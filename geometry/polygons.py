@@ -49,15 +49,17 @@ class Polygons:
         source = SourceFile(
             *(self.path, self.kind, polygon, part, self.materials, fault or NO_UV, self.textures), corner=triangles
         )
-        if fault or self.uv is None or self.place is None:
+        if (fault and fault != SOME_UV) or self.uv is None or self.place is None:
             uv = None if fault or self.uv is None else single_precision(self.uv)
             return Mesh(self.positions, self.corner[triangles], uv=uv, source=source)
+        own_uv = np.concatenate([self.uv, [[np.nan, np.nan]]])  # of corners without a place
+        place = np.where(self.place == NONE, len(self.uv), self.place)
         # Vertices are pairs in the order of both; positions that no face uses keep the first texture coordinate.
         unused = np.setdiff1d(np.arange(len(self.positions)), self.corner)
-        n_places = int(self.place.max()) + 1
-        pairs = np.concatenate([self.corner * n_places + self.place, unused * n_places])
+        n_places = int(place.max()) + 1
+        pairs = np.concatenate([self.corner * n_places + place, unused * n_places])
         pair, number = np.unique(pairs, return_inverse=True)
-        faces, uv = number.reshape(-1)[triangles], single_precision(self.uv[pair % n_places])
+        faces, uv = number.reshape(-1)[triangles], single_precision(own_uv[pair % n_places])
         return Mesh(self.positions[pair // n_places], faces, uv=uv, source=source)
 
     def _uv_fault(self, uv: Float[np.ndarray, "places 2"]) -> str | None:

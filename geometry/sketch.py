@@ -72,8 +72,8 @@ class Sketch(nn.Module):
         self.register_buffer("table", _as_volume(values), persistent=False)
         gradient = _as_volume(torch.stack(torch.gradient(signed), dim=-1)) if with_normals else None
         self.register_buffer("gradient", gradient, persistent=False)
-        own = torch.from_numpy(np.linalg.inv(matrix)[:3]).float()
-        self.register_buffer("to_own", own, persistent=False)
+        self.to_file = np.linalg.inv(matrix)
+        self.register_buffer("to_own", torch.from_numpy(self.to_file[:3]).float(), persistent=False)
 
     @property
     def cell(self) -> float:

@@ -3,35 +3,35 @@
 Source: Metzer et al., Latent-NeRF (arXiv:2211.07600), section 3.4 (Latent-Paint).
 """
 
-import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
 from core.errors import UserError, did_you_mean, require
 from core.kinds import FirstLook, Geometry, TexturedSurface
 from core.types import LinearColour
-from geometry.chosen_uv import WantedUv, chosen_uv
-from geometry.mesh import Mesh
-from geometry.mesh_file import read_mesh
+from geometry.load_surface import check_surface_file, load_surface
 from geometry.mip_texture import sample_mip
-from geometry.own_texture import PICTURES, read_given_texture, read_own_texture
-from geometry.placement import Placement, placed
+from geometry.own_texture import (
+    OWN_TEXTURE_SIZE,
+    PICTURES,
+    only_picture,
+    own_look,
+    read_given_texture,
+    read_picture,
+)
+from geometry.placement import Placement, seen_vertices
 from geometry.surface_pieces import pieces
 from geometry.texels import covered_texels
-
-log = logging.getLogger(__name__)
+from geometry.texture_layout import atlas_uv, painted_sets
+from geometry.texture_sets import painted_faces
 
 Color = tuple[float, float, float]
-#: A mesh's own texture is read at this size: finer than its views can show.
-OWN_TEXTURE_SIZE = 1024
-#: More faces are refused: to simplify them would not leave them as they are.
-MOST_FACES = 500_000
 
 
 class TexturedMesh(TexturedSurface, name="textured-mesh"):
@@ -44,18 +44,21 @@ class TexturedMesh(TexturedSurface, name="textured-mesh"):
         path: Path
         """The mesh: obj, ply, stl, glb, gltf or off."""
         placement: Placement = field(default_factory=Placement)
-        """How it is turned, moved and scaled to be seen; files that are written keep its own coordinates."""
+        """How it is turned, moved and scaled to be seen; written files keep its own coordinates."""
         front_azimuth_deg: float = 0.0
         """From which side its front is seen, after its placement: 0 is +z, 90 is +x."""
         texture_size: int = 128
         """Texels along each side, a power of 2; about twice the guidance's latent size."""
-        uv: WantedUv = "auto"
-        """Texture coordinates: the file's `own`, a new `atlas`, or `auto`: its own where they are usable."""
+        uv: Literal["auto", "own", "atlas"] = "auto"
+        """Texture coordinates: the file's `own`, even where faces lie on one place and so get one colour; a new
+        `atlas`; or `auto`: its own where each place shows one face."""
         start: Literal["color", "lit", "own-texture"] | Path = "color"
         """What the texture shows at first: one colour; that colour in light, which shows where the mesh has edges; the
         file's own texture; or a picture of your own (its path), laid on the file's own texture coordinates."""
         start_color: Color = (0.5, 0.5, 0.5)
         """That colour, RGB in [0, 1]."""
+        materials: tuple[str, ...] = ()
+        """Names of the materials that are painted; the others stay as they are, and are seen so. Empty: all."""
         learning_rate: float = 1e-2
         """Adam's rate."""
         piece_learning_rate: float = 0.0
@@ -82,6 +85,9 @@ class TexturedMesh(TexturedSurface, name="textured-mesh"):
     is_started: Tensor
     texel_piece: Tensor
     """Row and column to the number of the piece that the texel shows."""
+    kept_texels: Tensor  # of what is not painted
+    kept_texture: Tensor
+    has_kept_texture: Tensor
 
     def __init__(self, config: Config, n_channels: int) -> None:
         """Read the mesh, and unwrap it where its own texture coordinates cannot be used.
@@ -93,9 +99,13 @@ class TexturedMesh(TexturedSurface, name="textured-mesh"):
         self.config = config
         self.n_channels = n_channels
         self.mesh = load_surface(config.path)
-        limits = {"max_faces": config.max_faces, "time_limit_s": config.unwrap_limit_s}
-        corner_uv = chosen_uv(self.mesh, config.uv, config.texture_size, **limits)
-        seen = _seen_vertices(self.mesh, config)
+        painted = painted_faces(self.mesh, config.materials)
+        self.sets = painted_sets(self.mesh, painted, config.uv)
+        self.is_in_one_texture = len(self.sets) == 1 and bool(painted.all())
+        own = self.mesh.corner_uv if self.is_in_one_texture and self.sets[0].fault is None else None
+        sizes = (config.texture_size, config.max_faces, config.unwrap_limit_s)
+        corner_uv = atlas_uv(self.mesh, *sizes) if own is None else own
+        seen = seen_vertices(self.mesh, config.placement, config.front_azimuth_deg)
         self.register_buffer("vertices", torch.from_numpy(seen).float(), persistent=False)
         self.register_buffer("faces", torch.from_numpy(self.mesh.faces), persistent=False)
         # Kept with the texture, which means nothing without them.
@@ -107,6 +117,16 @@ class TexturedMesh(TexturedSurface, name="textured-mesh"):
             self._piece = pieces(self.mesh.position[self.mesh.faces])
             self.piece_latents = nn.Parameter(torch.zeros(int(self._piece.max()) + 1, n_channels))
             self.register_buffer("texel_piece", self._texel_piece())  # follows corner_uv, so it is kept as that is
+        self._kept = None if painted.all() else ~painted
+        if self._kept is not None:
+            self.register_buffer("kept_texels", self._kept_texels())
+            self.register_buffer("kept_texture", torch.zeros_like(self.texture))
+            self.register_buffer("has_kept_texture", torch.tensor(False))
+
+    @classmethod
+    def check_files(cls, config: Config) -> None:
+        """The mesh must be one, have the materials that are named, and the pictures that are to be seen."""
+        check_surface_file(config.path, config.materials, config.start == "own-texture")
 
     @property
     def texture_size(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -130,16 +150,26 @@ class TexturedMesh(TexturedSurface, name="textured-mesh"):
 
     def whole_texture(self) -> Float[Tensor, "size size channels"]:
         """The texture that is seen: each texel's own latents plus those of its piece."""
-        if self.piece_latents is None:
-            return self.texture
-        return self.texture + self.piece_latents[self.texel_piece]
+        texture = self.texture
+        if self.piece_latents is not None:
+            texture = texture + self.piece_latents[self.texel_piece]
+        return texture if self._kept is None else torch.where(self.kept_texels[..., None], self.kept_texture, texture)
+
+    @property
+    def painted(self) -> Bool[np.ndarray, "faces"]:
+        """Which faces are."""
+        return np.ones(len(self.mesh.faces), bool) if self._kept is None else ~self._kept
 
     @torch.no_grad()
     def set_uv(self, corner_uv: Float[Tensor, "faces 3 2"]) -> None:
         """Take other texture coordinates."""
+        is_new = not torch.equal(self.corner_uv, corner_uv.to(self.corner_uv))
         self.corner_uv.copy_(corner_uv)
         if self.piece_latents is not None:
             self.texel_piece.copy_(self._texel_piece())
+        if self._kept is not None and is_new:
+            self.kept_texels.copy_(self._kept_texels())
+            self.has_kept_texture.fill_(False)
 
     def first_look(self) -> FirstLook | None:
         """What the recipe says it begins with; None where a checkpoint has brought a texture.
@@ -149,13 +179,20 @@ class TexturedMesh(TexturedSurface, name="textured-mesh"):
         """
         if bool(self.is_started):
             return None
-        start, size = self.config.start, OWN_TEXTURE_SIZE
-        if isinstance(start, Path) or start == "own-texture":
-            is_given = isinstance(start, Path)
-            picture = read_given_texture(self.mesh, start, size) if is_given else read_own_texture(self.mesh, size)
-            assert self.mesh.corner_uv is not None, "a texture without coordinates is refused"
-            return FirstLook(picture, torch.from_numpy(self.mesh.corner_uv).float())
-        return FirstLook(torch.tensor(self.config.start_color)[None, None], is_lit=start == "lit")
+        start, given = self.config.start, None
+        if start in ("color", "lit") and self._kept is None:
+            return FirstLook(torch.tensor(self.config.start_color)[None, None], is_lit=start == "lit")
+        if isinstance(start, Path):
+            given = read_given_texture(self.mesh, start, OWN_TEXTURE_SIZE)
+            if self._kept is None and self.mesh.corner_uv is not None:
+                return FirstLook(given, torch.from_numpy(self.mesh.corner_uv).float())
+        elif self.is_in_one_texture and (own := only_picture(self.mesh)) and self.mesh.corner_uv is not None:
+            picture = read_picture(self.mesh.file.path, own, OWN_TEXTURE_SIZE)
+            return FirstLook(picture, torch.from_numpy(self.mesh.corner_uv * own.scale + own.offset).float())
+        shows_own = ~self.painted if start != "own-texture" else np.ones_like(self.painted)
+        layout = self.corner_uv.cpu().double().numpy()
+        picture = own_look(self.mesh, shows_own, self.config.start_color, layout, OWN_TEXTURE_SIZE, given)
+        return FirstLook(picture, is_lit=start == "lit", is_own=self.texels_of(shows_own, OWN_TEXTURE_SIZE).bool())
 
     @torch.no_grad()
     def start_from(self, other: Geometry, colour: LinearColour | None = None) -> None:
@@ -178,6 +215,9 @@ class TexturedMesh(TexturedSurface, name="textured-mesh"):
     def restart(self, texture: Float[Tensor, "*rows_columns channels"]) -> None:
         """Take another texture, whatever was there."""
         self.texture.copy_(texture.expand_as(self.texture))
+        if self._kept is not None and not bool(self.has_kept_texture):
+            self.kept_texture.copy_(self.texture)
+            self.has_kept_texture.fill_(True)
         if self.piece_latents is not None:
             self.piece_latents.zero_()
         self.is_started.fill_(True)
@@ -190,34 +230,13 @@ class TexturedMesh(TexturedSurface, name="textured-mesh"):
         return groups
 
     def _texel_piece(self) -> Int[Tensor, "size size"]:
-        """Beside the charts, the nearest chart's piece: filters and mip levels mix it in."""
-        size = self.config.texture_size
-        corners = np.arange(3 * len(self._piece)).reshape(-1, 3)
+        return self.texels_of(self._piece, self.config.texture_size)
+
+    def _kept_texels(self) -> Bool[Tensor, "size size"]:
+        return self.texels_of(~self.painted, self.config.texture_size).bool()
+
+    def texels_of(self, values: Shaped[np.ndarray, "faces"], size: int) -> Int[Tensor, "{size} {size}"]:
+        """What the face has that each texel shows; beside the charts, the nearest one: filters mix it in."""
+        corners = np.arange(3 * len(values)).reshape(-1, 3)
         texels = covered_texels(self.corner_uv.cpu().numpy().reshape(-1, 2), corners, size, size)
-        return torch.from_numpy(texels.texture(self._piece[texels.face, None].astype(np.int32))[..., 0])
-
-
-def load_surface(path: Path) -> Mesh:
-    """A mesh file to be painted. It is logged if several parts are painted as one, or polygons become triangles.
-
-    Raises:
-        UserError: the file is no readable mesh, or has too many faces (simplified, it would not be the user's mesh).
-    """
-    mesh = read_mesh(path)
-    if len(mesh.faces) > MOST_FACES:
-        raise UserError(
-            f"{path}: {len(mesh.faces):,} faces, at most {MOST_FACES:,} can be painted; simplify the mesh first"
-        )
-    if (n_parts := len(mesh.file.materials)) > 1:
-        log.info("%s: its %d parts and their materials are painted as one", path, n_parts)
-    if n_split := mesh.file.n_split:
-        log.info("%s: %d polygons are split into triangles", path, n_split)
-    return mesh
-
-
-def _seen_vertices(mesh: Mesh, config: TexturedMesh.Config) -> Float[np.ndarray, "vertices 3"]:
-    """Vertices as cameras see them: placed, then turned so that the front looks along +z."""
-    vertices = placed(mesh, config.placement.matrix(mesh)).vertices
-    turn = np.radians(-config.front_azimuth_deg)
-    about_y = np.array([[np.cos(turn), 0, np.sin(turn)], [0, 1, 0], [-np.sin(turn), 0, np.cos(turn)]])
-    return vertices @ about_y.T
+        return torch.from_numpy(texels.texture(values[texels.face, None].astype(np.int32))[..., 0])

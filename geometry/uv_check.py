@@ -15,6 +15,8 @@ SMALLEST_AREA = 1e-13
 N_LOOKS = 512
 #: A face that reaches over more repetitions than this lies on top of itself.
 MOST_REPEATS = 2.0
+#: How the fault begins that a painting can live with, where what lies on one place may look alike.
+OVERLAPS = "its texture coordinates overlap"
 
 
 def uv_fault(corners: Float[np.ndarray, "faces 3 3"], corner_uv: Float[np.ndarray, "faces 3 2"]) -> str | None:
@@ -37,7 +39,7 @@ def uv_fault(corners: Float[np.ndarray, "faces 3 3"], corner_uv: Float[np.ndarra
         return f"its texture coordinates are degenerate: {flat:.0%} of the surface has no area in the texture"
     overlap = overlapping_share(corner_uv[uv_area >= SMALLEST_AREA], float(uv_area.sum()))
     if overlap > MOST_OVERLAP:
-        return f"its texture coordinates overlap: {overlap:.0%} of what they cover is covered twice"
+        return f"{OVERLAPS}: {overlap:.0%} of what they cover is covered twice"
     return None
 
 

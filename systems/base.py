@@ -102,7 +102,7 @@ class LightningSystem(System, LightningModule):
             raise UserError(f"{self.setting('views')}: '{self.guidance.part_name}' {reason}")
         self.background.n_together = self.views.n_together
         self.losses = LossTerms(config.losses, self.geometry, self.renderer, self.guidance, self.setting("losses"))
-        self._latent_size = self.guidance.latent_size
+        self._latent_size, self.to_input = self.guidance.latent_size, self.losses.to_input
         self._training_size = TrainingSize.of(config.latent_size, self.guidance, self.setting("latent_size"))
         self._is_set_up = False
 

@@ -34,9 +34,15 @@ def first_pictures(
     if look.is_lit:
         toward = F.normalize(torch.tensor(LIGHT, device=device), dim=0)
         light = Light(toward[None], toward.new_full((1,), AMBIENT))
+    unlit = None if look.is_own is None else look.is_own.to(device)[..., None].expand(-1, -1, 3).float()
     draw, behind, rng = renderer.build(shown), NoBackground(3), stream(0, "first pictures", 0, device)
     pictures = []
     for i in range(len(cameras)):
-        render = draw(shown, behind, cameras[i : i + 1], rng, with_normals=look.is_lit)
-        pictures.append(shade(render, light) + (1 - render.opacity[..., None]) * GREY)
+        camera = cameras[i : i + 1]
+        render = draw(shown, behind, camera, rng, with_normals=look.is_lit)
+        picture = shade(render, light)
+        if unlit is not None:
+            own = draw(Repainted(surface, unlit, corner_uv), behind, camera, rng).foreground
+            picture = torch.lerp(picture, render.foreground, own / render.opacity[..., None].clamp_min(1e-6))
+        pictures.append(picture + (1 - render.opacity[..., None]) * GREY)
     return torch.cat(pictures)

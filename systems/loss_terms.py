@@ -82,6 +82,8 @@ class LossTerms(nn.Module):
                     f"{path}.{name}: a weight alone, and '{guidance.part_name}' gives no such term. "
                     f"{did_you_mean(name, of_guidance)} A loss is {{type: ..., weight: ...}}; see --list loss"
                 )
+        #: Of the first loss that follows a file, where that lies.
+        self.to_input = next((loss.to_input for loss in self.parts() if loss.to_input is not None), None)
         #: Whether renderings are to hold normals.
         self.with_normals = any("normals" in loss.needs for loss in self.parts())
 

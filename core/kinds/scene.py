@@ -28,6 +28,14 @@ class Geometry(Part, nn.Module, kind="geometry"):
     free_settings: ClassVar[tuple[str, ...]] = ("learning_rate", "backend")
     """Endings of the names of settings in which a run may differ from the one that it begins with."""
 
+    @classmethod
+    def check_files(cls, config: Any) -> None:
+        """Refuse files that the settings name and that cannot be used; asked before a model is loaded.
+
+        Raises:
+            UserError: naming the file and what is wrong with it.
+        """
+
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Groups for the optimiser: {"params": [...], "lr": ...}; every trained parameter is in exactly one."""
         return [{"params": list(self.parameters())}]
@@ -77,6 +85,8 @@ class FirstLook:
     """Texture coordinates of that picture; None: the surface's own."""
     is_lit: bool = False
     """Whether light falls on it, which shows edges that one colour hides."""
+    is_own: Bool[Tensor, "rows columns"] | None = None
+    """Where the texture shows what stays as it is, which no light falls on; None: nowhere."""
 
 
 class TexturedSurface(Geometry):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
@@ -55,10 +56,20 @@ class Loss(Part, nn.Module, kind="loss"):
     config: Any
     needs: Set[Extra] = frozenset()
     """What a rendering must hold for it: "samples", "normals", "depth"."""
+    to_input: Float[np.ndarray, "4 4"] | None = None
+    """From the world to the coordinates of the file that the shape follows, where there is one (p' = M p)."""
 
     def __init__(self, config: Any, geometry: Geometry, renderer: Renderer) -> None:
         super().__init__()
         self.config = config
+
+    @classmethod
+    def check_files(cls, config: Any) -> None:
+        """Refuse files that the settings name and that cannot be used; asked before a model is loaded.
+
+        Raises:
+            UserError: naming the file and what is wrong with it.
+        """
 
     @abstractmethod
     def forward(self, now: TrainingStep) -> Float[Tensor, ""]:

@@ -13,6 +13,7 @@ from core.errors import UserError, require
 from core.kinds import DensityField, Geometry, Loss, Renderer, TrainingStep
 from core.part import names
 from core.types import RaySamples
+from geometry.mesh_file import read_mesh
 from geometry.placement import Placement
 from geometry.sketch import Corners, SketchReading, read_sketch
 
@@ -67,8 +68,14 @@ class SketchLoss(Loss):
                 f"use {' or '.join(names('geometry', DensityField))}"
             )
         self.sketch = read_sketch(config.path, config, geometry.bound, self.with_normals)
+        self.to_input = self.sketch.to_file
         # Limbs far from the middle, where the field starts empty, are to be seen at every step.
         renderer.never_skip(self.sketch.touched_cells)
+
+    @classmethod
+    def check_files(cls, config: Config) -> None:
+        """The sketch must be a mesh."""
+        read_mesh(config.path)
 
     def samples(self, now: TrainingStep) -> RaySamples:
         """Those that this step's loss is about: every `sample_stride`-th."""

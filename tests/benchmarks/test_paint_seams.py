@@ -11,7 +11,7 @@ import trimesh
 from benchmarks.canonical import canonical_silhouettes, canonical_views
 from benchmarks.paint import neutral_mesh
 from benchmarks.paint_seams import seamless
-from exporters.painted_surface import seen_mesh, written_mesh
+from exporters.painted_surface import seen_mesh
 from exporters.projection import Photographs
 from exporters.seams import SeamGaps, seam_gaps
 from exporters.texture_bake import bake_photographs
@@ -19,7 +19,7 @@ from geometry.placement import Placement
 from geometry.texels import covered_texels
 from geometry.textured_mesh import TexturedMesh
 from systems.latent_paint import LatentPaint
-from tests.systems.small_paint import fitting_paint
+from tests.systems.small_paint import as_written, fitting_paint
 from toybox.captions import Subject
 
 SIZE = 256
@@ -33,12 +33,12 @@ def _painting_of(kind: str, folder: Path) -> LatentPaint:
 
 def _gaps(system: LatentPaint, texture: np.ndarray) -> SeamGaps:
     assert isinstance(system.geometry, TexturedMesh)
-    return seam_gaps(dataclasses.replace(written_mesh(system.geometry), texture=texture))
+    return seam_gaps(dataclasses.replace(as_written(system.geometry), texture=texture))
 
 
 def _one_colour_per_chart(system: LatentPaint) -> np.ndarray:
     assert isinstance(system.geometry, TexturedMesh)
-    mesh = written_mesh(system.geometry)
+    mesh = as_written(system.geometry)
     edges = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False).edges
     chart = trimesh.graph.connected_component_labels(edges, node_count=len(mesh.vertices))
     texels = covered_texels(mesh.uv_with(v_down=False), mesh.faces, SIZE, SIZE)

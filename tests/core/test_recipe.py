@@ -13,7 +13,7 @@ from core.environment import escaped
 from core.errors import UserError, require
 from core.kinds import Exporter, System
 from core.part import names
-from core.recipe import check_recipe, dump_recipe, read_recipe
+from core.recipe import check_recipe, dump_recipe, read_recipe, with_named_exporters
 from core.recipe_layers import merge_layers, read_layers
 from core.schedule import Schedule
 
@@ -225,6 +225,31 @@ def test_a_setting_of_the_exporters_goes_to_those_that_have_it(registry: None, t
     both = read_recipe(path, ["exporter.n_views=7"])
     assert [choice.config.n_views for choice in both.exporters] == [7, 7]
     assert "exporter:" not in dump_recipe(recipe)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "chosen"),
+    [
+        (["exporter.format=obj"], ["test-body"]),
+        (["exporter.n_views=7"], ["test-sheet", "test-body"]),
+        (["exporters.0.n_views=7"], ["test-sheet"]),
+        (["exporter.format=obj", "seed=3"], ["test-sheet", "test-body"]),
+        ([], ["test-sheet", "test-body"]),
+    ],
+)
+def test_settings_of_an_exporter_name_it(
+    registry: None, tmp_path: Path, overrides: list[str], chosen: list[str]
+) -> None:
+    class Method(System, name="test-method"):
+        @dataclass(frozen=True)
+        class Config:
+            pass
+
+    _exporters()
+    text = "system: {type: test-method}\nexporters: [{type: test-sheet}, {type: test-body}]\n"
+    recipe = read_recipe(write(tmp_path, "a.yaml", text), overrides)
+    named = with_named_exporters(recipe, overrides).exporters
+    assert [choice.part.part_name for choice in named] == chosen
 
 
 def test_a_setting_that_no_exporter_has_is_answered_with_the_nearest(registry: None) -> None:

@@ -1,5 +1,6 @@
 """Binary glTF, read back by its specification and by trimesh."""
 
+import dataclasses
 import io
 import json
 import struct
@@ -14,6 +15,7 @@ from PIL import Image
 from exporters.glb import glb_bytes
 from exporters.mesh_files import write_mesh
 from geometry.mesh import Mesh
+from geometry.mesh_file import read_mesh
 from geometry.own_texture import linear_from_srgb
 
 EXTRAS = {"prompt": 'a "red" mushroom \u2603', "seed": 3}
@@ -137,3 +139,16 @@ def test_a_mesh_without_normals_has_none():
     bare = _tetrahedron()
     tree, _ = _parts(glb_bytes(Mesh(bare.vertices, bare.faces, colours=bare.colours), EXTRAS))
     assert set(tree["meshes"][0]["primitives"][0]["attributes"]) == {"POSITION", "COLOR_0"}
+
+
+def test_a_mesh_far_from_the_origin_keeps_its_shape_about_a_node(tmp_path: Path):
+    """A crate 0.3 m wide in map coordinates: float32 alone would place it in steps of half a metre."""
+    near = _tetrahedron()
+    far = dataclasses.replace(near, vertices=near.vertices * 0.3 + [400000.0, 6000000.0, 12.0])
+    tree, _ = _parts(glb_bytes(far, {}))
+    assert tree["nodes"][0]["translation"] == pytest.approx([400000, 6000000, 12], abs=1)
+    path = tmp_path / "far.glb"
+    path.write_bytes(glb_bytes(far, {}))
+    read = read_mesh(path)
+    np.testing.assert_allclose(read.corners, far.corners, atol=1e-6)
+    assert "translation" not in _parts(glb_bytes(near, {}))[0]["nodes"][0]

@@ -12,9 +12,9 @@ from PIL import Image
 
 from exporters.gltf_additions import Additions, as_binary
 from exporters.gltf_in_place import with_base_colour
-from geometry.chosen_uv import chosen_uv
 from geometry.mesh import Mesh
 from geometry.mesh_file import read_mesh
+from geometry.texture_layout import atlas_uv
 from tests.artefacts import keep
 from tests.exporters.rich_gltf import LEAF, rich_gltf
 from tests.geometry.gltf_builder import SQUARE_UV, GltfBuilder
@@ -64,8 +64,9 @@ def leaves(value: Any, path: str = "") -> dict[str, Any]:
 
 def painted(path: Path, uv: str, into: Path) -> tuple[Mesh, Additions, np.ndarray | None]:
     mesh = read_mesh(path)
-    corner_uv = chosen_uv(mesh, "atlas", 32, 1000, 60.0) if uv == "atlas" else None
-    made = with_base_colour(mesh.file.document, mesh, [(PICTURE, np.arange(len(mesh.faces)))], corner_uv)
+    corner_uv = atlas_uv(mesh, 32, 1000, 60.0) if uv == "atlas" else None
+    laid = [(PICTURE, np.arange(len(mesh.faces)), corner_uv is None)]
+    made = with_base_colour(mesh.file.document, mesh, laid, corner_uv)
     made.save(into)
     return mesh, made, corner_uv
 
@@ -249,7 +250,7 @@ def test_a_name_that_the_run_has_taken_is_not_written_over(tmp_path: Path):
 
 def test_a_gltf_becomes_a_glb_that_holds_its_files(tmp_path: Path):
     mesh = read_mesh(gltf_with_files(tmp_path / "mine"))
-    made = with_base_colour(as_binary(mesh.file.document), mesh, [(PICTURE, np.arange(len(mesh.faces)))], None)
+    made = with_base_colour(as_binary(mesh.file.document), mesh, [(PICTURE, np.arange(len(mesh.faces)), True)], None)
     path = made.save(tmp_path / "mesh.glb")[0]
     tree, data = opened(path)
     keep(path, "packed.glb")

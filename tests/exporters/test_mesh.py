@@ -151,3 +151,23 @@ def test_agreement_by_hand() -> None:
 def test_settings_out_of_range(settings: dict[str, Any], message: str):
     with pytest.raises(UserError, match=message):
         MeshExporter.Config(**settings)
+
+
+@pytest.mark.parametrize("frame", ["input", "field"])
+def test_a_shape_that_follows_a_file_is_written_where_that_lies(frame: Any, tmp_path: Path):
+    """A sketch of twice the size, 30 to the right, that was turned and scaled to be followed."""
+    system = ball_system()
+    system.to_input = np.array([[0, 0, 2.0, 30], [0, 2.0, 0, 0], [-2.0, 0, 0, 1], [0, 0, 0, 1]])
+    config = dataclasses.replace(SMALL, colours="vertices", frame=frame)
+    MeshExporter(config).export(system, tmp_path)
+    figures = read_record(tmp_path)["mesh"]["figures"]
+    written: Any = trimesh.load_scene(tmp_path / "mesh.glb").to_geometry()
+    middle, radius = written.bounds.mean(axis=0), np.ptp(written.bounds, axis=0) / 2
+    assert figures["frame"] == frame
+    if frame == "input":
+        np.testing.assert_allclose(middle, [30, 0, 1], atol=0.05)
+        np.testing.assert_allclose(radius, 0.8, atol=0.05)
+        assert figures["field_to_file"] == system.to_input.tolist()
+    else:
+        np.testing.assert_allclose(radius, 0.4, atol=0.03)
+        assert "field_to_file" not in figures

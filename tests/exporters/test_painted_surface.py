@@ -6,12 +6,13 @@ import numpy as np
 import trimesh
 
 from core.part import Choice
-from exporters.painted_surface import looks_away, written_mesh
+from exporters.painted_surface import looks_away
 from geometry.mesh_file import read_mesh
 from geometry.textured_mesh import TexturedMesh
 from systems.views.orbit import CameraRanges, cameras_everywhere
 from tests.exporters.test_painted_mesh import arrays, exported, raw_glb
 from tests.geometry.test_textured_mesh import sheet
+from tests.systems.small_paint import as_written
 
 
 def made(path: Path) -> TexturedMesh:
@@ -21,7 +22,7 @@ def made(path: Path) -> TexturedMesh:
 def test_an_atlas_doubles_vertices_along_its_seams_alone(tmp_path: Path):
     trimesh.creation.icosphere(subdivisions=2).export(tmp_path / "ball.ply")
     surface = made(tmp_path / "ball.ply")
-    written = written_mesh(surface)
+    written = as_written(surface)
     assert written.uv is not None
     np.testing.assert_array_equal(written.vertices[written.faces], surface.mesh.vertices[surface.mesh.faces])
     np.testing.assert_array_equal(written.uv[written.faces], surface.corner_uv.numpy())
@@ -33,11 +34,11 @@ def test_coordinates_that_a_checkpoint_brought_are_written_with_its_texture(tmp_
     """Painted on an atlas, gone on with by a recipe that would have kept the file's own coordinates."""
     path = sheet(tmp_path / "a.obj")
     first, second = (Choice.of(TexturedMesh, path=path, texture_size=32, uv=uv).build(3) for uv in ("atlas", "auto"))
-    own = written_mesh(second)
+    own = as_written(second)
     assert own.uv is not None
     np.testing.assert_array_equal(own.uv, second.mesh.uv)
     second.load_state_dict(first.state_dict())
-    written = written_mesh(second)
+    written = as_written(second)
     assert written.uv is not None
     np.testing.assert_array_equal(written.uv[written.faces], first.corner_uv.numpy())
     assert not np.array_equal(written.uv[written.faces], own.uv[own.faces])

@@ -8,8 +8,8 @@ import pytest
 import trimesh
 
 from core.errors import UserError
+from geometry.load_surface import check_surface_file, load_surface
 from geometry.source_file import BROKEN_UV, NO_UV, SOME_UV
-from geometry.textured_mesh import load_surface
 from tests.geometry.small_meshes import FACES, POSITIONS, RAW_UV, SQUARE, glb, one_glb, ply, written
 
 QUADS = """\
@@ -44,7 +44,7 @@ def test_polygons_of_obj_become_fans_and_that_is_told(tmp_path: Path, caplog: py
     expected = [[[0.1, 0.2], [0.7, 0.25], [0.8, 0.9]], [[0.1, 0.2], [0.8, 0.9], [0.15, 0.65]]]
     np.testing.assert_array_equal(uv[:2].astype(np.float32), np.array(expected, np.float32))
     np.testing.assert_array_equal(uv[2, 1].astype(np.float32), np.array([1.5, -0.5], np.float32))
-    assert "1 polygons are split into triangles" in caplog.text
+    assert "1 polygons are seen as triangles" in caplog.text
 
 
 def test_polygons_of_ply_and_off_are_told_too(tmp_path: Path, caplog: pytest.LogCaptureFixture):
@@ -57,13 +57,11 @@ def test_polygons_of_ply_and_off_are_told_too(tmp_path: Path, caplog: pytest.Log
         assert [sorted(face) for face in file.faces.tolist()] == [
             *([0, 1, 2], [0, 2, 3], [0, 1, 4], [0, 1, 2], [0, 2, 3], [0, 3, 4])
         ]
-        assert caplog.messages == [f"{tmp_path / name}: 2 polygons are split into triangles"]
+        assert caplog.messages == [f"{tmp_path / name}: 2 polygons are seen as triangles"]
 
 
 @pytest.mark.parametrize("n_bodies", [3, 5])
-def test_several_bodies_become_one_in_their_order_and_that_is_told(
-    n_bodies: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
-):
+def test_several_bodies_become_one_in_their_order(n_bodies: int, tmp_path: Path, caplog: pytest.LogCaptureFixture):
     bodies = [(POSITIONS + i, FACES[: 1 + i % 3], RAW_UV + i) for i in range(n_bodies)]
     with caplog.at_level(logging.INFO):
         file = load_surface(written(tmp_path, "a.glb", glb(bodies)))
@@ -72,7 +70,6 @@ def test_several_bodies_become_one_in_their_order_and_that_is_told(
     assert file.uv is not None
     assert file.uv.tobytes() == np.concatenate([body[2] for body in bodies]).astype("<f4").tobytes()
     assert len(file.file.materials) == n_bodies
-    assert f"its {n_bodies} parts and their materials are painted as one" in caplog.text
 
 
 def test_several_materials_leave_order_and_vertices_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture):
@@ -82,7 +79,7 @@ def test_several_materials_leave_order_and_vertices_alone(tmp_path: Path, caplog
         file = load_surface(path)
     assert file.vertices.tolist() == [[0, 0, 0], [1, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 0, 1]]
     assert file.faces.tolist()[3:] == [[0, 1, 5], [1, 3, 5], [4, 0, 5]]
-    assert "its 3 parts and their materials are painted as one" in caplog.text, "A, B, and those before either"
+    assert file.file.material_of_faces()[0] == (None, "A", "B"), "those before either come first"
 
 
 def test_why_there_are_no_texture_coordinates(tmp_path: Path):
@@ -117,3 +114,15 @@ def test_a_position_has_one_number_however_often_it_is_there(tmp_path: Path):
     assert len(np.unique(file.faces)) > 8
     numbers = file.position[file.faces]
     assert len(np.unique(numbers)) == 8
+
+
+def test_what_cannot_be_painted_is_told_before_anything_is_unwrapped(tmp_path: Path):
+    path = written(tmp_path, "a.obj", "mtllib a.mtl\n" + QUADS)
+    with pytest.raises(UserError, match=r"a\.obj: materials: it has no 'Wheels'"):
+        check_surface_file(path, ("Wheels",), starts_with_own=False)
+    with pytest.raises(UserError, match=r"a\.obj: refers to 'a\.mtl', which does not exist"):
+        check_surface_file(path, (), starts_with_own=True)
+    (tmp_path / "a.mtl").write_text("newmtl A\n")
+    with pytest.raises(UserError, match=r"a\.obj: it has no texture to start from"):
+        check_surface_file(path, (), starts_with_own=True)
+    check_surface_file(path, (), starts_with_own=False)

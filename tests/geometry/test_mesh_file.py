@@ -16,10 +16,10 @@ import pytest
 import trimesh
 
 from core.errors import UserError
+from geometry.load_surface import load_surface
 from geometry.mesh import Mesh
 from geometry.mesh_file import checked_format, read_mesh
 from geometry.sketch import load_sketch_mesh
-from geometry.textured_mesh import load_surface
 from tests.geometry.small_meshes import SQUARE, glb, gltf, packed_glb, ply, triangle, written
 
 HUGE_PLY = "ply\nformat binary_little_endian 1.0\nelement vertex 99999999999\nproperty float x\nend_header\n"

@@ -66,3 +66,15 @@ def test_nonsense_is_refused():
     for angle in (float("nan"), float("-inf")):
         with pytest.raises(UserError, match=rf"^rotation_deg: three finite numbers, got \(0\.0, {angle}, 0\.0\)$"):
             Placement(rotation_deg=(0.0, angle, 0.0))
+
+
+def test_normals_turn_with_the_mesh_and_keep_their_length():
+    mesh = Mesh(np.eye(3, dtype=np.float64), np.array([[0, 1, 2]]), normals=np.full((3, 3), 3**-0.5))
+    matrix = Placement(up_axis="z", rotation_deg=(20.0, 30.0, 40.0), scale=7.0).matrix(mesh)
+    there = placed(mesh, matrix)
+    assert there.normals is not None
+    a, b, c = there.vertices
+    facing = np.cross(b - a, c - a)
+    np.testing.assert_allclose(there.normals, np.tile(facing / np.linalg.norm(facing), (3, 1)), atol=1e-12)
+    back = placed(there, np.linalg.inv(matrix))
+    np.testing.assert_allclose(back.vertices, mesh.vertices, atol=1e-12)

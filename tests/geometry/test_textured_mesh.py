@@ -60,6 +60,11 @@ def test_useless_coordinates_are_replaced_and_the_reason_told(
     assert not surface.uses_own_uv
     assert reason in caplog.text
     assert "it is unwrapped" in caplog.text
+    if uv_scale:
+        with caplog.at_level(logging.INFO):
+            assert made(path, uv="own").uses_own_uv, "on demand they are kept"
+        assert "gets one colour, such as both sides of a mirrored body" in caplog.text
+        return
     with pytest.raises(UserError, match=rf"a\.obj: .*{reason}.*; give system\.geometry\.uv=auto to have it unwrapped"):
         made(path, uv="own")
 

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from core.part import Choice
 from core.types import Cameras
+from exporters.painted_surface import written_mesh
+from geometry.mesh import Mesh
 from geometry.placement import Placement
 from geometry.textured_mesh import TexturedMesh
 from guidance.target_image import TargetImage
@@ -67,3 +69,8 @@ def texture_at(system: LatentPaint, points: Tensor) -> Tensor:
 def views_of(system: LatentPaint, n: int = 6) -> Cameras:
     """Views from all sides that training has not seen."""
     return system.surrounding_cameras(n, 16)
+
+
+def as_written(surface: TexturedMesh) -> Mesh:
+    """A painted mesh in its file's own coordinates, as its one texture lies on it."""
+    return written_mesh(surface.mesh, None if surface.uses_own_uv else surface.corner_uv.double().numpy())

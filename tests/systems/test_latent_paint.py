@@ -13,7 +13,6 @@ from core.errors import UserError
 from core.part import Choice
 from core.settings import read_settings
 from exporters.mesh_files import write_mesh
-from exporters.painted_surface import written_mesh
 from geometry.latent_field import HashGridField
 from geometry.mesh import Mesh
 from geometry.textured_mesh import TexturedMesh
@@ -26,7 +25,7 @@ from renderers.outline import EncodedOutline
 from systems.latent_paint import N_FITTED_VIEWS, LatentPaint
 from systems.steps import stream
 from tests.geometry.test_textured_mesh import sheet, two_boxes
-from tests.systems.small_paint import fitting_paint, paint_config, texture_at, views_of, write_ball
+from tests.systems.small_paint import as_written, fitting_paint, paint_config, texture_at, views_of, write_ball
 from tests.systems.small_systems import BALL_RADIUS, ball_pictures, fitting_system, quiet_trainer
 from tests.tiny_pipelines import make_tiny_model
 
@@ -181,7 +180,7 @@ def test_a_second_coat_keeps_the_coordinates_of_the_first(tmp_path: Path):
     assert second.geometry.uses_own_uv
     second.start_from(first)
     assert not second.geometry.uses_own_uv
-    written = written_mesh(second.geometry)
+    written = as_written(second.geometry)
     assert written.uv is not None
     assert np.array_equal(written.uv[written.faces], first.geometry.corner_uv.numpy())
 
