@@ -95,6 +95,9 @@ class System(Part, kind="system"):
     prompt: str
     seed: int
     total_steps: int
+    to_input: Float[np.ndarray, "4 4"] | None = None
+    """From the world to the coordinates of the file that the shape follows, where there is one (p' = M p). It turns,
+    scales and moves; it does not mirror."""
     settings_of_jobs: ClassVar[Mapping[str, str]] = {}
     """What the columns `shape` (a mesh) and `texture` (a picture, or own-texture) of a jobs file set."""
     environment: Sequence[FromEnvironment] = ()
