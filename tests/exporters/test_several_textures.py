@@ -124,10 +124,11 @@ def test_light_falls_on_what_is_painted_alone(tmp_path: Path):
 
 
 def test_all_textures_may_be_where_it_starts(tmp_path: Path):
-    surface = painting(write_car(tmp_path), start="own-texture").geometry
+    system = painting(write_car(tmp_path), start="own-texture")
+    surface = system.geometry
     assert isinstance(surface, TexturedMesh)
     with torch.no_grad():
-        colours = surface(surface.corner_uv.mean(dim=1), torch.full((24,), 1e-3))
+        colours = system.decode(surface(surface.corner_uv.mean(dim=1), torch.full((24,), 1e-3))[None, None])[0, 0]
     wanted = np.repeat([[90, 90, 90], BLUE], 12, axis=0) / 255
     torch.testing.assert_close(colours, torch.from_numpy(wanted).float(), atol=0.03, rtol=0)
 
