@@ -1,4 +1,4 @@
-"""Whatever recipes, prompts and run folders hold: a result or one line, the right code, within seconds."""
+"""Whatever recipes, overrides, prompts and run folders hold: a result or one line, the right code, within seconds."""
 
 import os
 import shutil
@@ -119,6 +119,21 @@ def test_recipes_that_would_not_end(told: Callable[..., int], tmp_path: Path):
     (tmp_path / "three").write_text("extends: 3\nsystem: {}\n")
     for path in (*tmp_path.iterdir(), tmp_path, Path("/dev/zero"), Path("/proc/self/mem")):
         assert told(["--config", str(path), "--prompt", "a ball", "--show-recipe"]) in (2, 3), path
+
+
+@pytest.mark.fault("any value of any setting on the command line, a million and 10^23 among them", PROMISE)
+@settings(FEW, max_examples=25)
+@given(st.data())
+def test_any_override(told: Callable[..., int], tmp_path_factory: pytest.TempPathFactory, data: st.DataObject):
+    folder = tmp_path_factory.mktemp("work")
+    command = ball_command(folder)
+    settings_of_all = [word.partition("=")[0] for word in command if word.startswith(("system.", "trainer."))]
+    settings_of_all += ["system.geometry.bound", "system.views.n_views", "trainer.n_preview_views", "seed", "trainer"]
+    settings_of_all += ["system.optimizer.betas", "system.losses", "system.guidance.noise", "exporters.0.n_views"]
+    key = data.draw(st.sampled_from(sorted(set(settings_of_all))))
+    value = data.draw(values.filter(lambda value: key != "trainer.max_steps" or value != 10**9))
+    text = f"{key}={value}".replace("\0", "0").encode("utf-8", "replace").decode()
+    told([*command, "--prompt", "a ball", text, "--dry-run"])
 
 
 @pytest.mark.fault("any text as a prompt", PROMISE)
