@@ -200,7 +200,8 @@ def _begun(folder: Path | None) -> TrainedRun | None:
 
 def _checkpoint_bytes(recipe: Recipe) -> int:
     """What a run's checkpoints take, two that are kept and one in writing: each trained number and Adam's two."""
-    n_numbers = getattr(recipe.system.config.geometry.config, "n_numbers", 0)
+    geometry = getattr(recipe.system.config, "geometry", None)  # a system may train something else
+    n_numbers = getattr(geometry.config, "n_numbers", 0) if geometry else 0
     return 3 * 12 * n_numbers + 2**20
 
 

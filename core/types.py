@@ -142,7 +142,7 @@ class RenderOutput(TensorRecord):
     guidance has encoded a picture."""
     samples: RaySamples | None
     """Of a volume rendering; None where the renderer has none."""
-    background: Float[Tensor, "views height width channels"] | None = None
+    background: Float[Tensor, "views height width shown"] | None = None
     """What lay behind each ray, hidden or not; None where nothing has been put behind."""
 
     def with_latents(self, latents: Float[Tensor, "views rows columns channels"]) -> "RenderOutput":

@@ -133,8 +133,9 @@ class TargetImage(Guidance, name="target-image"):
             raise RuntimeError("call prepare(prompt) before the first step")
         with torch.no_grad():
             target = self._target(cameras).to(latents.device)
-            if self._clear is not None and render.background is not None:
-                target = target + self._clear.share(cameras) * (render.background - self._clear.latents)
+            behind = render.background
+            if self._clear is not None and behind is not None and behind.shape == target.shape:
+                target = target + self._clear.share(cameras) * (behind - self._clear.latents)
             sigma = torch.full((len(latents),), self.config.noise.at(step, total_steps), device=latents.device)
             alpha = (1 - sigma**2).sqrt()
             weight = WEIGHTINGS[self.config.weighting](alpha, sigma) * alpha / sigma

@@ -57,7 +57,7 @@ class TextualInversion(LightningSystem, name="textual-inversion"):
         """How they follow the gradient."""
 
         def __post_init__(self) -> None:
-            require(self.n_pictures >= 1, f"n_pictures: at least 1, got {self.n_pictures}")
+            require(1 <= self.n_pictures <= 1024, f"n_pictures: from 1 to 1024, got {self.n_pictures}")
             require(self.learning_rate > 0, f"learning_rate: above 0, got {self.learning_rate:g}")
             require(len(self.captions) > 0, "captions: one or more, with {} for the word")
             require(all("{}" in text for text in self.captions), "captions: each needs {} where the word stands")

@@ -15,6 +15,7 @@ from tests.app.small_command import ROOT
 
 #: Settings that a large number does no harm to: bounds of chunks, steps, a target for simplification.
 HARMLESS = {"samples_per_chunk", "rays_per_chunk", "occupancy_warmup_steps", "occupancy_refresh_every", "max_faces"}
+HARMLESS |= {"n_pictures"}  # of textual-inversion: what it needs beside is missed first
 HARMLESS |= {"n_faces", "sample_stride", "square", "coarse_pixel", "n_latents", "preview"}
 
 

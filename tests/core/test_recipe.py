@@ -72,7 +72,7 @@ def test_plugins_are_loaded_from_where_they_are_named(
     monkeypatch.chdir(tmp_path)
     recipe = read_recipe(top, plugins=[Path("two.py")])
     assert recipe.plugins == (tmp_path / "base" / "one.py", tmp_path / "two.py")
-    assert names("system", System)[-2:] == ["test-one", "test-two"]
+    assert {"test-one", "test-two"} <= set(names("system", System))
 
 
 @pytest.mark.parametrize("text", ["${home}", "\\${home}", "\\\\${home}", "a ${b} ${c}", "plain $5 {x}", "C:\\d"])

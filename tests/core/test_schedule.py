@@ -66,7 +66,7 @@ def test_a_ramp_is_written_as_people_write_it() -> None:
         ({"points": [0.0, 1.0]}, "points: expected [fraction, value] pairs"),
         ({"points": []}, "a schedule needs at least one point"),
         ({"start": 1, "end": 0, "shape": "cubic"}, "shape: 'cubic' is neither 'linear' nor 'cosine'"),
-        (float("nan"), "values must be finite"),
+        (float("nan"), "expected a number or a schedule"),
     ],
 )
 def test_nonsense_is_refused_with_its_reason(setting: object, message: str) -> None:

@@ -84,7 +84,7 @@ def test_faults_name_their_stage(path: Path):
     assert said == [
         "stages.3.seed: no such stage; there are 3, from 0 on",
         "stages.0: trainer.max_stps: no such setting of TrainerConfig. Did you mean 'max_steps'?",
-        "stages.1: trainer.max_steps: at least 1, got 0",
+        "stages.1: trainer.max_steps: from 1 to 10^9, got 0",
     ]
     path.write_text("stages: []")
     assert "stages: expected a list of recipes" in faults_of(path)[0]

@@ -144,7 +144,7 @@ def test_agreement_by_hand() -> None:
         ({"n_silhouettes": 0}, "n_silhouettes: at least 1, got 0"),
         ({"n_photographs": 0}, "n_photographs: at least 1, got 0"),
         ({"n_faces": 10}, "n_faces: at least 100, got 10"),
-        ({"unwrap_limit_s": 0.0}, "unwrap_limit_s: above 0, got 0"),
+        ({"unwrap_limit_s": 0.0}, "unwrap_limit_s: above 0, below a million, got 0"),
         ({"format": "ply", "colours": "texture"}, "colours: PLY files hold no texture"),
     ],
 )

@@ -62,7 +62,9 @@ def test_in_half_precision(name: str, precision: str, family_model: Callable[[st
     layout, folder = family_model(name)
     t5 = name == "sd3-t5"
     pipeline = published_pipeline(layout, folder, getattr(torch, precision), t5)
-    assert_equal(_guidance(folder, 7.5, precision=precision, t5=t5), pipeline, 7.5)
+    # Batches of other sizes may be rounded in another order: a few last digits, which guidance enlarges.
+    law = 2 * 7.5 * torch.finfo(getattr(torch, precision)).eps
+    assert_equal(_guidance(folder, 7.5, precision=precision, t5=t5), pipeline, 7.5, law=law)
 
 
 @pytest.mark.parametrize("name", ["sd-epsilon", "xl", "sd3"])

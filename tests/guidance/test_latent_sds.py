@@ -130,7 +130,7 @@ def test_a_model_with_a_world_brings_its_bins_and_warns_of_unknown_words(
     assert "does not know 'dragon'" in caplog.text
     caplog.clear()
     guidance.prepare("a red mushroom")
-    assert not caplog.records
+    assert "does not know" not in caplog.text
 
 
 def test_forward_before_prepare_is_a_clear_fault(tiny_model: Callable[..., Path]):

@@ -18,9 +18,9 @@ from tests.systems.small_systems import quiet_trainer
 CONFIGS = Path(__file__).parents[2] / "configs"
 #: Those whose model is told cameras have tests of their own.
 MULTI_VIEW = ("latent-nerf-mvdream", "latent-nerf-multiview")
-#: Its stages are recipes that are tested here.
-STAGED = ("text-to-asset",)
-RECIPES = sorted(path for path in CONFIGS.glob("*.yaml") if path.stem not in (*MULTI_VIEW, *STAGED))
+#: The stages of the first are recipes that are tested here; the second trains no geometry, and has tests of its own.
+OTHERS = ("text-to-asset", "textual-inversion")
+RECIPES = sorted(path for path in CONFIGS.glob("*.yaml") if path.stem not in (*MULTI_VIEW, *OTHERS))
 
 #: Sizes alone, by what is trained; what a recipe chooses stays as it is.
 SMALL: dict[str, list[str]] = {

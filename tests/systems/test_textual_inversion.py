@@ -103,7 +103,7 @@ def test_settings_that_cannot_be(model: Path, tmp_path: Path):
     for settings, complaint in (
         ({"captions": ("a thing",)}, r"captions: each needs \{\}"),
         ({"token": "two words"}, "token: one word without spaces"),
-        ({"n_pictures": 0}, "n_pictures: at least 1, got 0"),
+        ({"n_pictures": 0}, "n_pictures: from 1 to 1024, got 0"),
     ):
         with pytest.raises(UserError, match=complaint):
             _system(tmp_path, model, **settings)

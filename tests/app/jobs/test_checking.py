@@ -83,7 +83,7 @@ def test_all_faults_are_told_in_one_go(tmp_path: Path) -> None:
         "row 4: shape: missing.obj: no such file",
         "row 5: texture: 'latent-nerf' (ball.yaml) takes none; leave it empty, or name another recipe",
         "row 6: config: 'latent-nerf-rgb' goes on from a run; take a recipe with stages",
-        "row 7: trainer.max_steps: at least 1, got 0",
+        "row 7: trainer.max_steps: from 1 to 10^9, got 0",
         "rows 1, 2: id: 'a' stands more than once",
         "rows 5, 6: id: ['E', 'e'] would share one folder",
     ]
@@ -103,7 +103,7 @@ def test_equal_rows_and_missing_inputs_are_faults(tmp_path: Path) -> None:
 
 def test_the_fault_of_many_rows_is_one_line(tmp_path: Path) -> None:
     (said,) = faults_of(tmp_path, [{"id": f"r{i}", "prompt": "a ball", "trainer.max_steps": 0} for i in range(50)])
-    assert said == "rows 1, 2, 3, 4, 5, 6, 7, 8 ... (50 rows): trainer.max_steps: at least 1, got 0"
+    assert said == "rows 1, 2, 3, 4, 5, 6, 7, 8 ... (50 rows): trainer.max_steps: from 1 to 10^9, got 0"
 
 
 def test_a_folder_that_is_no_jobs_is_left_alone(tmp_path: Path) -> None:
