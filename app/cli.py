@@ -43,6 +43,8 @@ class _Parser(argparse.ArgumentParser):
 
 def _instead(word: str, known: Sequence[str]) -> str:
     """What to say in place of an unknown option."""
+    if word.partition("=")[0] == "--seed":  # a setting, though it is near to --shard
+        known = ()
     if near := nearest_word(word.partition("=")[0], known):
         return f"Did you mean '{near}'?"
     setting, _, value = word.lstrip("-").partition("=")

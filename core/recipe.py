@@ -169,9 +169,8 @@ def _named_plugins(layers: Sequence[Layer], mapping: Mapping[Any, Any]) -> list[
 
 
 def _paths_of(overrides: Overrides, mapping: Mapping[Any, Any]) -> list[str]:
-    """The keys of those that set a path, and do not take one away."""
-    given = zip(overrides.keys, overrides.texts, strict=True)
-    return [key for key, text in given if not text.endswith(("=", "=null")) and takes_path(Recipe, mapping, key)]
+    """The keys of those that set a path."""
+    return [key for key in overrides.keys if takes_path(Recipe, mapping, key)]
 
 
 def with_named_exporters(recipe: Recipe, overrides: Sequence[str]) -> Recipe:

@@ -211,8 +211,9 @@ def _read_overrides(texts: Sequence[str], raw: Collection[str]) -> Any:
         if not _OVERRIDE.match(text):
             raise UserError(f"'{text}': expected key.sub=value. {_override_advice(text, texts[:i], texts[i + 1 :])}")
         try:
-            if key in raw:
-                OmegaConf.update(read, key, escaped(text.partition("=")[2]))
+            value = text.partition("=")[2]
+            if key in raw and value not in ("", "null"):  # which take a path away
+                OmegaConf.update(read, key, escaped(value))
             else:
                 read.merge_with_dotlist([text])
         except _UNREADABLE as error:

@@ -162,5 +162,5 @@ class TargetImage(Guidance, name="target-image"):
         if bool((opacity == 1).all()):
             return target, None
         grey = self.encode(torch.full_like(rgb[:1], GREY))
-        share = 1 - F.adaptive_avg_pool2d(opacity.movedim(-1, 1), latents.shape[1:3]).movedim(1, -1)
+        share = 1 - F.adaptive_avg_pool2d(opacity.movedim(-1, 1), (latents.shape[1], latents.shape[2])).movedim(1, -1)
         return target, Clear(grey, lambda cameras: share[views.index_of(cameras).to(share.device)])

@@ -23,7 +23,7 @@ def steerable(system: LightningSystem) -> dict[str, Any]:
     settings: dict[str, Any] = {"prompt": system.prompt}
     for name in guidance.steerable:
         settings[guidance.setting(name)] = plain(getattr(guidance.config, name))
-    for setting, name in system.losses.settings.items():
+    for setting, name in _loss_settings(system).items():
         settings[setting] = system.losses.weights[name].to_setting()
     return settings
 
@@ -34,7 +34,7 @@ def steer(system: LightningSystem, setting: str, value: Any) -> None:
     Raises:
         UserError: no such setting, or a value that a recipe could not have either; then nothing has changed.
     """
-    guidance, terms = system.guidance.latent_guidance, system.losses.settings
+    guidance, terms = system.guidance.latent_guidance, _loss_settings(system)
     changes: dict[str, Callable[[Any], None]] = {"prompt": lambda text: _take_prompt(system, text)}
     changes |= {guidance.setting(name): _of_guidance(system, guidance, name) for name in guidance.steerable}
     changes |= {key: _of_loss(system, key, name) for key, name in terms.items()}
@@ -43,6 +43,11 @@ def steer(system: LightningSystem, setting: str, value: Any) -> None:
     if isinstance(value, str):
         require(len(value) <= LONGEST_TEXT, f"{setting}: at most {LONGEST_TEXT} characters, got {len(value)}")
     changes[setting](value)
+
+
+def _loss_settings(system: LightningSystem) -> dict[str, str]:
+    """The weights that its recipe names; none of a system that has losses of its own making (textual-inversion)."""
+    return dict(system.losses.settings) if hasattr(system, "losses") else {}
 
 
 def _take_prompt(system: LightningSystem, text: Any) -> None:
