@@ -43,6 +43,8 @@ def test_files_that_may_not_grow(tmp_path: Path) -> None:
 
 @pytest.mark.fault("no home, caches and lists that cannot be written", "the training is as without them")
 def test_no_home(tmp_path: Path) -> None:
-    nowhere = dict.fromkeys(("HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME"), "/proc/none")
+    nowhere: dict[str, str] = dict.fromkeys(
+        ("HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME"), "/proc/none"
+    )
     child = Child(command(tmp_path, "trainer.max_steps=2"), tmp_path / "said", environment=nowhere)
     assert child.wait() == 0, child.said

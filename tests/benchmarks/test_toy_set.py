@@ -24,6 +24,7 @@ def test_every_row_is_a_job(tmp_path: Path) -> None:
     assert len(rows) == 2 * len(RECIPES)
     assert [("shape" in row, "texture" in row) for row in rows[::2]] == [(False, False), (True, False), (True, True)]
     mesh = trimesh.load(rows[-1]["shape"], force="mesh", process=False)
-    assert mesh.visual.uv is not None, "a picture is laid on coordinates"
+    assert isinstance(mesh, trimesh.Trimesh)
+    assert getattr(mesh.visual, "uv", None) is not None, "a picture is laid on coordinates"
     jobs = Checker(path, None).jobs(read_rows(path), tmp_path / "out")
     assert [job.recipes[0].system.part.part_name for job in jobs[::2]] == list(RECIPES.values())

@@ -11,7 +11,7 @@ from guidance.model_settings import models_kept
 
 
 def guidance_by(model: Path, precision: str = "auto") -> LatentSDS:
-    return LatentSDS(LatentSDS.Config(model=str(model), precision=precision))
+    return LatentSDS(LatentSDS.Config(model=str(model), precision=precision))  # pyright: ignore[reportArgumentType]
 
 
 def test_the_last_model_is_kept_and_only_where_that_is_asked_for(tiny_model: Callable[..., Path]) -> None:
