@@ -120,11 +120,14 @@ class Form:
 
 def _read(path: Path) -> Recipe | None:
     """A recipe that a visitor could start; one that paints lacks its mesh, and gets a name in place of it."""
-    try:
-        recipe = read_recipe(path)
-    except UserError:
-        recipe = read_recipe(path, ["system.geometry.path=mesh"])
-    part, guidance = recipe.system.part, getattr(recipe.system.config.guidance.config, "model", "")
-    if not issubclass(part, LightningSystem) or part.refines or recipe.start_from is not None:
-        return None
-    return recipe if str(guidance).startswith("toybox") or torch.cuda.is_available() else None
+    for lacking in ([], ["system.geometry.path=mesh"]):
+        try:
+            recipe = read_recipe(path, lacking)
+        except UserError:
+            continue  # it lacks something else, or has several stages
+        part, guidance = recipe.system.part, getattr(recipe.system.config, "guidance", None)
+        if guidance is None or not issubclass(part, LightningSystem) or part.refines or recipe.start_from is not None:
+            return None
+        model = str(getattr(guidance.config, "model", ""))
+        return recipe if model.startswith("toybox") or torch.cuda.is_available() else None
+    return None

@@ -123,7 +123,8 @@ def _words(annotation: Any) -> tuple[str, ...]:
 def _takes_path(annotation: Any) -> bool:
     if annotation is Path or annotation == FolderOrName:
         return True
-    return any(_takes_path(inner) for inner in get_args(annotation))
+    inner = get_type_hints(annotation, include_extras=True).values() if dataclasses.is_dataclass(annotation) else ()
+    return any(_takes_path(each) for each in (*inner, *get_args(annotation)))
 
 
 def _read(field: Field, given: Any) -> Any:

@@ -13,6 +13,7 @@ from app.live.settings_form import fields_of, filled_in, mesh_keys
 from app.live.strangers import leads_out, without_paths
 from app.live.uploads import keep_upload
 from core.errors import UserError
+from core.recipe import dump_recipe, read_recipe
 from tests.app.live.live_command import Command, launched, until
 from tests.app.live.robot import Robot
 
@@ -32,7 +33,9 @@ def test_settings_are_offered_with_their_meaning_and_no_file_is_among_them(recip
         assert all(field.meaning for field in fields), name
         keys = {field.key for field in fields}
         assert {"trainer.max_steps", "system.guidance.guidance_scale"} <= keys
-        assert not {key for key in keys if key.endswith((".path", ".model", ".folder"))}
+        assert not {
+            key for key in keys if key.endswith((".path", ".model", ".folder", ".lora", ".embeddings", ".configs"))
+        }
     assert mesh_keys(recipes["latent-paint"]) == ["system.geometry.path"]
     assert mesh_keys(recipes["sketch-shape"]) == ["system.losses.sketch.path"]
     assert mesh_keys(recipes["latent-nerf"]) == []
@@ -68,9 +71,12 @@ def test_what_strangers_fill_in_is_checked_and_refused_in_a_line(
         filled_in(recipes["latent-nerf"], {key: value}, 0, None)
 
 
-def test_environment_variables_are_no_texts_of_strangers(recipes: dict) -> None:
+def test_environment_variables_are_no_texts_of_strangers(recipes: dict, tmp_path: Path) -> None:
+    """As they stand, also when the run's own recipe.yaml is read again."""
     recipe = filled_in(recipes["latent-nerf"], {"system.guidance.negative_prompt": "${oc.env:HOME}"}, 0, None)
-    assert recipe.system.config.guidance.config.negative_prompt == "${oc.env:HOME}", "as it stands"
+    (tmp_path / "recipe.yaml").write_text(dump_recipe(recipe))
+    for each in (recipe, read_recipe(tmp_path / "recipe.yaml")):
+        assert each.system.config.guidance.config.negative_prompt == "${oc.env:HOME}"
 
 
 @pytest.mark.parametrize(
