@@ -47,7 +47,8 @@ def steer(system: LightningSystem, setting: str, value: Any) -> None:
 
 def _loss_settings(system: LightningSystem) -> dict[str, str]:
     """The weights that its recipe names; none of a system that has losses of its own making (textual-inversion)."""
-    return dict(system.losses.settings) if hasattr(system, "losses") else {}
+    terms = getattr(system, "losses", None)
+    return {} if terms is None else dict(terms.settings)
 
 
 def _take_prompt(system: LightningSystem, text: Any) -> None:
