@@ -118,7 +118,9 @@ class LatentSDS(TextGuidance, name="latent-sds"):
         if (rescale := self.config.guidance_rescale) != NEVER and (share := rescale.at(step, total_steps)):
             guided = rescaled_noise(noisy.latents, guided, predicted.conditional, noisy.sigma, share, n)
         reference = self.reference(render, noisy, predicted, cameras, rng)
-        gradient = self.gradient(noisy, guided, reference)
+        if not isinstance(reference, Tensor) or reference.shape != noisy.noise.shape:
+            raise self.wrong_result(reference, f"reference: one of shape {tuple(noisy.noise.shape)}")
+        gradient = self.gradient(replace(noisy, noise=reference.detach()), guided)
         if not isinstance(gradient, Tensor) or gradient.shape != render.latents.shape:
             raise self.wrong_result(gradient, f"gradient: one of shape {tuple(render.latents.shape)}")
         if self.config.normalize:
@@ -198,13 +200,10 @@ class LatentSDS(TextGuidance, name="latent-sds"):
         return noisy.noise
 
     def gradient(
-        self,
-        noisy: NoisyLatents,
-        predicted: Float[Tensor, "views height width channels"],
-        reference: Float[Tensor, "views height width channels"],
+        self, noisy: NoisyLatents, predicted: Float[Tensor, "views height width channels"]
     ) -> Float[Tensor, "views height width channels"]:
-        """g = w(t) (eps_hat - reference)."""
-        return sds_gradient(predicted, reference.detach(), self.timestep_weight[noisy.timestep])
+        """g = w(t) (eps_hat - reference); `noisy.noise` is the reference here."""
+        return sds_gradient(predicted, noisy.noise, self.timestep_weight[noisy.timestep])
 
     def answers(
         self,

@@ -48,8 +48,8 @@ def test_a_piece_of_the_wrong_shape_is_named_with_its_file(tiny_model: Callable[
 
         part_name = "misshapen"
 
-        def gradient(self, noisy: NoisyLatents, predicted: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
-            return (predicted - reference)[:1]
+        def gradient(self, noisy: NoisyLatents, predicted: torch.Tensor) -> torch.Tensor:
+            return (predicted - noisy.noise)[:1]
 
     latents, cameras = two_views()
     guidance = make(tiny_model(), Misshapen)
@@ -57,6 +57,10 @@ def test_a_piece_of_the_wrong_shape_is_named_with_its_file(tiny_model: Callable[
         r"test_own_score\.py:\d+: gradient of the guidance 'misshapen' gave a tensor of shape \(1, 8, 8, 4\), not one"
     )
     with pytest.raises(UserError, match=said):
+        guidance(seen_as(latents), cameras, 0, 1, torch.Generator())
+
+    guidance.reference = lambda *_: None  # pyright: ignore[reportAttributeAccessIssue]
+    with pytest.raises(UserError, match="reference of the guidance 'misshapen' gave a NoneType, not one of shape"):
         guidance(seen_as(latents), cameras, 0, 1, torch.Generator())
 
 
