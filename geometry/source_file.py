@@ -161,7 +161,8 @@ def encoding_of(content: bytes) -> tuple[bytes, str]:
 
 def unreadable(path: Path, why: str) -> UserError:
     """The error for a file that is broken, or not of the format that its suffix names."""
-    return UserError(f"{path}: not a readable {path.suffix.removeprefix('.').upper()} file: {why}")
+    said = " ".join(why.split())  # what is quoted of the file may run over several lines
+    return UserError(f"{path}: not a readable {path.suffix.removeprefix('.').upper()} file: {said}")
 
 
 def out_of_range(path: Path, detail: str = "a face names a vertex that the file does not have") -> UserError:

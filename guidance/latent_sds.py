@@ -92,7 +92,7 @@ class LatentSDS(TextGuidance, name="latent-sds"):
         self.register_buffer("timestep_weight", weight, persistent=False)
         config.tell_scale(self.source, max(config.guidance_scale.values), self.setting("guidance_scale"))
         self.variation = LowRank(self.model.denoiser, config.variation.rank) if config.score == "vsd" else None
-        self.term_names = ("variation",) if self.variation else ()
+        self.term_names = (*self.term_names, *(("variation",) if self.variation else ()))
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """The LoRA of `vsd` has a learning rate of its own."""

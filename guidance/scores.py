@@ -51,7 +51,7 @@ class VariationSettings:
     """Of Adam."""
 
     def __post_init__(self) -> None:
-        require(self.rank >= 1, f"rank: at least 1, got {self.rank}")
+        require(1 <= self.rank <= 1024, f"rank: from 1 to 1024, got {self.rank}")
         require(self.learning_rate > 0, f"learning_rate: above 0, got {self.learning_rate:g}")
 
 
@@ -80,7 +80,7 @@ class ScoreSettings:
     def __post_init__(self) -> None:
         super().__post_init__()  # pyright: ignore[reportAttributeAccessIssue]
         require_values("gradient_limit", self.gradient_limit or Schedule.constant(0.0))
-        require(self.inversion_steps >= 1, f"inversion_steps: at least 1, got {self.inversion_steps}")
+        require(1 <= self.inversion_steps <= 1000, f"inversion_steps: from 1 to 1000, got {self.inversion_steps}")
         require(0 < self.asynchrony <= 1, f"asynchrony: above 0 and at most 1, got {self.asynchrony}")
 
 

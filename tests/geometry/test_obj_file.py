@@ -134,4 +134,4 @@ def test_a_file_of_trimesh_comes_back(tmp_path: Path):
 def test_a_byte_order_mark_hides_no_line(encoding: str):
     text = "v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n"
     marked = "\ufeff" + text if encoding == "utf-16-be" else text  # Python marks the others
-    assert _read(marked.encode(encoding)).vertices.tolist() == [[0, 0, 0], [1, 0, 0], [1, 1, 0]]
+    assert _read(marked.encode(encoding)).vertices.tolist() == [[0, 0, 0], [1, 0, 0], [0, 1, 0]]

@@ -266,7 +266,7 @@ def test_scores_go_with_loud_view_words(tiny_model: Callable[..., Path]):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"inversion_steps": 0}, "inversion_steps: at least 1, got 0"),
+        ({"inversion_steps": 0}, "inversion_steps: from 1 to 1000, got 0"),
         ({"asynchrony": 0.0}, "asynchrony: above 0 and at most 1, got 0.0"),
         ({"negative_scale": Schedule.constant(-1.0)}, "negative_scale: at least 0, got -1"),
         ({"views": {"bakc": "a"}}, "views.bakc: no view's word. Did you mean 'back'?"),
