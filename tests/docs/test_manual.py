@@ -78,7 +78,7 @@ def test_every_link_within_the_manual_leads_somewhere_and_nothing_is_loaded_from
 
 def test_every_part_and_every_setting_is_in_the_manual(site: Path) -> None:
     register_parts()
-    for kind in kinds():
+    for kind in (kind for kind in kinds() if not kind.startswith("test-")):  # other tests define kinds of their own
         text = (site / "parts" / f"{kind}.html").read_text(encoding="utf-8")
         for name in names(kind):
             part = find(kind, name)
