@@ -170,11 +170,9 @@ class LatentDiffusion(FrozenNetworks):
             text: one embedding per view, made since the weights have their precision.
             cameras: of the views, or of the first of them where a batch holds the same ones several times; a model
                 that knows cameras is told nothing of them without.
-            is_learning: whether gradients flow to what is trained within the network.
+            is_learning: whether gradients flow, to what is trained within the network or in front of it.
         """
-        with torch.set_grad_enabled(is_learning):
-            output = self._output(noisy, timestep, text, cameras, is_learning)
-            return noise_from_output(self.family, output, noisy, self.alpha[timestep], self.sigma[timestep])
+        return self._predicted(noise_from_output, noisy, timestep, text, cameras, is_learning)
 
     def predict_picture(
         self,
@@ -185,9 +183,20 @@ class LatentDiffusion(FrozenNetworks):
         is_learning: bool = False,
     ) -> Float[Tensor, "views height width channels"]:
         """z_hat, the latents that the model believes to be under the noise, in float32; arguments as above."""
+        return self._predicted(picture_from_output, noisy, timestep, text, cameras, is_learning)
+
+    def _predicted(
+        self,
+        meaning: Callable[[str, Tensor, Tensor, Tensor, Tensor], Tensor],
+        noisy: Tensor,
+        timestep: Tensor,
+        text: TextEmbedding,
+        cameras: Cameras | None,
+        is_learning: bool,
+    ) -> Tensor:
         with torch.set_grad_enabled(is_learning):
             output = self._output(noisy, timestep, text, cameras, is_learning)
-            return picture_from_output(self.family, output, noisy, self.alpha[timestep], self.sigma[timestep])
+            return meaning(self.family, output, noisy, self.alpha[timestep], self.sigma[timestep])
 
     def _output(
         self, noisy: Tensor, timestep: Tensor, text: TextEmbedding, cameras: Cameras | None, is_learning: bool

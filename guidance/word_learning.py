@@ -16,7 +16,6 @@ from torch.nn import functional as F
 from core.errors import UserError
 from guidance.frozen import FrozenNetworks
 from guidance.latent_diffusion import LatentDiffusion
-from guidance.noise_schedule import noise_from_output
 from guidance.sds import add_noise, draw_timesteps, guided_noise
 from guidance.textual_inversion import LearntWord, teach_tokenizer
 
@@ -89,13 +88,9 @@ class WordLearner(FrozenNetworks):
         (model,) = self._model
         timestep = draw_timesteps(len(latents), 0.0, 1.0, model.n_timesteps, rng).to(latents.device)
         noise = torch.randn(latents.shape, generator=rng, device=rng.device).to(latents.device)
-        alpha, sigma = model.alpha[timestep], model.sigma[timestep]
-        noisy = add_noise(latents, noise, alpha, sigma)
+        noisy = add_noise(latents, noise, model.alpha[timestep], model.sigma[timestep])
         text = model.adapter.embed(self._pipeline, texts, latents.device)
-        told = (text.tokens,) if text.pooled is None else (text.tokens, text.pooled)
-        output = model.adapter.call(model.denoiser, noisy.movedim(-1, 1), model.network_time[timestep], *told)
-        predicted = noise_from_output(model.family, output.movedim(1, -1), noisy, alpha, sigma)
-        return F.mse_loss(predicted, noise)
+        return F.mse_loss(model.predict_noise(noisy, timestep, text, is_learning=True), noise)
 
     @torch.no_grad()
     def draw(
