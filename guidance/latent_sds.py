@@ -80,7 +80,7 @@ class LatentSDS(TextGuidance, name="latent-sds"):
         @property
         def asks_negative(self) -> bool:
             """Whether the negative prompt is a text of its own, beside the unconditional one."""
-            return self.negative_scale is not None or self.score == "nfsd"
+            return super().asks_negative or self.score == "nfsd"
 
     timestep_weight: Tensor
     """w(t) at each timestep of the model."""
@@ -123,11 +123,7 @@ class LatentSDS(TextGuidance, name="latent-sds"):
         gradient = self.gradient(replace(noisy, noise=reference.detach()), guided)
         if not isinstance(gradient, Tensor) or gradient.shape != render.latents.shape:
             raise self.wrong_result(gradient, f"gradient: one of shape {tuple(render.latents.shape)}")
-        if self.config.normalize:
-            gradient = normalized(gradient, n)
-        if self.config.gradient_limit is not None:
-            gradient = shortened_gradient(gradient, self.config.gradient_limit.at(step, total_steps))
-        output = self.output(render.latents, noisy, gradient)
+        output = self.output(render.latents, noisy, gradient, step, total_steps)
         if self.variation is None:
             return output
         return replace(output, terms={"variation": (reference - noisy.noise).square().mean()})
@@ -137,8 +133,14 @@ class LatentSDS(TextGuidance, name="latent-sds"):
         latents: Float[Tensor, "views height width channels"],
         noisy: NoisyLatents,
         gradient: Float[Tensor, "views height width channels"],
+        step: int,
+        total_steps: int,
     ) -> GuidanceOutput:
-        """The loss with this gradient, and numbers for the log."""
+        """The loss with this gradient, normalised and shortened as the recipe says, and numbers for the log."""
+        if self.config.normalize:
+            gradient = normalized(gradient, self.view_needs.n_together)
+        if self.config.gradient_limit is not None:
+            gradient = shortened_gradient(gradient, self.config.gradient_limit.at(step, total_steps))
         metrics = {"gradient_rms": gradient.square().mean().sqrt(), "sigma": noisy.sigma.mean()}
         return GuidanceOutput(sds_loss(latents, gradient), metrics)
 

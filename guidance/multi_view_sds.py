@@ -91,4 +91,5 @@ class MultiViewSDS(LatentSDS, name="multi-view-sds"):
         share = self.config.guidance_rescale.at(step, total_steps)
         wanted = rescaled_picture(wanted, conditional, share, self.view_needs.n_together)
         weight = per_pixel(self.timestep_weight[noisy.timestep])
-        return self.output(render.latents, noisy, weight * (render.latents.detach().float() - wanted))
+        gradient = weight * (render.latents.detach().float() - wanted)
+        return self.output(render.latents, noisy, gradient, step, total_steps)

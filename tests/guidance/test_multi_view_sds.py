@@ -110,6 +110,18 @@ def test_reconstruction_pulls_towards_the_guided_picture(family: Any, told_model
     torch.testing.assert_close(loss, expected, rtol=1e-3, atol=1e-4)
 
 
+def test_reconstruction_is_normalised_and_shortened_too(told_model: Callable[..., Path]):
+    """Over all four views, and pixel by pixel, as of any other loss."""
+    folder = told_model()
+    plain = _gradient(_guidance(folder, loss="reconstruction"), _render(4), _cameras(4)) * 4 * 8 * 8
+    bounded = _guidance(folder, loss="reconstruction", normalize=True, gradient_limit=CONSTANT(1.5))
+    seen = _gradient(bounded, _render(4), _cameras(4)) * 4 * 8 * 8
+    unit = plain / plain.square().mean().sqrt()
+    length = unit.norm(dim=-1, keepdim=True)
+    assert (length > 1.5).any()
+    torch.testing.assert_close(seen, unit * (1.5 / length).clamp(max=1), rtol=1e-3, atol=1e-5)
+
+
 def test_reconstruction_is_sound_where_nothing_of_the_picture_is_left(told_model: Callable[..., Path]):
     """At alpha = 0 a v-network still says the picture: z_hat = -v, and the loss is finite."""
     folder = told_model(family="v_prediction")
