@@ -4,14 +4,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from guidance.latent_diffusion import LatentDiffusion
 from guidance.latent_sds import LatentSDS
 from guidance.model_settings import models_kept
 
 
-def guidance_by(model: Path, precision: str = "auto") -> LatentSDS:
-    return LatentSDS(LatentSDS.Config(model=str(model), precision=precision))  # pyright: ignore[reportArgumentType]
+def guidance_by(model: Path, precision: str = "auto", score: str = "sds") -> LatentSDS:
+    config = LatentSDS.Config(model=str(model), precision=precision, score=score)  # pyright: ignore[reportArgumentType]
+    return LatentSDS(config)
 
 
 def test_the_last_model_is_kept_and_only_where_that_is_asked_for(tiny_model: Callable[..., Path]) -> None:
@@ -40,3 +42,15 @@ def test_a_kept_model_sees_the_same_noise(tiny_model: Callable[..., Path]) -> No
             seen.append(guidance.model.predict_noise(noisy, torch.tensor([10]), text))
     assert torch.equal(seen[0], seen[2])
     assert not torch.equal(seen[0], seen[1])
+
+
+def test_a_lora_of_a_score_is_gone_with_its_job(tiny_model: Callable[..., Path]) -> None:
+    with models_kept({}):
+        for _ in range(2):
+            guidance = guidance_by(tiny_model(), score="vsd")
+            assert guidance.variation is not None
+            network: nn.Module = guidance.model.denoiser
+            with guidance.variation.on():
+                hooks = [len(module._forward_hooks) for module in network.modules()]
+                assert (max(hooks), sum(hooks)) == (1, len(guidance.variation.down))
+            assert not any(module._forward_hooks for module in network.modules())
