@@ -89,13 +89,10 @@ class TextEncoder:
 
     def _files(self) -> list[Path] | None:
         """All that an embedding depends on, beside texts and add-ons; None where a file is not on this disk yet."""
-        found: list[Path] = []
-        for part in self._encoders:
-            files = self._source.files(part), self._source.files(tokenizer_of(part))
-            if not all(files):
-                return None
-            found += [file for each in files for file in each]
-        return found
+        found = [self._source.files(part) for each in self._encoders for part in (each, tokenizer_of(each))]
+        if not all(found):
+            return None
+        return list(dict.fromkeys(file for files in found for file in files))  # a single file is all parts' own
 
     def _spelt(self, text: str, tokenizer: Any) -> str:
         """A text with words of several embeddings written out, as diffusers' pipelines do."""

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from core.errors import UserError
 from core.schedule import Schedule
+from guidance import embedding_cache
 from guidance.latent_sds import LatentSDS
 from guidance.single_file import SHIPPED, find_single_file
 from tests.guidance.original_layout import write_single_file
@@ -58,6 +60,20 @@ def test_equal_to_the_folder(layout: Layout, open_clip: bool, tiny: Tiny, tmp_pa
     with torch.no_grad():
         expected = (pipeline.vae.decode(raw).sample.movedim(1, -1) / 2 + 0.5).clamp(0, 1)
         torch.testing.assert_close(guidance.decode(latents), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_its_embeddings_are_found_by_one_look_at_the_file(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """It is all parts' own, and has gigabytes."""
+    digested: list[str] = []
+
+    def noted(file: Any, digest: str) -> Any:
+        digested.append(Path(file.name).name)
+        return file_digest(file, digest)
+
+    monkeypatch.setattr(embedding_cache, "file_digest", noted)
+    folder, configs = tiny("xl")
+    _guidance(write_single_file(folder, tmp_path / "mine.safetensors"), configs).model.embed_text(["red"])
+    assert digested.count("mine.safetensors") == 1
 
 
 def test_a_file_says_how_it_was_trained(tiny: Tiny, tmp_path: Path):
