@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from core.errors import UserError
+from core.errors import UserError, first_line
 from core.files import whole_file
 from guidance.camera_conditioning import FILE_NAME
 from guidance.mvdream_layout import (
@@ -88,8 +88,7 @@ def _read(path: Path) -> dict[str, Tensor]:
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file; MVDream's is called sd-v2.1-base-4view.pt") from error
     except Exception as error:  # of torch and of zip files: a dozen kinds
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(f"{path}: cannot be read as weights alone: {first}") from error
+        raise UserError(f"{path}: cannot be read as weights alone: {first_line(error)}") from error
     weights = content.get("state_dict", content) if isinstance(content, dict) else {}
     return {name: weight for name, weight in weights.items() if isinstance(weight, Tensor)}
 
