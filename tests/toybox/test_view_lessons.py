@@ -6,16 +6,10 @@ import torch
 
 from toybox.backdrops import Backdrops
 from toybox.captions import draw_subject
-from toybox.networks import DOWNSCALE, new_scheduler, new_vae
+from toybox.networks import DOWNSCALE, new_scheduler
 from toybox.told_cameras import tell
 from toybox.view_lessons import lesson
 from toybox.view_sets import N_VIEWS, ViewSet
-
-
-@pytest.fixture(scope="module")
-def vae():
-    torch.manual_seed(0)
-    return new_vae().eval().requires_grad_(False)
 
 
 def _batch(seed: int = 0, n_objects: int = 3) -> ViewSet:

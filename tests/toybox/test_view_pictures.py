@@ -1,23 +1,16 @@
 """Pictures of a denoiser whose answers are known in closed form."""
 
-import pytest
 import torch
 
 from toybox.buffers import View
 from toybox.latents import decode
-from toybox.networks import new_scheduler, new_vae
+from toybox.networks import new_scheduler
 from toybox.view_denoiser import ViewDenoiser
 from toybox.view_pictures import drawn_views, mean_pictures
 
 SIZE = 8
 SHORT = 6e-2  # what the schedule leaves of the noise, seen through the decoder
 VIEWS = [View(0.0, azimuth, 1.6, 47.0) for azimuth in (0.0, 90.0, 180.0)]
-
-
-@pytest.fixture(scope="module")
-def vae():
-    torch.manual_seed(0)
-    return new_vae().eval().requires_grad_(False)
 
 
 class Certain(ViewDenoiser):

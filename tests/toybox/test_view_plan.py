@@ -3,26 +3,8 @@
 import pytest
 import torch
 
-from toybox import view_plan, view_sets
-from toybox.networks import new_vae
 from toybox.view_plan import COARSE, FINE, ViewSettings, ViewSupply
 from toybox.view_sets import N_VIEWS
-
-SETTINGS = ViewSettings(
-    mean_steps=2, coarse_steps=2, fine_steps=0, coarse_batch=4, first_sets=2, steps_a_set=2, save_every=1
-)
-
-
-@pytest.fixture(scope="module")
-def vae():
-    torch.manual_seed(0)
-    return new_vae().eval().requires_grad_(False)
-
-
-@pytest.fixture
-def small_sets(monkeypatch):
-    for module in (view_sets, view_plan):
-        monkeypatch.setattr(module, "SET_OBJECTS", 2)
 
 
 def test_phases_follow_each_other():
@@ -43,11 +25,11 @@ def test_phases_follow_each_other():
     assert settings.rate_at(39) < settings.rate_at(38)
 
 
-def test_supply_is_a_function_of_the_step(tmp_path, vae, small_sets):
-    one, same = (ViewSupply(tmp_path, vae, SETTINGS) for _ in range(2))
+def test_supply_is_a_function_of_the_step(tmp_path, vae, few_steps):
+    one, same = (ViewSupply(tmp_path, vae, few_steps) for _ in range(2))
     for step in (0, 3):
         mine = one.at(step)
-        assert mine.latents.shape[1] == SETTINGS.views_at(step)
-        assert len(mine.views()) == SETTINGS.coarse_batch
+        assert mine.latents.shape[1] == few_steps.views_at(step)
+        assert len(mine.views()) == few_steps.coarse_batch
         assert torch.equal(mine.latents, same.at(step).latents)
     assert not torch.equal(one.at(0).cameras, one.at(1).cameras)

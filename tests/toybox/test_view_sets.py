@@ -6,18 +6,12 @@ import torch.nn.functional as F
 
 from toybox import view_sets
 from toybox.latents import encode
-from toybox.networks import DOWNSCALE, new_vae
+from toybox.networks import DOWNSCALE
 from toybox.view_figures import ViewRequest, true_pictures
 from toybox.view_sets import N_VIEWS, ViewSets, joined
 from toybox.world import load_world
 
 SIZE = 8
-
-
-@pytest.fixture(scope="module")
-def vae():
-    torch.manual_seed(0)
-    return new_vae().eval().requires_grad_(False)
 
 
 @pytest.fixture

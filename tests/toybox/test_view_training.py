@@ -22,22 +22,6 @@ from toybox.view_sets import ViewSets
 from toybox.view_training import CHECKPOINT, train_views
 from toybox.world import load_world
 
-SETTINGS = ViewSettings(
-    mean_steps=2, coarse_steps=2, fine_steps=0, coarse_batch=4, first_sets=2, steps_a_set=2, save_every=1
-)
-
-
-@pytest.fixture(scope="module")
-def vae():
-    torch.manual_seed(0)
-    return new_vae().eval().requires_grad_(False)
-
-
-@pytest.fixture
-def small_sets(monkeypatch):
-    for module in (view_sets, view_plan):
-        monkeypatch.setattr(module, "SET_OBJECTS", 2)
-
 
 def _tiny() -> StableDiffusionPipeline:
     torch.manual_seed(1)
@@ -55,11 +39,11 @@ class KilledError(Exception):
     """What a kill is to a training."""
 
 
-def test_training_goes_on_as_if_it_had_not_stopped(tmp_path, vae, small_sets):
+def test_training_goes_on_as_if_it_had_not_stopped(tmp_path, vae, few_steps):
     start = ViewDenoiser.widened(_tiny())
     begun = {name: value.clone() for name, value in start.state_dict().items()}
     shown = []
-    _, facts = train_views(start, vae, tmp_path / "whole", SETTINGS, lambda _, step: shown.append(step))
+    _, facts = train_views(start, vae, tmp_path / "whole", few_steps, lambda _, step: shown.append(step))
     assert shown == [1, 2, 3, 4]
     assert facts["steps"] == 4
 
@@ -69,10 +53,10 @@ def test_training_goes_on_as_if_it_had_not_stopped(tmp_path, vae, small_sets):
 
     start.load_state_dict(begun)
     with pytest.raises(KilledError):
-        train_views(start, vae, tmp_path / "cut", SETTINGS, kill)
+        train_views(start, vae, tmp_path / "cut", few_steps, kill)
     assert _step(tmp_path / "cut" / CHECKPOINT) == 3
     assert _step((tmp_path / "cut" / CHECKPOINT).with_suffix(".before")) == 2
-    train_views(ViewDenoiser.widened(_tiny()), vae, tmp_path / "cut", SETTINGS)
+    train_views(ViewDenoiser.widened(_tiny()), vae, tmp_path / "cut", few_steps)
     # Not bit for bit: gradients that are nothing but rounding (of attention's key biases) get a full step of Adam, and
     # their signs differ from run to run, of the same process too.
     straight, resumed = (load_state(tmp_path / name / CHECKPOINT) for name in ("whole", "cut"))
@@ -82,7 +66,7 @@ def test_training_goes_on_as_if_it_had_not_stopped(tmp_path, vae, small_sets):
     torch.testing.assert_close(torch.tensor(resumed["losses"]), torch.tensor(straight["losses"]), rtol=0.03, atol=0)
     assert {float(state["step"]) for state in resumed["optimiser"]["state"].values()} == {4}, "Adam went on too"
     for name, value in straight["live"].items():
-        torch.testing.assert_close(resumed["live"][name], value, rtol=0, atol=2 * 4 * SETTINGS.mean_rate)
+        torch.testing.assert_close(resumed["live"][name], value, rtol=0, atol=2 * 4 * few_steps.mean_rate)
         if name.startswith("unet.conv_in"):
             assert not torch.equal(begun[name], value)
 
