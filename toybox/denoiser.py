@@ -159,6 +159,23 @@ def average_into(average: nn.Module, module: nn.Module, step: int, highest: floa
         old.lerp_(new, 1 - decay)
 
 
+def go_on_from(
+    saved: dict | None, live: nn.Module, average: nn.Module, optimiser: torch.optim.Optimizer
+) -> tuple[int, list[float], Clock, LossLevels]:
+    """Puts what a checkpoint holds in its place, where there is one.
+
+    Returns:
+        The step to go on with, losses, clock and levels so far.
+    """
+    if saved is None:
+        return 0, [], Clock(), LossLevels()
+    live.load_state_dict(saved["live"])
+    average.load_state_dict(saved["average"])
+    optimiser.load_state_dict(saved["optimiser"])
+    levels = LossLevels(saved.get("levels"))  # checkpoints from before there were levels have none
+    return saved["step"], saved["losses"], Clock(saved["seconds"]), levels
+
+
 def train_denoiser(
     store: BufferStore,
     vae: AutoencoderKL,
@@ -185,13 +202,7 @@ def train_denoiser(
     optimiser = torch.optim.AdamW(live.parameters(), lr=settings.rate, weight_decay=1e-2, betas=(0.9, 0.99))
     saved = load_state(folder / "denoiser.pt")
     history = settings_since(saved, asdict(settings))
-    first, losses, clock, levels = 0, [], Clock(), LossLevels()
-    if saved:
-        live.load_state_dict(saved["live"])
-        average.load_state_dict(saved["average"])
-        optimiser.load_state_dict(saved["optimiser"])
-        first, losses, clock = saved["step"], saved["losses"], Clock(saved["seconds"])
-        levels = LossLevels(saved.get("levels"))  # checkpoints from before there were levels have none
+    first, losses, clock, levels = go_on_from(saved, live, average, optimiser)
     scheduler = new_scheduler()
     backdrops = {size: Backdrops(vae, size) for size in (COARSE_PIXELS, FINE_PIXELS)}
     batches = batch_loader(StepBatches(store, settings, first))

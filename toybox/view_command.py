@@ -31,7 +31,7 @@ from toybox.view_denoiser import ViewDenoiser
 from toybox.view_figures import judge_views, view_requests
 from toybox.view_pictures import mean_pictures
 from toybox.view_plan import COARSE, FINE, ViewSettings
-from toybox.view_sets import ViewSets
+from toybox.view_sets import N_VIEWS, ViewSets
 from toybox.view_training import CHECKPOINT, train_views
 from toybox.world import MODEL_FOLDER, MULTIVIEW_FOLDER, load_world
 
@@ -68,7 +68,7 @@ def train_multiview(arguments: list[str]) -> int:
             sample_size=settings.size_at(facts["steps"] - 1)
         )  # what it was last trained at
         before = json.loads((options.start / "training.json").read_text())
-        data = {"views_per_object": 4, "sets": settings.sets_of(COARSE), "seed": settings.seed}
+        data = {"views_per_object": N_VIEWS, "sets": settings.sets_of(COARSE), "seed": settings.seed}
         export_multiview(
             denoiser,
             vae,
@@ -127,7 +127,7 @@ def show_mean_pictures(vae: AutoencoderKL, work: Path) -> Callable[[ViewDenoiser
         sheet(made, 2 * len(AZIMUTHS_DEG)).save(work / f"mean-{step:05d}.png")
         captions = [request.subject.caption() for request in asked for _ in request.views]
         verdicts = judge.verdicts(mean(denoiser, captions, [view for request in asked for view in request.views]))
-        figures = judge_views(asked, [verdicts[i : i + 4] for i in range(0, len(verdicts), 4)])
+        figures = judge_views(asked, [verdicts[i : i + N_VIEWS] for i in range(0, len(verdicts), N_VIEWS)])
         shares = ", ".join(f"{name} {figures[name]['share']:.3f}" for name in ("object", "colour", "azimuth"))
         tqdm.write(f"mean pictures at step {step}: {shares}", file=sys.stdout)
 

@@ -12,10 +12,9 @@ import torch
 from torch import nn
 
 from toybox.backdrops import Backdrops
-from toybox.checkpoint import Clock, load_state, save_state, settings_since, stage_facts, steps
-from toybox.denoiser import average_into
+from toybox.checkpoint import load_state, save_state, settings_since, stage_facts, steps
+from toybox.denoiser import average_into, go_on_from
 from toybox.latents import AutoencoderKL
-from toybox.loss_levels import LossLevels
 from toybox.networks import DOWNSCALE, new_scheduler
 from toybox.precision import quick_autocast
 from toybox.view_denoiser import ViewDenoiser
@@ -49,13 +48,7 @@ def train_views(
     optimiser = torch.optim.AdamW(live.parameters(), lr=settings.rate, weight_decay=1e-2, betas=(0.9, 0.99))
     saved = load_state(folder / CHECKPOINT)
     history = settings_since(saved, asdict(settings))
-    first, losses, clock, levels = 0, [], Clock(), LossLevels()
-    if saved:
-        live.load_state_dict(saved["live"])
-        average.load_state_dict(saved["average"])
-        optimiser.load_state_dict(saved["optimiser"])
-        first, losses, clock = saved["step"], saved["losses"], Clock(saved["seconds"])
-        levels = LossLevels(saved["levels"])
+    first, losses, clock, levels = go_on_from(saved, live, average, optimiser)
     supply = ViewSupply(folder, vae, settings)
     scheduler = new_scheduler()
     backdrops = {size: Backdrops(vae, size * DOWNSCALE) for size in (COARSE, FINE)}
