@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from guidance.model_source import ModelSource
+from guidance.model_source import ModelSource, denoiser_part
 
 #: What stands in the name of a pipeline's class, of its denoiser's or of its scheduler's, and what the model is.
 #: The first that is found counts.
@@ -89,8 +89,7 @@ def is_distilled(source: ModelSource, add_ons: tuple[str, ...] = ()) -> bool:
     those with many steps have leading ones, but for zero terminal SNR, which epsilon does not go with.
     """
     names = [source.name, str(source.index.get("_name_or_path", ""))]
-    part = "transformer" if source.has("transformer") else "unet"
-    names.append(str(source.config(part, "config.json").get("_name_or_path", "")))
+    names.append(str(source.config(denoiser_part(source)).get("_name_or_path", "")))
     config = source.config("scheduler", "scheduler_config.json")
     scheduler, spacing = str(config.get("_class_name")), config.get("timestep_spacing")
     few_steps = (

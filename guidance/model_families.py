@@ -23,7 +23,7 @@ from core.errors import UserError
 from core.types import TensorRecord
 from guidance.autoencoder import Statistics, latent_statistics
 from guidance.foreign_families import foreign_family
-from guidance.model_source import ModelSource
+from guidance.model_source import ModelSource, denoiser_part
 from guidance.noise_schedule import NoiseSchedule, read_noise_schedule
 
 
@@ -160,11 +160,6 @@ FITTING = f"what fits: {', '.join(family.title for family in FAMILIES)}"
 _UNET, _TRANSFORMER = "UNet2DConditionModel", "SD3Transformer2DModel"
 
 
-def denoiser_part(source: ModelSource) -> str:
-    """The folder of the denoiser: `transformer` for SD 3, `unet` for its elders."""
-    return "transformer" if source.has("transformer") else "unet"
-
-
 def find_family(source: ModelSource) -> type[ModelFamily]:
     """The family of a model, from its model_index.json and its denoiser's config.
 
@@ -183,5 +178,5 @@ def find_family(source: ModelSource) -> type[ModelFamily]:
         )
     if name == _TRANSFORMER:
         return StableDiffusion3
-    is_xl = source.config(part, "config.json").get("addition_embed_type") == "text_time"
+    is_xl = source.config(part).get("addition_embed_type") == "text_time"
     return StableDiffusionXL if is_xl else StableDiffusion

@@ -5,8 +5,8 @@ from typing import Any
 
 from core.errors import UserError
 from guidance.camera_conditioning import FILE_NAME, POSE_NUMBERS, CameraConditioning, read_camera_conditioning
-from guidance.model_families import FITTING, ModelFamily, denoiser_part, find_family
-from guidance.model_source import ModelSource
+from guidance.model_families import FITTING, ModelFamily, find_family
+from guidance.model_source import ModelSource, denoiser_part
 from guidance.noise_schedule import read_noise_schedule
 
 AUTOENCODERS = ("AutoencoderKL", "AutoencoderTiny")

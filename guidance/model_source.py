@@ -162,6 +162,11 @@ class ModelSource:
         return {**defaults, **self.config(part)}
 
 
+def denoiser_part(source: ModelSource) -> str:
+    """The folder of the denoiser: `transformer` for SD 3, `unet` for its elders."""
+    return "transformer" if source.has("transformer") else "unet"
+
+
 def find_model(name: str, setting: str = "model") -> ModelSource:
     """The source behind `model:` of a recipe: an alias, a folder in the diffusers layout, or a hub id.
 
