@@ -64,11 +64,11 @@ def train_multiview(arguments: list[str]) -> int:
         show = show_mean_pictures(vae, options.work)
         denoiser, facts = train_views(denoiser, vae, options.work, settings, show, options.compile)
     if options.until == "export":
-        denoiser.unet.register_to_config(
-            sample_size=settings.size_at(facts["steps"] - 1)
-        )  # what it was last trained at
+        steps = facts["steps"]
+        denoiser.unet.register_to_config(sample_size=settings.size_at(steps - 1))  # what it was last trained at
         before = json.loads((options.start / "training.json").read_text())
-        data = {"views_per_object": N_VIEWS, "sets": settings.sets_of(COARSE), "seed": settings.seed}
+        sets = {f"sets_of_{size}_x_{size}": settings.sets_of(size, steps) for size in (COARSE, FINE)}
+        data = {"views_per_object": N_VIEWS, **sets, "seed": settings.seed}
         export_multiview(
             denoiser,
             vae,

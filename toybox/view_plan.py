@@ -68,9 +68,10 @@ class ViewSettings:
         begun = step if self.size_at(step) == COARSE else step - self.mean_steps - self.coarse_steps
         return min(self.most_sets, self.first_sets + begun // self.steps_a_set)
 
-    def sets_of(self, size: int) -> int:
-        """Sets of this size that the whole training draws from."""
-        last = self.mean_steps + self.coarse_steps if size == COARSE else self.steps
+    def sets_of(self, size: int, steps: int | None = None) -> int:
+        """Sets of this size that the first so many steps draw from, all steps by default."""
+        steps = self.steps if steps is None else steps
+        last = min(steps, self.mean_steps + self.coarse_steps) if size == COARSE else steps
         return self.sets_at(last - 1) if last and self.size_at(last - 1) == size else 0
 
     def views_at(self, step: int) -> int:

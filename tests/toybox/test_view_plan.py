@@ -25,6 +25,13 @@ def test_phases_follow_each_other():
     assert settings.rate_at(39) < settings.rate_at(38)
 
 
+def test_a_training_that_is_cut_short_has_drawn_from_fewer_sets():
+    settings = ViewSettings(mean_steps=10, coarse_steps=20, fine_steps=10, first_sets=5, steps_a_set=2, most_sets=16)
+    assert [settings.sets_of(COARSE, steps) for steps in (1, 10, 30, 40)] == [5, 9, 16, 16]
+    assert [settings.sets_of(FINE, steps) for steps in (10, 30, 31, 40)] == [0, 0, 5, 9]
+    assert (settings.sets_of(COARSE), settings.sets_of(FINE)) == (16, 9)
+
+
 def test_supply_is_a_function_of_the_step(tmp_path, vae, few_steps):
     one, same = (ViewSupply(tmp_path, vae, few_steps) for _ in range(2))
     for step in (0, 3):
