@@ -1,8 +1,7 @@
 """`latent-sds`: score distillation from a latent diffusion model, directly on rendered latents.
 
 One step in pieces, so that another score overrides one of them: `draw_noise` (timesteps, noise, x_t), `predict_noise`
-(eps_hat, from the texts that it asks for), `reference` (what eps_hat is compared with) and `gradient`. sds.py and
-scores.py have the formulas.
+(eps_hat, from texts), `reference` (what eps_hat is compared with) and `gradient`. Formulas: sds.py and scores.py.
 """
 
 from collections.abc import Sequence
