@@ -42,7 +42,7 @@ def run_jobs(options: argparse.Namespace, signals: Signals) -> int:
     jobs = checker.jobs(read_rows(options.jobs), out)[index - 1 :: count]
     share = divide_machine(options.workers, device)
     if options.dry_run:
-        say(estimate(jobs, out, options.device, share))
+        say(estimate(jobs, out, options.device, share, _wanted(options)))
         return 0
     with _alone(out, f"{index}-of-{count}"):
         results = Results(out)
@@ -62,8 +62,12 @@ def run_jobs(options: argparse.Namespace, signals: Signals) -> int:
 
 def _to_do(jobs: Sequence[Job], out: Path, options: argparse.Namespace) -> list[Task]:
     """Tasks of rows that are new, were interrupted, or are to be tried again."""
-    wanted = {"new", "begun", "failed"} if options.retry_failed else {"new", "begun"}
-    return [job.task(out, options.device) for job in jobs if state_of(out / job.id) in wanted]
+    return [job.task(out, options.device) for job in jobs if state_of(out / job.id) in _wanted(options)]
+
+
+def _wanted(options: argparse.Namespace) -> set[str]:
+    """States of the rows that there is something to do for."""
+    return {"new", "begun", "failed"} if options.retry_failed else {"new", "begun"}
 
 
 def _engine(options: argparse.Namespace, share: Share, jobs: Sequence[Job], tasks: Sequence[Task]) -> Engine:

@@ -2,7 +2,7 @@
 
 import statistics
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 
 import torch
@@ -34,14 +34,17 @@ def need_of(jobs: Sequence[Job], out: Path, device: str) -> Need:
     return Need(peak_memory_gib(of_gpu=False), gib, torch.cuda.get_device_properties(0).total_memory / 2**30)
 
 
-def estimate(jobs: Sequence[Job], out: Path, device: str, share: Share) -> str:
+def estimate(jobs: Sequence[Job], out: Path, device: str, share: Share, wanted: Container[str]) -> str:
     """Build one object of each recipe, go through it once, and say what all rows will take.
+
+    Args:
+        wanted: states of rows that are to be done.
 
     Raises:
         UserError: one cannot be built.
     """
     states = [state_of(out / job.id) for job in jobs]
-    to_do = [job for job, state in zip(jobs, states, strict=True) if state in ("new", "begun")]
+    to_do = [job for job, state in zip(jobs, states, strict=True) if state in wanted]
     groups: dict[str, list[Job]] = defaultdict(list)
     for job in to_do:
         groups[job.recipe_name].append(job)

@@ -71,8 +71,7 @@ class Results:
 
 def write_table(out: Path) -> Path:
     """results.csv, made of the folders of all jobs that have ended."""
-    found = [(folder, read_record(folder)) for folder in jobs_in(out)]
-    rows = [_flat(record) for _, record in found if record is not None]
+    rows = [_flat(record) for folder in jobs_in(out) if (record := read_record(folder)) is not None]
     columns = list(dict.fromkeys(name for row in rows for name in row))
     path = out / TABLE
     with whole_file(path) as unfinished, unfinished.open("w", encoding="utf-8", newline="") as file:
