@@ -1,10 +1,9 @@
 """The part of a visitor's panel that begins another run like the one on the page: another seed, another prompt."""
 
-import random
 from dataclasses import replace
-from typing import Any
 
 from app.live.panel import Panel
+from app.live.settings_form import put
 from app.live.strangers import raw_text
 from app.plan import Request
 from core.errors import UserError
@@ -13,8 +12,6 @@ from core.setting_paths import plain
 from core.settings import read_settings
 from systems.base import LightningSystem
 from systems.steering import LONGEST_TEXT, steerable
-
-MOST_SEED = 2**32 - 1
 
 
 class Fork:
@@ -25,8 +22,7 @@ class Fork:
         self._folder = panel.gui.add_folder("Fork", visible=False, expand_by_default=False)
         with self._folder:
             self._prompt = panel.steering(panel.gui.add_text("New prompt", ""))
-            self._seed = panel.steering(panel.gui.add_number("New seed", 0, min=0, max=MOST_SEED, step=1))
-            panel.button("Dice", "Another seed", self._throw)
+            self._seed = panel.seed("New seed", "Dice")
             panel.button("Start a fork", "From the beginning; after what waits already", self.start)
 
     def fill(self) -> None:
@@ -35,9 +31,6 @@ class Fork:
         self._folder.visible = shown is not None
         if shown is not None:
             self._prompt.value, self._seed.value = shown.run.system.prompt, shown.run.system.seed
-
-    def _throw(self) -> None:
-        self._seed.value = random.randrange(MOST_SEED)
 
     def start(self) -> None:
         """Have the fork trained when its turn comes."""
@@ -63,9 +56,5 @@ def steered_recipe(recipe: Recipe, system: LightningSystem) -> Recipe:
     """The recipe that says from the beginning what a run was changed to while it was trained."""
     tree = plain(recipe)
     for setting, value in steerable(system).items():
-        *way, last = setting.split(".")
-        branch: Any = tree
-        for word in way:
-            branch = branch[word]
-        branch[last] = value
+        put(tree, setting, value)
     return read_settings(Recipe, tree)

@@ -1,6 +1,5 @@
 """The form that a page begins with: prompt, recipe, a mesh of the visitor's own, seed, settings; and Start."""
 
-import random
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from systems.base import LightningSystem
 from systems.steering import LONGEST_TEXT
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-MOST_SEED = 2**32 - 1
 
 
 def known_recipes() -> dict[str, Recipe]:
@@ -42,8 +40,7 @@ class Form:
             self._recipe = panel.steering(gui.add_dropdown("Recipe", list(recipes), initial_value=first))
             mesh = panel.steering(gui.add_upload_button("Mesh to paint, or as a sketch", mime_type="*/*"))
             self._said = gui.add_markdown("")
-            self._seed = panel.steering(gui.add_number("Seed", 0, min=0, max=MOST_SEED, step=1))
-            panel.button("Throw the dice", "Another seed", self._throw)
+            self._seed = panel.seed("Seed", "Throw the dice")
             self._settings = gui.add_folder("Settings", expand_by_default=False)
             panel.button("Start", "When what waits already is done", self.start)
         self._recipe.on_update(panel.if_in_control(lambda _: self.choose()))
@@ -91,9 +88,6 @@ class Form:
 
     def _chosen(self) -> Recipe:
         return self._recipes.get(self._recipe.value) or next(iter(self._recipes.values()))
-
-    def _throw(self) -> None:
-        self._seed.value = random.randrange(MOST_SEED)
 
     def _take(self, name: str, content: bytes) -> None:
         try:

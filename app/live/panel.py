@@ -4,6 +4,7 @@ Every visitor has widgets of their own. Who is not in control sees those that st
 anything, what it asks is checked again here.
 """
 
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,8 @@ from app.live.strangers import without_paths
 from app.live.visitors import Visitor
 from app.plan import Request
 from core.errors import UserError
+
+MOST_SEED = 2**32 - 1
 
 
 class Panel:
@@ -40,6 +43,16 @@ class Panel:
         widget = self.steering(self.gui.add_button(label, hint=hint))
         widget.on_click(self.if_in_control(lambda _: action()))
         return widget
+
+    def seed(self, label: str, dice: str) -> Any:
+        """A field for a seed, and a button under it that draws another one."""
+        field = self.steering(self.gui.add_number(label, 0, min=0, max=MOST_SEED, step=1))
+
+        def throw() -> None:
+            field.value = random.randint(0, MOST_SEED)
+
+        self.button(dice, "Another seed", throw)
+        return field
 
     def if_in_control(self, action: Callable[[Any], Any]) -> Callable[[Any], None]:
         """A callback that does nothing for visitors who may not steer."""

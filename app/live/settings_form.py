@@ -80,9 +80,9 @@ def filled_in(recipe: Recipe, values: Mapping[str, Any], seed: int, mesh: Path |
     for key, given in values.items():
         if key not in known:
             raise UserError(f"{key}: no setting that can be filled in")
-        _put(tree, key, _read(known[key], given))
+        put(tree, key, _read(known[key], given))
     for key in mesh_keys(recipe) if mesh is not None else []:
-        _put(tree, key, str(mesh))
+        put(tree, key, str(mesh))
     made = read_settings(Recipe, tree)
     if made.trainer.max_steps > MOST_STEPS:
         raise UserError(f"trainer.max_steps: at most {MOST_STEPS}, got {made.trainer.max_steps}")
@@ -144,7 +144,8 @@ def _read(field: Field, given: Any) -> Any:
         raise UserError(f"{field.key}: neither a number, a list nor a schedule: {text!r}") from error
 
 
-def _put(tree: Any, key: str, value: Any) -> None:
+def put(tree: Any, key: str, value: Any) -> None:
+    """Say a setting in a recipe's mapping, in which the way to it is there."""
     *way, last = key.split(".")
     for word in way:
         tree = tree[word]
