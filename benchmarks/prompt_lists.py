@@ -31,6 +31,8 @@ N_VIEWS = 12
 METHOD = "latentnerf"
 #: A mesh as both evaluations read it; its name in the file's own references stays.
 MESH, PARTS = "mesh.obj", ("mesh.mtl", "mesh.png")
+#: The mesh's name there; it comes last, so that a folder which has it is whole.
+MODEL = "model.obj"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,8 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     code = launch([*words, *options.overrides, "exporter.format=obj"])
     for prompt in prompts:
         done = options.out / folder_name(prompt)
-        if (done / DONE).is_file():
-            lay_out(done, options.out / "evaluation" / place(options.layout, options.list.stem, prompt))
+        there = options.out / "evaluation" / place(options.layout, options.list.stem, prompt)
+        if (done / DONE).is_file() and not (there / MODEL).is_file():
+            lay_out(done, there)
     print(f"Laid out in {options.out / 'evaluation'}/")
     return code
 
@@ -100,7 +103,8 @@ def lay_out(run: Path, folder: Path) -> None:
     pictures = views.decode(views.render(views.cameras(N_VIEWS)).latents)
     for i, picture in enumerate(pictures):
         save_png(folder / "views" / f"{i:03d}.png", to_bytes(picture))
-    shutil.copyfile(run / MESH, folder / "model.obj")
+    with whole_file(folder / MODEL) as unfinished:
+        shutil.copyfile(run / MESH, unfinished)
 
 
 def _texts(tree: Any) -> Iterator[str]:
