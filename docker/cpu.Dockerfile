@@ -1,5 +1,5 @@
 # A CPU image: docker build -f docker/cpu.Dockerfile -t latent-nerf .
-#   docker run --rm -v "$PWD/runs:/app/runs" latent-nerf --config configs/latent-nerf.yaml --prompt "a red mushroom"
+#   mkdir -p runs && docker run --rm -v "$PWD/runs:/app/runs" latent-nerf --config configs/latent-nerf.yaml --prompt "a red mushroom"
 FROM python:3.12.12-slim-trixie
 
 ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1

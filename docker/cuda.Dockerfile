@@ -1,5 +1,6 @@
 # A GPU image: docker build -f docker/cuda.Dockerfile -t latent-nerf-cuda .
-#   docker run --rm --gpus all -v "$PWD/runs:/app/runs" latent-nerf-cuda --config configs/latent-nerf-sd.yaml --prompt "an owl"
+#   mkdir -p runs && docker run --rm --gpus all -v "$PWD/runs:/app/runs" latent-nerf-cuda \
+#       --config configs/latent-nerf-sd.yaml --prompt "an owl"
 # torch's own wheels bring CUDA; gcc is what Triton compiles its launchers with.
 FROM python:3.12.12-slim-trixie
 

@@ -16,7 +16,7 @@ sys.path.insert(0, str(ROOT))
 
 from docs.generated import GENERATED  # noqa: E402
 
-project = "Latent-NeRF, in one house"
+project = "Latent-NeRF: text to 3D, and textures for your meshes"
 extensions = ["myst_parser"]
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 3
