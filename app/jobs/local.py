@@ -4,6 +4,7 @@ So a worker that died is replaced within a second. Each is a process of its own,
 worker costs the others nothing. When the driver goes, however it goes, its workers go too.
 """
 
+import contextlib
 import multiprocessing
 import os
 import queue
@@ -124,7 +125,7 @@ class LocalEngine(Engine):
     def stop(self) -> None:
         """Ask all workers to stop."""
         for worker in self._workers.values():
-            if worker.process.is_alive():
+            with contextlib.suppress(OSError):  # one that has died; `wait` will say so
                 worker.connection.send(STOP)
 
     def close(self) -> None:
