@@ -35,6 +35,7 @@ class Checkpoints(Callback):
         self.is_saving = False
         self._asked = False
         self._kept: list[Path] = []
+        self._kept_buffers: frozenset[str] = frozenset()
         self._buffers: dict[str, Tensor] = {}
         self._saved_at = 0.0
         self._folder_id = (0, 0)
@@ -47,14 +48,16 @@ class Checkpoints(Callback):
         """Save a new training before it costs anything: a folder that cannot be written to shows now."""
         self._folder_id = _identity(self.run_folder)
         self._saved_at = time.monotonic()
+        self._kept_buffers = frozenset(pl_module.state_dict())
         if trainer.ckpt_path is None:
             self._save(trainer)
         else:
             self._kept = [checkpoint_of(Path(trainer.ckpt_path))]
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
-        """Remember what a step changes before its optimiser does: the occupancy grid."""
-        self._buffers = {name: buffer.clone() for name, buffer in pl_module.named_buffers()}
+        """Remember what a step changes before its optimiser does, of what a checkpoint keeps: the occupancy grid."""
+        buffers = pl_module.named_buffers()
+        self._buffers = {name: buffer.clone() for name, buffer in buffers if name in self._kept_buffers}
         self.can_save = True
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
@@ -87,7 +90,7 @@ class Checkpoints(Callback):
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Put parameters apart from the rest, and buffers back to where they were between two steps."""
         state = checkpoint["state_dict"]
-        state.update({name: buffer for name, buffer in self._buffers.items() if name in state})
+        state.update(self._buffers)
         names = [name for name, _ in pl_module.named_parameters() if name in state]
         checkpoint["weights"] = {name: state.pop(name) for name in names}
 

@@ -71,6 +71,18 @@ def test_a_step_that_is_broken_off_is_not_half_saved(tmp_path: Path) -> None:
         assert torch.equal(values, resumed[name]), name
 
 
+def test_of_the_buffers_only_what_a_checkpoint_keeps_is_remembered_at_each_step(tmp_path: Path) -> None:
+    """A sketch's tables and a mesh's faces are large, and no step changes them."""
+    system, saver = fitting_system(2), Checkpoints(tmp_path, 0)
+    system.geometry.register_buffer("table", torch.zeros(8), persistent=False)
+    seen: list[set[str]] = []
+    quiet_trainer(2, [saver, At(1, lambda: seen.append(set(saver._buffers)))]).fit(system)
+    kept = {name for name, _ in system.named_buffers() if name in system.state_dict()}
+    assert seen == [kept]
+    assert "renderer.occupancy.density" in kept
+    assert "geometry.table" not in kept
+
+
 def test_going_on_from_the_first_checkpoint_is_beginning(tmp_path: Path) -> None:
     whole = trained(3)
     with pytest.raises(RuntimeError, match="in mid-step"):
