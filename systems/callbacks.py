@@ -88,8 +88,15 @@ class MetricsLog(Callback):
         self._tell(lambda logger: log_picture(logger, step, picture))
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Write what the loggers still hold, however the training ended."""
-        self._tell(lambda logger: logger.finalize("success"))
+        """Write what the loggers still hold."""
+        self._close("success")
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Write it also where the training has failed: Lightning tears nothing down then."""
+        self._close("failed")
+
+    def _close(self, status: str) -> None:
+        self._tell(lambda logger: logger.finalize(status))
         self.loggers = ()
 
     def _tell(self, tell: Callable[[Logger], None]) -> None:

@@ -1,9 +1,12 @@
 """Previews, checkpoints and the log of numbers."""
 
 import csv
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers.logger import DummyLogger
 from PIL import Image
 
 from systems.callbacks import MetricsLog, Previews, is_due
@@ -31,6 +34,34 @@ def test_a_training_leaves_previews_numbers_and_a_checkpoint(tmp_path: Path):
         total = float(row["loss/sds"]) + 0.01 * float(row["loss/sparsity"])
         assert float(row["loss"]) == pytest.approx(total, rel=1e-4)
         assert float(row["steps_per_second"]) > 0
+
+
+class Remembering(DummyLogger):
+    """Says how it was told to finish."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.finished: list[str] = []
+
+    def finalize(self, status: str) -> None:
+        self.finished.append(status)
+
+
+class Failing(Callback):
+    def on_after_backward(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        raise RuntimeError("in mid-step")
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_loggers_write_what_they_hold_also_where_the_training_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    logger = Remembering()
+    monkeypatch.setattr("systems.callbacks.open_loggers", lambda *_: [logger])
+    trainer = quiet_trainer(2, [MetricsLog(tmp_path, ["tensorboard"]), *([Failing()] if fails else [])])
+    with pytest.raises(RuntimeError, match="in mid-step") if fails else nullcontext():
+        trainer.fit(fitting_system(2))
+    assert logger.finished == ["failed" if fails else "success"]
 
 
 def rows_of(run_folder: Path) -> list[dict[str, str]]:
