@@ -83,11 +83,12 @@ def fit(trainer: Trainer, system: LightningModule, checkpoint: Path | None, stop
     trainer.limit_val_batches = 0  # Lightning would look at views of its own before a stopped training is saved
     try:
         trainer.fit(system, ckpt_path=checkpoint, weights_only=True)
-    except Interrupted:
-        if not stop.is_requested:
+    except BaseException as error:
+        system.on_fit_end()  # Lightning leaves it out where a training fails; views drawn ahead would hold up its end
+        if isinstance(error, SystemExit):  # what Lightning makes of a KeyboardInterrupt
+            raise KeyboardInterrupt from None
+        if not (isinstance(error, Interrupted) and stop.is_requested):
             raise
-    except SystemExit:  # what Lightning makes of a KeyboardInterrupt
-        raise KeyboardInterrupt from None
     finally:
         stop.disarm()
 

@@ -66,6 +66,24 @@ def test_a_signal_ends_the_training_after_its_step_and_handlers_come_back(
     assert {each: signal.getsignal(each) for each in every} == before
 
 
+def test_a_training_that_fails_ends_what_was_begun_beside_it(tmp_path: Path) -> None:
+    """Views are drawn ahead in a thread that the program waits for at its end."""
+
+    class Failing(Slope):
+        ended = 0
+
+        def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
+            raise RuntimeError("in mid-step")
+
+        def on_fit_end(self) -> None:
+            self.ended += 1
+
+    slope = Failing()
+    with pytest.raises(RuntimeError, match="in mid-step"):
+        fit(make_trainer(TrainerConfig(max_steps=3), "cpu", tmp_path, []), slope, None, Stop())
+    assert slope.ended == 1
+
+
 def test_outside_of_a_training_a_signal_interrupts() -> None:
     with pytest.raises(Interrupted), Signals() as signals:
         os.kill(os.getpid(), signal.SIGTERM)
