@@ -37,6 +37,9 @@ class _Lasting:
         """Write, if there still is a reader."""
         try:
             return self._stream.write(text)
+        except UnicodeEncodeError:  # a ValueError too, but there is a reader: it gets \u2603
+            encoding = self._stream.encoding
+            return self._stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
         except (OSError, ValueError):
             self._lead_nowhere()
             return len(text)

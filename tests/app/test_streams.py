@@ -34,6 +34,15 @@ def test_what_cannot_be_written_is_not_told(monkeypatch: pytest.MonkeyPatch) -> 
     assert sys.stdout is None
 
 
+def test_a_reader_of_another_encoding_is_a_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(heard, encoding="ascii"))
+    with lasting_streams():
+        print("a \u2603")
+        print("and more")
+    assert heard.getvalue() == b"a \\u2603\nand more\n"
+
+
 def test_what_can_be_written_is(capsys: pytest.CaptureFixture[str]) -> None:
     with lasting_streams():
         print("heard")
