@@ -34,14 +34,12 @@ def whole_file(path: Path) -> Iterator[Path]:
         unfinished.unlink(missing_ok=True)
 
 
-def user_cache() -> Path:
-    """Where things are kept that can be made again: `latent-nerf` in $XDG_CACHE_HOME, else in ~/.cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "latent-nerf"
-
-
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """Likewise a folder of files, in a folder that is there; one that had the name before is removed."""
+    """A folder to fill with files, which takes the name `path` when the block ends well, else it is removed.
+
+    One that had the name before is removed. The folder around it must be there.
+    """
     unfinished = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
     former: Path | None = None
     try:
@@ -59,6 +57,11 @@ def whole_folder(path: Path) -> Iterator[Path]:
         for rest in (unfinished, former):
             if rest is not None:
                 shutil.rmtree(rest, ignore_errors=True)
+
+
+def user_cache() -> Path:
+    """Where things are kept that can be made again: `latent-nerf` in $XDG_CACHE_HOME, else in ~/.cache."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "latent-nerf"
 
 
 def sweep_unfinished(folder: Path) -> None:
