@@ -8,8 +8,8 @@ from torch import nn
 
 from app.live.edits import replay
 from app.plan import Plan
-from core.errors import UserError
-from core.kinds import Exporter, Geometry, Loss
+from core.errors import UserError, first_misfit
+from core.kinds import Exporter
 from core.part import Choice, choices_in
 from core.recipe import Recipe
 from systems.base import LightningSystem
@@ -26,8 +26,7 @@ def build_system(recipe: Recipe) -> LightningSystem:
         UserError: parts that do not fit each other, or a system that Lightning cannot train.
     """
     for choice in choices_in(recipe):
-        if issubclass(choice.part, Geometry | Loss):
-            choice.part.check_files(choice.config)
+        choice.part.check_files(choice.config)
     with _BUILDING:
         system = recipe.system.build(recipe.prompt, recipe.seed, recipe.trainer.max_steps)
     if not isinstance(system, LightningSystem):
@@ -81,6 +80,5 @@ def load_weights(system: nn.Module, checkpoint: Path) -> int:
     try:
         system.load_state_dict(content["state_dict"])
     except RuntimeError as error:
-        first = " ".join(str(error).splitlines()[1:2]).strip()
-        raise UserError(f"{checkpoint}: does not fit this recipe: {first}") from error
+        raise UserError(f"{checkpoint}: does not fit this recipe: {first_misfit(error)}") from error
     return int(content["global_step"])

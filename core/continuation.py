@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from core.errors import UserError
+from core.errors import UserError, first_misfit
 from core.part import Part
 from core.setting_paths import plain
 
@@ -36,8 +36,7 @@ def copy_trained(mine: Part, theirs: Part, free: Sequence[str]) -> None:
     try:
         mine.load_state_dict(theirs.state_dict())
     except RuntimeError as error:
-        first = " ".join(str(error).splitlines()[1:2]).strip()
-        raise UserError(f"{where}: {first}") from error
+        raise UserError(f"{where}: {first_misfit(error)}") from error
 
 
 def _is_free(key: str, free: Sequence[str]) -> bool:

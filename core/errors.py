@@ -99,3 +99,8 @@ def first_line(error: Exception) -> str:
     """What an error of another library says first; its class where it says nothing."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
+
+
+def first_misfit(error: RuntimeError) -> str:
+    """The first of the misfits that `load_state_dict` lists, below a line that names the module's class."""
+    return " ".join(str(error).splitlines()[1:2]).strip()

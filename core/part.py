@@ -29,7 +29,8 @@ import re
 from abc import ABC
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Any, ClassVar, Generic, TypeVar
+from functools import cache
+from typing import Any, ClassVar, Generic, TypeVar, get_type_hints
 
 from core.errors import UserError, did_you_mean
 
@@ -80,6 +81,14 @@ class Part(ABC):
         cls.part_name = name
         parts[name] = cls
 
+    @classmethod  # noqa: B027 - most parts read no files
+    def check_files(cls, config: Any) -> None:
+        """Refuse files that the settings name and that cannot be used; asked before anything is built.
+
+        Raises:
+            UserError: naming the file and what is wrong with it.
+        """
+
     def setting(self, name: str) -> str:
         """The full path of one of the part's settings in the recipe, for advice that can be followed as it stands."""
         return f"{self.recipe_path}.{name}" if self.recipe_path else name
@@ -121,6 +130,12 @@ class Choice(Generic[PartT]):
         made.recipe_path = self.path  # before the constructor, whose errors name settings
         made.__init__(self.config, *context)  # pyright: ignore[reportCallIssue]
         return made
+
+
+@cache
+def type_hints(cls: type) -> dict[str, Any]:
+    """The annotations of a class; to work them out at each call would take most of reading a recipe."""
+    return get_type_hints(cls, include_extras=True)
 
 
 def choices_in(settings: Any) -> Iterator[Choice[Any]]:

@@ -8,24 +8,17 @@ import dataclasses
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
-from core.part import Choice, find, names
+from core.part import Choice, find, names, type_hints
 from core.recipe_layers import Layer
 
 T = TypeVar("T")
 
 #: What a setting is annotated with that takes a folder, or a name known elsewhere: `toybox`, a hub id.
 FolderOrName = Annotated[str, "a folder or a name"]
-
-
-@cache
-def type_hints(cls: type) -> dict[str, Any]:
-    """The annotations of a class; to work them out at each call would take most of reading a recipe."""
-    return get_type_hints(cls, include_extras=True)
 
 
 def map_paths(settings: T, change: Callable[[str, Any], Any]) -> T:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 import yaml
 from omegaconf import OmegaConf
@@ -19,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from core.environment import escaped
 from core.errors import UserError, nearest_word, require
-from core.part import find, kinds, names
+from core.part import find, kinds, names, type_hints
 from core.schedule import is_other_form
 
 _KEY = re.compile(r"[A-Za-z_][\w.\[\]-]*")
@@ -155,7 +155,7 @@ def shared_settings(one: Any, other: Any) -> list[str]:
     """What two parts of a kind both have, under one name and of one sort; nothing where a part is unknown."""
     for kind in kinds():
         if one in names(kind) and other in names(kind):
-            before, after = (get_type_hints(find(kind, name).Config, include_extras=True) for name in (one, other))
+            before, after = (type_hints(find(kind, name).Config) for name in (one, other))
             return [name for name, sort in after.items() if before.get(name) == sort]
     return []
 

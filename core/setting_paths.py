@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from types import UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Union, get_args, get_origin
 
 from core.errors import did_you_mean, nearest_word
-from core.part import Choice, find, kinds, names
+from core.part import Choice, find, kinds, names, type_hints
 
 #: Of a setting that has no default and that nobody has given.
 NOT_GIVEN = object()
@@ -47,7 +47,7 @@ def setting_places(
         prefix: what stands before each path, with its dot.
         with_parts: whether to go into the parts that the mapping or a default names.
     """
-    annotations = get_type_hints(config, include_extras=True)
+    annotations = type_hints(config)
     for field in own_settings(config):
         path, annotation = f"{prefix}{field.name}", annotations[field.name]
         value = mapping[field.name] if field.name in mapping else _default(field)

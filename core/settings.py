@@ -14,8 +14,8 @@ from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 from core.errors import UserError, did_you_mean, gathering
-from core.part import Choice, Part, find, names
-from core.paths import FolderOrName, type_hints
+from core.part import Choice, Part, find, names, type_hints
+from core.paths import FolderOrName
 from core.setting_paths import advice, own_settings, setting_places
 
 T = TypeVar("T")

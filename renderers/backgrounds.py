@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from core.errors import UserError, require
+from core.errors import UserError, first_misfit, require
 from core.kinds import Background, Encode
 from core.memory import SAMPLE, require_size
 from core.types import LinearColour
@@ -98,8 +98,8 @@ class DirectionalBackground(Background, name="directional"):
         try:
             self.mlp.load_state_dict(state)
         except RuntimeError as error:
-            first = " ".join(str(error).splitlines()[1:2]).strip()
-            raise UserError(f"--from: the run does not fit {self.recipe_path} of this recipe: {first}") from error
+            misfit = first_misfit(error)
+            raise UserError(f"--from: the run does not fit {self.recipe_path} of this recipe: {misfit}") from error
 
 
 class FlatBackground(Background):

@@ -9,14 +9,14 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin
 
 import yaml
 
 from app.describe import field_docs
 from app.live.strangers import raw_text
 from core.errors import UserError
-from core.part import Choice
+from core.part import Choice, type_hints
 from core.paths import FolderOrName, map_paths
 from core.recipe import Recipe
 from core.setting_paths import plain
@@ -98,7 +98,7 @@ def shown_value(field: Field) -> bool | float | str:
 
 def _fields(config: Any, group: str, prefix: str) -> Iterator[Field]:
     """The fields of a Config, those of the parts that it holds after its own."""
-    hints, docs = get_type_hints(type(config), include_extras=True), field_docs(type(config))
+    hints, docs = type_hints(type(config)), field_docs(type(config))
     parts: dict[str, Any] = {}
     for each in dataclasses.fields(config):
         value, name, annotation = getattr(config, each.name), f"{prefix}{each.name}", hints[each.name]
@@ -123,7 +123,7 @@ def _words(annotation: Any) -> tuple[str, ...]:
 def _takes_path(annotation: Any) -> bool:
     if annotation is Path or annotation == FolderOrName:
         return True
-    inner = get_type_hints(annotation, include_extras=True).values() if dataclasses.is_dataclass(annotation) else ()
+    inner = type_hints(annotation).values() if dataclasses.is_dataclass(annotation) else ()
     return any(_takes_path(each) for each in (*inner, *get_args(annotation)))
 
 

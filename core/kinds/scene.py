@@ -28,14 +28,6 @@ class Geometry(Part, nn.Module, kind="geometry"):
     free_settings: ClassVar[tuple[str, ...]] = ("learning_rate", "backend")
     """Endings of the names of settings in which a run may differ from the one that it begins with."""
 
-    @classmethod
-    def check_files(cls, config: Any) -> None:
-        """Refuse files that the settings name and that cannot be used; asked before a model is loaded.
-
-        Raises:
-            UserError: naming the file and what is wrong with it.
-        """
-
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Groups for the optimiser: {"params": [...], "lr": ...}; every trained parameter is in exactly one."""
         return [{"params": list(self.parameters())}]

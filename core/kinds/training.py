@@ -11,11 +11,10 @@ from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
 from core.environment import FromEnvironment
-from core.errors import require
 from core.kinds.guidance import Guidance, Views
 from core.kinds.scene import Background, Extra, Geometry, Renderer
 from core.part import Part
-from core.schedule import Schedule
+from core.schedule import Schedule, require_values
 from core.types import Cameras, RenderOutput
 
 
@@ -50,8 +49,7 @@ class Loss(Part, nn.Module, kind="loss"):
         """What the term is multiplied by; at 0 it is not computed."""
 
         def __post_init__(self) -> None:
-            least = min(self.weight.values)
-            require(least >= 0, f"weight: at least 0, got {least:g}")
+            require_values("weight", self.weight)
 
     config: Any
     needs: Set[Extra] = frozenset()
@@ -62,14 +60,6 @@ class Loss(Part, nn.Module, kind="loss"):
     def __init__(self, config: Any, geometry: Geometry, renderer: Renderer) -> None:
         super().__init__()
         self.config = config
-
-    @classmethod
-    def check_files(cls, config: Any) -> None:
-        """Refuse files that the settings name and that cannot be used; asked before a model is loaded.
-
-        Raises:
-            UserError: naming the file and what is wrong with it.
-        """
 
     @abstractmethod
     def forward(self, now: TrainingStep) -> Float[Tensor, ""]:

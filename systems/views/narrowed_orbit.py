@@ -14,7 +14,7 @@ from torch import Generator, Tensor
 from core.cameras import ViewBins
 from core.errors import require
 from core.kinds import Guidance
-from core.schedule import Schedule
+from core.schedule import Schedule, require_values
 from core.types import Cameras
 from systems.views.orbit import CameraRanges, Orbit, Range
 
@@ -44,8 +44,7 @@ class NarrowedOrbit(Orbit, name="narrowed-orbit"):
                 f"first_azimuth_deg: two rising numbers from -180 to 180, got [{first:g}, {last:g}]",
             )
             for name in ("spread", "opened"):
-                shares = getattr(self, name).values
-                require(all(0 <= share <= 1 for share in shares), f"{name}: a share from 0 to 1, got {shares}")
+                require_values(name, getattr(self, name), most=1.0)
             require(
                 self.first_azimuth_deg == CIRCLE or self.opened != Schedule.constant(1.0),
                 "first_azimuth_deg: does nothing while opened is 1; say opened: {start: 0, end: 1, from: 0.1, to: 0.3}",
