@@ -14,6 +14,9 @@ from types import ModuleType
 
 from core.errors import PluginError, UserError
 
+#: Where a loaded module has the digest of its file.
+DIGEST = "__sha256__"
+
 
 def load_plugin(path: Path) -> None:
     """Run a Python file, whose parts register themselves; a file that was loaded before is left alone.
@@ -24,12 +27,13 @@ def load_plugin(path: Path) -> None:
     """
     path = path.resolve()
     content = _content(path)
-    name = f"plugin_{path.stem}_{sha256(str(path).encode()).hexdigest()[:8]}"
+    name = _module_name(path)
     if name in sys.modules:
         return
     # Python's own loader would run a compiled file of __pycache__ in place of the one that was looked at.
     module = ModuleType(name)
     module.__file__ = str(path)
+    module.__dict__[DIGEST] = digest = sha256(content).hexdigest()
     sys.modules[name] = module
     try:
         exec(compile(content, str(path), "exec"), module.__dict__)
@@ -40,17 +44,20 @@ def load_plugin(path: Path) -> None:
             own = own.tb_next
         cause = error.with_traceback(own)
         raise PluginError(f"{path}: the plugin failed to load: {error}") from cause
-    _remember(sha256(content).hexdigest(), path)
+    _remember(digest, path)
 
 
 def require_trust(plugins: Sequence[Path], recipe: Path) -> None:
     """Refuse plugins that a stranger's recipe names, unless they have been loaded on this account before.
 
+    Those that run in this process already may: without a home, a second stage reads the recipe of the first.
+
     Raises:
         UserError: listing those that have not.
     """
     known = _remembered()
-    new = [(path, digest) for path in plugins if (digest := sha256(_content(path)).hexdigest()) not in known]
+    digests = [(path, sha256(_content(path)).hexdigest()) for path in plugins]
+    new = [(path, digest) for path, digest in digests if digest not in known and digest != _digest_in_use(path)]
     if new:
         named = ", ".join(f"{path} (sha256 {digest[:12]})" for path, digest in new)
         raise UserError(f"{recipe}: would run Python code that is not trusted here yet: {named}; read it, then --trust")
@@ -62,6 +69,15 @@ def is_foreign(recipe: Path) -> bool:
     if (folder / "checkpoints").is_dir() or (folder / "prompt.txt").exists():
         return True
     return recipe.exists() and recipe.stat().st_uid not in (0, os.getuid())
+
+
+def _module_name(path: Path) -> str:
+    return f"plugin_{path.stem}_{sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
+
+
+def _digest_in_use(path: Path) -> str | None:
+    """Of the file as it was when this process ran it."""
+    return getattr(sys.modules.get(_module_name(path)), DIGEST, None)
 
 
 def _content(path: Path) -> bytes:

@@ -103,6 +103,9 @@ def test_without_a_home_nothing_is_remembered(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("XDG_STATE_HOME", "/proc/none")
     path = plugin(tmp_path)
     load_plugin(path)
+    copy = tmp_path / "copy.py"
+    copy.write_bytes(path.read_bytes())
     with pytest.raises(UserError, match="not trusted here yet"):
-        require_trust([path], tmp_path / "recipe.yaml")
+        require_trust([copy], tmp_path / "recipe.yaml")
+    require_trust([path], tmp_path / "recipe.yaml")  # as a second stage does: it has run, and is not run again
     assert any(name.startswith("plugin_evil_") for name in sys.modules)
