@@ -41,7 +41,7 @@ from guidance.sds import (
     sds_loss,
     shortened_gradient,
 )
-from guidance.text_guidance import UNCONDITIONAL, TextGuidance, mixed
+from guidance.text_guidance import UNCONDITIONAL, TextGuidance
 
 #: Side of a cell of the surface that keeps its noise, in pixels of a latent picture that shows 2 world units.
 CELL = 1.4
@@ -79,7 +79,7 @@ class LatentSDS(TextGuidance, name="latent-sds"):
         @property
         def asks_negative(self) -> bool:
             """Whether the negative prompt is a text of its own, beside the unconditional one."""
-            return super().asks_negative or self.score == "nfsd"
+            return self.negative_scale is not None or self.score == "nfsd"
 
     timestep_weight: Tensor
     """w(t) at each timestep of the model."""
@@ -229,7 +229,7 @@ class LatentSDS(TextGuidance, name="latent-sds"):
             raise RuntimeError("call prepare(prompt) before the first step")
         n, predict = len(asked), self.model.predict_picture if as_pictures else self.model.predict_noise
         if any(each.is_floating_point() for each in asked):
-            text = mixed(self._texts, asked)
+            text = self._texts.mixed(asked)
         else:
             text = self._texts.select(torch.cat(list(asked)))
         latents, timestep = noisy.latents.repeat(n, 1, 1, 1), noisy.timestep.repeat(n)

@@ -11,7 +11,7 @@ A further family is a subclass in `FAMILIES`, with a test of equality to diffuse
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -37,6 +37,22 @@ class TextEmbedding(TensorRecord):
     def select(self, texts: Int[Tensor, "chosen"]) -> "TextEmbedding":
         """The embeddings of some texts, in the order asked for."""
         return TextEmbedding(self.tokens[texts], None if self.pooled is None else self.pooled[texts])
+
+    def mixed(self, asked: Sequence[Tensor]) -> "TextEmbedding":
+        """One embedding for each view of each text asked for.
+
+        Args:
+            asked: texts of the views (views,), or shares of the first texts (views, texts), which are mixed by them.
+        """
+        n_texts, tokens, pooled = len(self.tokens), [], []
+        for each in asked:
+            shares = each if each.is_floating_point() else nn.functional.one_hot(each % n_texts, n_texts)
+            shares = shares.to(self.tokens)
+            first = shares.shape[1]
+            tokens.append(torch.einsum("vt,tnc->vnc", shares, self.tokens[:first]))
+            if self.pooled is not None:
+                pooled.append(shares @ self.pooled[:first])
+        return TextEmbedding(torch.cat(tokens), torch.cat(pooled) if pooled else None)
 
     def as_type(self, dtype: torch.dtype) -> "TextEmbedding":
         """The same embeddings in the precision of a denoiser."""

@@ -1,11 +1,10 @@
 """What all guidance by a diffusion model shares: the model, its sizes, and what it is told of each view."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -141,16 +140,3 @@ class TextGuidance(Guidance):
     def encode(self, rgb: Float[Tensor, "views rows columns 3"]) -> Float[Tensor, "views height width channels"]:
         """Pictures, RGB in [0, 1], to latents."""
         return self.model.autoencoder.encode(rgb)
-
-
-def mixed(texts: TextEmbedding, asked: Sequence[Tensor]) -> TextEmbedding:
-    """One embedding for each view of each text asked for, mixed where shares are given."""
-    n_texts, tokens, pooled = len(texts.tokens), [], []
-    for each in asked:
-        shares = each if each.is_floating_point() else torch.nn.functional.one_hot(each % n_texts, n_texts)
-        shares = shares.to(texts.tokens)
-        known = shares.shape[1]  # shares of the views' words alone: those stand first
-        tokens.append(torch.einsum("vt,tnc->vnc", shares, texts.tokens[:known]))
-        if texts.pooled is not None:
-            pooled.append(shares @ texts.pooled[:known])
-    return TextEmbedding(torch.cat(tokens), torch.cat(pooled) if pooled else None)
