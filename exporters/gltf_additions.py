@@ -75,7 +75,7 @@ class Additions:
         """Write the file, and those that it refers to, each whole or not at all; the file itself comes last.
 
         Files that it referred to before lie beside it as they did beside the original. One whose name is taken by
-        something else goes into the JSON itself.
+        something else, or leads out of the folder, goes into the JSON itself.
 
         Returns:
             The file, and those that it refers to.
@@ -156,8 +156,9 @@ class Additions:
             except UserError:
                 continue  # missing: it was not needed to read the mesh
             file = folder / name
-            if file.exists() and not (file.is_file() and file.read_bytes() == content):
-                kind = one.get("mimeType", "application/octet-stream")
+            is_inside = file.resolve().is_relative_to(folder.resolve())
+            if not is_inside or (file.exists() and not (file.is_file() and file.read_bytes() == content)):
+                kind = one.get("mimeType") or _kind_of(content, "application/octet-stream")
                 one["uri"] = f"data:{kind};base64," + base64.b64encode(content).decode()
             else:
                 yield name, content
@@ -175,7 +176,10 @@ def as_binary(gltf: Gltf) -> Gltf:
     for index, about in enumerate(tree.get("buffers", [])):
         begins.append(put(gltf.buffer(index)[: about["byteLength"]]))
     for view in tree.get("bufferViews", []):
-        view |= {"buffer": 0, "byteOffset": begins[view["buffer"]] + view.get("byteOffset", 0)}
+        # EXT_meshopt_compression, where it is optional, says of its packed bytes the same as the view of plain ones.
+        packed = [one for one in view.get("extensions", {}).values() if "buffer" in one]
+        for each in (view, *packed):
+            each |= {"buffer": 0, "byteOffset": begins[each["buffer"]] + each.get("byteOffset", 0)}
     for image in tree.get("images", []):
         try:
             content = gltf.resource(image["uri"]) if "uri" in image else b""
@@ -184,10 +188,13 @@ def as_binary(gltf: Gltf) -> Gltf:
         if content:
             about = {"buffer": 0, "byteOffset": put(content), "byteLength": len(content)}
             tree.setdefault("bufferViews", []).append(about)
-            kind = next((kind for mark, kind in _KINDS.items() if content.startswith(mark)), "image/webp")
             del image["uri"]
-            image |= {"mimeType": kind, "bufferView": len(tree["bufferViews"]) - 1}
+            image |= {"mimeType": _kind_of(content, "image/webp"), "bufferView": len(tree["bufferViews"]) - 1}
     return Gltf(gltf.path, {**tree, "buffers": [{"byteLength": len(data)}]}, ((b"BIN\0", bytes(data)),))
+
+
+def _kind_of(content: bytes, otherwise: str) -> str:
+    return next((kind for mark, kind in _KINDS.items() if content.startswith(mark)), otherwise)
 
 
 def _write(path: Path, content: bytes) -> None:

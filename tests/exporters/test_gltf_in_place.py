@@ -1,5 +1,6 @@
 """A painted glTF file: everything but its base colour is in it as it was, compared without the code that wrote it."""
 
+import base64
 import io
 import json
 import struct
@@ -248,6 +249,22 @@ def test_a_name_that_the_run_has_taken_is_not_written_over(tmp_path: Path):
     np.testing.assert_array_equal(read_mesh(run / "mesh.gltf").corners, before.corners)
 
 
+@pytest.mark.parametrize("uri", ["../../wood.png", "{elsewhere}/wood.png", "tex/../../wood.png"])
+def test_nothing_is_written_outside_of_the_runs_folder(tmp_path: Path, uri: str):
+    """A picture whose name leads out of the folder is found beside the mesh by its last word, and written nowhere."""
+    path, run, elsewhere = gltf_with_files(tmp_path / "mine"), tmp_path / "all" / "runs" / "run", tmp_path / "elsewhere"
+    run.mkdir(parents=True)
+    wood = (path.parent / "tex" / "my wood.png").rename(path.parent / "wood.png").read_bytes()
+    path.write_text(path.read_text().replace("tex/my%20wood.png", uri.format(elsewhere=elsewhere)))
+    before, made, _ = painted(path, "own", run / "mesh.gltf")
+    assert "/images/0/uri" in made.changes(before.file.document.tree)
+    about, _, content = made.tree["images"][0]["uri"].partition(",")
+    assert (about, base64.b64decode(content)) == ("data:image/png;base64", wood)
+    found = {str(file.relative_to(tmp_path)) for file in tmp_path.rglob("wood.png")}
+    assert found == {"mine/wood.png"}
+    assert not elsewhere.exists()
+
+
 def test_a_gltf_becomes_a_glb_that_holds_its_files(tmp_path: Path):
     mesh = read_mesh(gltf_with_files(tmp_path / "mine"))
     made = with_base_colour(as_binary(mesh.file.document), mesh, [(PICTURE, np.arange(len(mesh.faces)), True)], None)
@@ -260,6 +277,22 @@ def test_a_gltf_becomes_a_glb_that_holds_its_files(tmp_path: Path):
     assert wood == (tmp_path / "mine" / "tex" / "my wood.png").read_bytes()
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(new))), PICTURE)
     assert numbers(tree, data, 1) == [tuple(row) for row in SQUARE_UV.tolist()]
+
+
+def test_packed_bytes_of_a_view_are_found_in_the_one_buffer(tmp_path: Path):
+    """EXT_meshopt_compression where it is not required: the view has plain bytes, its extension names packed ones."""
+    path = gltf_with_files(tmp_path / "mine")
+    tree = json.loads(path.read_text())
+    (path.parent / "packed.bin").write_bytes(b"..packed")
+    tree["buffers"].append({"uri": "packed.bin", "byteLength": 8})
+    tree["bufferViews"][0]["extensions"] = {
+        "EXT_meshopt_compression": {"buffer": 1, "byteOffset": 2, "byteLength": 6, "count": 1}
+    }
+    path.write_text(json.dumps(tree))
+    whole = as_binary(read_mesh(path).file.document)
+    about = whole.tree["bufferViews"][0]["extensions"]["EXT_meshopt_compression"]
+    assert about["buffer"] == 0
+    assert whole.binary[about["byteOffset"] : about["byteOffset"] + about["byteLength"]] == b"packed"
 
 
 def test_further_chunks_and_buffers_in_the_json_stay(tmp_path: Path):
