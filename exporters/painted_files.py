@@ -25,7 +25,7 @@ from geometry.gltf_file import BROKEN, Gltf
 from geometry.mesh import Mesh
 from geometry.mtl_file import pictures_of, read_libraries
 from geometry.ply_file import parsed_ply
-from geometry.source_file import find_beside, read_beside
+from geometry.source_file import encoding_of, find_beside, read_beside
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ def write_painted(
         (texture,) = textures
         written = dataclasses.replace(written_mesh(mesh, corner_uv), texture=texture.picture)
         return write_mesh(path, written, extras), []
-    pictures = {f"{path.stem}{_slug(texture.name)}.png": texture for texture in textures}
+    pictures = dict(zip(_picture_files(path.stem, textures), textures, strict=True))
     beside = {name: png_bytes(texture.picture) for name, texture in pictures.items()}
     content = mesh.file.path.read_bytes()
     if kind == "ply":
@@ -82,6 +82,7 @@ def write_painted(
     else:
         library = f"{path.stem}.mtl"
         names, described, kept = _obj_materials(mesh, pictures, corner_uv is None)
+        described = _encoded_like(content, described)
         places = None if corner_uv is None else NewPlaces.of(mesh, corner_uv)
         written = painted_obj(content, names, library, places)
         beside = {library: described, **beside}
@@ -177,6 +178,16 @@ def _obj_materials(
     return names, described, kept
 
 
+def _encoded_like(content: bytes, library: bytes) -> bytes:
+    """A library in Latin-1 where its OBJ file is: programs compare the bytes of materials' names."""
+    if encoding_of(content)[1] != "latin-1":
+        return library
+    try:
+        return library.decode().encode("latin-1")
+    except UnicodeEncodeError:  # the user's own library was written otherwise than the file
+        return library
+
+
 def _free_name(taken: Sequence[str | int | None]) -> str:
     name = NEW_MATERIAL
     while name in taken:
@@ -184,6 +195,16 @@ def _free_name(taken: Sequence[str | int | None]) -> str:
     return name
 
 
-def _slug(name: str) -> str:
-    """A name as the end of a file's name."""
-    return "-" + re.sub(r"[^\w.-]+", "_", name) if name else ""
+def _picture_files(stem: str, textures: Sequence[PaintedTexture]) -> list[str]:
+    """Names of their pictures' files, all different, in letters that every program and file system reads alike."""
+    names = list[str]()
+    taken = set[str]()
+    for texture in textures:
+        name = plain = stem + ("-" + re.sub(r"[^\w.-]+", "_", texture.name, flags=re.ASCII) if texture.name else "")
+        number = 1
+        while name.casefold() in taken:
+            number += 1
+            name = f"{plain}-{number}"
+        taken.add(name.casefold())
+        names.append(f"{name}.png")
+    return names

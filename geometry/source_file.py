@@ -147,7 +147,10 @@ def utf8_of(content: bytes) -> bytes:
 
 
 def encoding_of(content: bytes) -> tuple[bytes, str]:
-    """A text file's byte order mark, which may be empty, and what Python calls its encoding."""
+    """A text file's byte order mark, which may be empty, and what Python calls its encoding.
+
+    What is no UTF-8 is taken for Latin-1, in which every byte is a letter and so comes back as it was.
+    """
     marks = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
     for mark, codec in marks:
         if content.startswith(mark):
@@ -156,6 +159,10 @@ def encoding_of(content: bytes) -> tuple[bytes, str]:
     for first, codec in ((1, "utf-16-le"), (0, "utf-16-be")):  # every other byte of Latin letters is 0
         if len(start) > 3 and not any(start[first::2]) and all(start[1 - first :: 2]):
             return b"", codec
+    try:
+        content.isascii() or content.decode()
+    except UnicodeDecodeError:
+        return b"", "latin-1"
     return b"", "utf-8"
 
 

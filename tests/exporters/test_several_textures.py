@@ -73,6 +73,23 @@ def test_each_material_is_painted_into_a_texture_of_its_own(tmp_path: Path):
         assert picture.size == (figures["textures"]["Body"],) * 2
 
 
+def test_names_of_any_encoding_stay_and_share_no_file(tmp_path: Path):
+    """Latin-1 as exporters of Windows wrote it; both materials are the same in plain letters."""
+    path, run = write_car(tmp_path), tmp_path / "run"
+    for file in (path, path.with_suffix(".mtl")):
+        text = file.read_text().replace("Body", "Träger").replace("Wheels", "TRöger").replace("body.png", "Häuser.png")
+        file.write_bytes(text.encode("latin-1"))
+    (tmp_path / "body.png").rename(tmp_path / "Häuser.png")
+    system = painting(path, start="own-texture")
+    figures = exported(system, run)
+    assert set(figures["textures"]) == {"Träger", "TRöger"}
+    assert (run / "mesh.obj").read_bytes() == path.read_bytes().replace(b"mtllib car.mtl", b"mtllib mesh.mtl")
+    library = (run / "mesh.mtl").read_bytes()
+    assert b"newmtl Tr\xe4ger\nKd 1 1 1\nmap_Kd mesh-Tr_ger.png" in library
+    assert b"newmtl TR\xf6ger\nKd 1 1 1\nmap_Kd mesh-TR_ger-2.png" in library
+    assert {file.name for file in run.glob("*.png")} == {"mesh-Tr_ger.png", "mesh-TR_ger-2.png"}
+
+
 def test_what_is_not_painted_stays_and_is_seen_as_it_is(tmp_path: Path):
     path, run = write_car(tmp_path), tmp_path / "run"
     system = painting(path, materials=("Body",))
