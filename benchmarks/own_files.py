@@ -10,6 +10,7 @@ Exit codes: 0; 1 where a file came out wrong, crashed or took too long; 2 for ba
 """
 
 import argparse
+import re
 import subprocess
 import sys
 import tempfile
@@ -66,12 +67,14 @@ def examined(path: Path, name: str, time_limit_s: float) -> Finding:
             )
         except subprocess.TimeoutExpired:
             return Finding(name, "wrong", (f"not done after {time_limit_s:g} s",))
-        lines = tuple(line.strip() for line in done.stderr.splitlines() if line.strip())
+        # What is painted is the run's own copy of the file.
+        named = re.compile(rf"(?:{re.escape(str(path.parent))}|{re.escape(work)}\S*)/{re.escape(path.name)}")
+        lines = tuple(named.sub(path.name, line.strip()) for line in done.stderr.splitlines() if line.strip())
         if done.returncode:
             faults = tuple(line for line in lines if line.startswith("error: "))
             is_refused = bool(faults) and done.returncode == BAD_INPUT
             return Finding(name, "refused" if is_refused else "wrong", faults if is_refused else lines[-3:])
-        told = tuple(line.replace(str(path), path.name) for line in lines if path.name in line)
+        told = tuple(line for line in lines if path.name in line)
         written = next((file for file in Path(work).glob("*/mesh.*") if file.suffix[1:] in FORMATS), None)
         if written is None:
             return Finding(name, "wrong", (*told, "no mesh was written"))
@@ -81,11 +84,12 @@ def examined(path: Path, name: str, time_limit_s: float) -> Finding:
 
 def difference(before: Path, after: Path) -> str | None:
     """How two mesh files differ in area or bounds, by trimesh; None where they do not, or it cannot read the first."""
-    try:
-        old = _surface(before)
-    except Exception:  # trimesh raises whatever its parsing ran into; then there is nothing to compare with
+    old = _surface(before)
+    if old is None:
         return None
     new = _surface(after)
+    if new is None:
+        return "trimesh could read it, and finds nothing in what was written"
     extent = float(np.ptp(old.bounds, axis=0).max())
     if abs(new.area - old.area) > SAME_AREA * old.area:
         return f"its area was {old.area:.6g} by trimesh, and is {new.area:.6g}"
@@ -95,10 +99,14 @@ def difference(before: Path, after: Path) -> str | None:
 
 
 def _surface(path: Path) -> Any:
+    """What trimesh finds in a file; None where that is nothing, as in a glTF file without a scene."""
     import trimesh
 
-    mesh: Any = trimesh.load_scene(path, process=False).to_geometry()
-    return mesh
+    try:
+        mesh: Any = trimesh.load_scene(path, process=False).to_geometry()
+    except Exception:  # trimesh raises whatever its parsing ran into
+        return None
+    return None if mesh.bounds is None else mesh
 
 
 def _rounded(bounds: Any) -> str:

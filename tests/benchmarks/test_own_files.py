@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks.own_files import difference, examined, main, mesh_files
 from core.errors import UserError
+from tests.geometry.gltf_builder import GltfBuilder
 
 BOX = "v 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nf 1 3 2\nf 1 2 4\nf 2 3 4\nf 1 4 3\n"
 
@@ -39,6 +40,11 @@ def test_what_trimesh_cannot_read_is_not_compared(tmp_path: Path):
     (tmp_path / "a.obj").write_text(BOX)
     (tmp_path / "a.off").write_text("nothing")
     assert difference(tmp_path / "a.off", tmp_path / "a.obj") is None
+    assert (difference(tmp_path / "a.obj", tmp_path / "a.off") or "").startswith("trimesh could read it")
+    builder = GltfBuilder()
+    builder.tree["meshes"] = [{"primitives": [builder.square()]}]
+    (tmp_path / "no scene.glb").write_bytes(builder.glb())
+    assert difference(tmp_path / "no scene.glb", tmp_path / "a.obj") is None
 
 
 def test_a_folder_that_is_none(capsys: pytest.CaptureFixture[str]):
