@@ -16,15 +16,15 @@ from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
 from PIL import Image
 
-from geometry.gltf_file import GLB_CHUNK, GLB_HEADER
+from geometry.gltf_file import GLB_CHUNK, GLB_HEADER, component_of
 from geometry.mesh import Mesh
 from geometry.own_texture import linear_from_srgb
 
 GENERATOR = "Latent-NeRF"
-_FLOAT, _UINT16, _UINT32 = 5126, 5123, 5125
-_ARRAY, _INDICES = 34962, 34963
+ARRAY, INDICES = 34962, 34963
 _LINEAR, _LINEAR_MIPMAP_LINEAR, _REPEAT = 9729, 9987, 10497
-
+#: A material that throws light back to all sides alike.
+MATTE = {"metallicFactor": 0.0, "roughnessFactor": 1.0}
 
 #: A mesh that lies farther from the origin than so many times its extent is written about a node of its own.
 FARTHEST = 1000.0
@@ -38,11 +38,12 @@ class Binary:
         self.views: list[dict[str, Any]] = []
         self.accessors: list[dict[str, Any]] = []
 
-    def add(self, array: NDArray[Any], component: int, kind: str, target: int | None, **more: Any) -> int:
+    def add(self, array: NDArray[Any], kind: str, target: int | None, **more: Any) -> int:
         """Append an array and give the index of its accessor; `target`: of vertices or indices, None for all else."""
         about = {} if target is None else {"target": target}
         view = self.view(np.ascontiguousarray(array).tobytes(), **about)
         count = array.size if kind == "SCALAR" else len(array)
+        component = component_of(array.dtype)
         accessor = {"bufferView": view, "componentType": component, "count": count, "type": kind}
         self.accessors.append({**accessor, **more})
         return len(self.accessors) - 1
@@ -68,18 +69,18 @@ def glb_bytes(mesh: Mesh, extras: dict[str, Any]) -> bytes:
     # A vertex that no face uses may be no number, and stays so; a bound that is none would be no JSON.
     numbers = np.where(np.isfinite(vertices), vertices, np.nan)
     bounds = {"min": np.nanmin(numbers, axis=0).tolist(), "max": np.nanmax(numbers, axis=0).tolist()}
-    attributes = {"POSITION": binary.add(vertices, _FLOAT, "VEC3", _ARRAY, **bounds)}
+    attributes = {"POSITION": binary.add(vertices, "VEC3", ARRAY, **bounds)}
     if mesh.normals is not None:
-        attributes["NORMAL"] = binary.add(mesh.normals.astype("<f4"), _FLOAT, "VEC3", _ARRAY)
+        attributes["NORMAL"] = binary.add(mesh.normals.astype("<f4"), "VEC3", ARRAY)
     if mesh.colours is not None:
-        attributes["COLOR_0"] = binary.add(_vertex_colours(mesh.colours), _UINT16, "VEC4", _ARRAY, normalized=True)
-    matte: dict[str, Any] = {"metallicFactor": 0.0, "roughnessFactor": 1.0}
+        attributes["COLOR_0"] = binary.add(_vertex_colours(mesh.colours), "VEC4", ARRAY, normalized=True)
+    matte: dict[str, Any] = dict(MATTE)
     pictures: dict[str, Any] = {}
     if mesh.texture is not None:
-        attributes["TEXCOORD_0"] = binary.add(mesh.uv_with(v_down=True).astype("<f4"), _FLOAT, "VEC2", _ARRAY)
+        attributes["TEXCOORD_0"] = binary.add(mesh.uv_with(v_down=True).astype("<f4"), "VEC2", ARRAY)
         pictures = _pictures(binary.view(png_bytes(mesh.texture)))
         matte["baseColorTexture"] = {"index": 0}
-    indices = binary.add(mesh.faces.astype("<u4").reshape(-1), _UINT32, "SCALAR", _INDICES)
+    indices = binary.add(mesh.faces.astype("<u4").reshape(-1), "SCALAR", INDICES)
     tree = {
         "asset": {"version": "2.0", "generator": GENERATOR, **({"extras": extras} if extras else {})},
         "scene": 0,

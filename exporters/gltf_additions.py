@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 
 from core.errors import UserError
 from core.files import whole_file
-from exporters.glb import container, png_bytes
+from exporters.glb import ARRAY, INDICES, container, png_bytes
 from geometry.gltf_file import DRACO, Gltf
 
-_ARRAY, _INDICES = 34962, 34963
 #: How pictures begin, and what they are called.
 _KINDS = {b"\x89PNG": "image/png", b"\xff\xd8": "image/jpeg", b"\xabKTX 20": "image/ktx2"}
 
@@ -57,7 +56,7 @@ class Additions:
         padded = np.zeros((len(rows), stride), np.uint8)
         padded[:, :size] = np.ascontiguousarray(rows).view(np.uint8).reshape(len(rows), size)
         more = {"byteStride": stride} if stride != size else {}
-        view = self._view(padded.tobytes(), target=_INDICES if is_index else _ARRAY, **more)
+        view = self._view(padded.tobytes(), target=INDICES if is_index else ARRAY, **more)
         self.tree.setdefault("accessors", []).append({"bufferView": view, **accessor, "count": len(rows)})
         return len(self.tree["accessors"]) - 1
 

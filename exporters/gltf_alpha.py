@@ -10,7 +10,7 @@ from geometry.gltf_file import Gltf
 from geometry.gltf_material import base_colour, base_colour_uv, picture_of
 from geometry.mesh import Mesh
 from geometry.own_texture import open_picture
-from geometry.texels import covered_texels, sampled
+from geometry.texels import sampled, texels_of_corners
 
 log = logging.getLogger(__name__)
 
@@ -43,9 +43,8 @@ def with_own_alpha(
     opaque = np.full((rows * columns, 1), 255, np.uint8)
     for own, before, alpha in layers:
         after = before if corner_uv is None else corner_uv[own]
-        texels = covered_texels(after.reshape(-1, 2), np.arange(3 * len(own)).reshape(-1, 3), rows, columns, reach=1.0)
-        places = np.einsum("tc,tck->tk", texels.barycentric, before[texels.face])
-        opaque[texels.index] = np.rint(sampled(alpha, places)).astype(np.uint8)
+        texels = texels_of_corners(after, rows, columns, reach=1.0)
+        opaque[texels.index] = np.rint(sampled(alpha, texels.within(before))).astype(np.uint8)
     return np.concatenate([painted, opaque.reshape(rows, columns, 1)], axis=-1)
 
 

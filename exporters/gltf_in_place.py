@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
+from exporters.glb import MATTE
 from exporters.gltf_additions import Additions
 from exporters.gltf_alpha import with_own_alpha
 from exporters.painted_surface import first_of_each
-from geometry.gltf_file import DRACO, Gltf
+from geometry.gltf_file import DRACO, Gltf, component_of
 from geometry.gltf_material import TRANSFORM, base_colour_slots
 from geometry.gltf_scene import triangles
 from geometry.mesh import Mesh
@@ -88,7 +89,7 @@ def _repainted(more: Additions, look: _Shown, image: int, in_place: bool) -> int
     """The number of a material that shows an image as its base colour, else as it was: that material, or a copy."""
     materials = more.tree.setdefault("materials", [])
     if look.material is None:
-        material: dict[str, Any] = {"pbrMetallicRoughness": {"metallicFactor": 0.0, "roughnessFactor": 1.0}}
+        material: dict[str, Any] = {"pbrMetallicRoughness": dict(MATTE)}
     else:
         material = materials[look.material] if in_place else copy.deepcopy(materials[look.material])
     material.setdefault("pbrMetallicRoughness", {})
@@ -135,7 +136,9 @@ def _split(
         for name, accessor in before["attributes"].items()
     }
     down = (uv[first] * [1, -1] + [0, 1]).astype("<f4")
-    after["attributes"][f"TEXCOORD_{_next_set(before)}"] = more.array(down, {"componentType": 5126, "type": "VEC2"})
+    after["attributes"][f"TEXCOORD_{_next_set(before)}"] = more.array(
+        down, {"componentType": component_of(down.dtype), "type": "VEC2"}
+    )
     if "targets" in before:
         after["targets"] = [
             {
@@ -144,9 +147,9 @@ def _split(
             }
             for target in before["targets"]
         ]
-    kind, component = ("<u2", 5123) if len(kept) < 2**16 else ("<u4", 5125)
-    listed = vertex.astype(kind)[:, None]
-    after["indices"] = more.array(listed, {"componentType": component, "type": "SCALAR"}, is_index=True)
+    listed = vertex.astype("<u2" if len(kept) < 2**16 else "<u4")[:, None]
+    about = {"componentType": component_of(listed.dtype), "type": "SCALAR"}
+    after["indices"] = more.array(listed, about, is_index=True)
     if "mode" in after:
         after["mode"] = 4
     if DRACO in after.get("extensions", {}):

@@ -12,7 +12,7 @@ from exporters.phases import Phases
 from exporters.texture_bake import bake_photographs
 from geometry.mesh import Mesh
 from geometry.own_texture import own_look
-from geometry.texels import covered_texels, sampled
+from geometry.texels import covered_texels, sampled, texels_of_corners
 from geometry.texture_sets import texture_side
 from geometry.textured_mesh import TexturedMesh
 
@@ -107,7 +107,5 @@ def _brought_over(
     side: int,
 ) -> UInt8[np.ndarray, "side side 3"]:
     """What faces show in a picture, where they lie in another one."""
-    corners = np.arange(3 * len(after)).reshape(-1, 3)
-    texels = covered_texels(after.reshape(-1, 2), corners, side, side, reach=1.0)
-    places = np.einsum("tc,tck->tk", texels.barycentric, before[texels.face])
-    return np.rint(texels.texture(sampled(picture, places))).astype(np.uint8)
+    texels = texels_of_corners(after, side, side, reach=1.0)
+    return np.rint(texels.texture(sampled(picture, texels.within(before)))).astype(np.uint8)

@@ -34,8 +34,8 @@ COMPONENTS = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5
 WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9, "MAT4": 16}
 #: Numbers of one accessor at most, and of one for which nothing is stored: those are 0 but where it is sparse.
 MOST_NUMBERS, MOST_ZEROS = 2**26, 2**22
-#: What reading a file runs into where its JSON is inconsistent.
-BROKEN = (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, MemoryError, struct.error)
+#: What reading a file runs into where its JSON is inconsistent, or far too deep.
+BROKEN = (LookupError, TypeError, ValueError, AttributeError, OverflowError, MemoryError, RecursionError, struct.error)
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,6 +195,11 @@ class Gltf:
             except Exception as error:  # DracoPy raises classes of its own
                 raise ValueError(f"bufferView {view} is no mesh of Draco: {error}") from error
         return self._read["draco", view]
+
+
+def component_of(kind: np.dtype) -> int:
+    """The number that glTF has for a type of numbers."""
+    return next(number for number, name in COMPONENTS.items() if np.dtype(name) == kind)
 
 
 def shares(numbers: NDArray[Any]) -> NDArray[np.float64]:

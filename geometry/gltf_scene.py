@@ -63,8 +63,7 @@ def read_gltf(content: bytes, path: Path) -> list[Mesh]:
                     found.append(mesh)
         return found
     except BROKEN as error:
-        said = " ".join(f"{type(error).__name__}: {error}".split())
-        raise unreadable(path, f"its parts do not fit together ({said})") from error
+        raise unreadable(path, f"its parts do not fit together ({type(error).__name__}: {error})") from error
 
 
 def triangles(gltf: Gltf, primitive: dict[str, Any], n_vertices: int) -> Int[np.ndarray, "faces 3"] | None:

@@ -115,7 +115,7 @@ def read_stl(content: bytes, path: Path) -> list[Mesh]:
         solids = found["geometry"].values() if "geometry" in found else [found]
         return [_solid(np.asarray(one["vertices"], np.float64), path) for one in solids if len(one["vertices"])]
     except Exception as error:  # trimesh raises whatever its parsing ran into
-        raise unreadable(path, " ".join(str(error).split()) or type(error).__name__) from error
+        raise unreadable(path, str(error) or type(error).__name__) from error
     finally:
         talk.setLevel(level)
 

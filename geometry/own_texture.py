@@ -17,7 +17,7 @@ from geometry.gltf_material import base_colour, picture_of
 from geometry.mesh import Mesh
 from geometry.mtl_file import read_libraries
 from geometry.source_file import NO_UV, SourceFile, read_beside
-from geometry.texels import covered_texels, sampled
+from geometry.texels import sampled, texels_of_corners
 
 #: Endings of pictures that a texture can begin with.
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
@@ -124,34 +124,33 @@ def own_look(
     file, before = mesh.file, mesh.corner_uv
     materials, number = file.material_of_faces()
     pictures = own_pictures(file)
-    texels = covered_texels(corner_uv.reshape(-1, 2), np.arange(3 * len(own)).reshape(-1, 3), size, size, reach=1.0)
+    texels = texels_of_corners(corner_uv, size, size, reach=1.0)
     shown = np.full((len(texels.face), 3), colour, np.float32)
     if given is not None and before is not None:
-        there = np.einsum("tc,tck->tk", texels.barycentric, np.nan_to_num(before)[texels.face])
-        shown = sampled(given.numpy(), there).astype(np.float32)
+        shown = sampled(given.numpy(), texels.within(np.nan_to_num(before))).astype(np.float32)
+    colours = own_colours(file)
+    there = None if before is None else texels.within(before)
     for index, material in enumerate(materials):
         here = np.flatnonzero(own[texels.face] & (number[texels.face] == index))
         if not len(here):
             continue
-        shown[here] = own_colour(file, material)
-        if (picture := pictures.get(material)) is None or before is None:
+        shown[here] = colours.get(material, (1.0, 1.0, 1.0))
+        if (picture := pictures.get(material)) is None or there is None:
             continue
-        places = np.einsum("tc,tck->tk", texels.barycentric[here], before[texels.face[here]])
-        places = places * picture.scale + picture.offset
+        places = there[here] * picture.scale + picture.offset
         known = np.isfinite(places).all(axis=1)
         shown[here[known]] = sampled(read_picture(file.path, picture, OWN_TEXTURE_SIZE).numpy(), places[known])
     return torch.from_numpy(texels.texture(shown))
 
 
-def own_colour(file: SourceFile, material: str | int | None) -> tuple[float, float, float]:
-    """The colour of a material without a picture, sRGB; white where the file says none."""
+def own_colours(file: SourceFile) -> dict[str | int | None, tuple[float, ...]]:
+    """The colour of each material where it shows no picture, sRGB; without those of which the file says none."""
     if isinstance(file.document, Gltf):
-        factor = base_colour(file.document, material if isinstance(material, int) else None)[1]
-        red, green, blue = srgb_from_linear(factor[:3].clip(0, 1)).tolist()
-        return red, green, blue
+        numbers = {index for index in file.materials if isinstance(index, int)}
+        factors = {index: base_colour(file.document, index)[1][:3] for index in numbers}
+        return {index: tuple(srgb_from_linear(factor.clip(0, 1)).tolist()) for index, factor in factors.items()}
     known = read_libraries(file.path, file.textures) if file.kind == "obj" else {}
-    named = known.get(material) if isinstance(material, str) else None
-    return (1.0, 1.0, 1.0) if named is None or named.colour is None else named.colour
+    return {name: one.colour for name, one in known.items() if one.colour is not None}
 
 
 def read_picture(path: Path, own: OwnPicture, size: int) -> Float[Tensor, "{size} {size} 3"]:

@@ -43,7 +43,7 @@ def parsed_ply(content: bytes, path: Path) -> Any:
             warnings.simplefilter("ignore", UserWarning)  # numpy's, of an empty list in a text file
             return PlyData.read(io.BytesIO(content))
     except Exception as error:  # plyfile raises whatever its parsing ran into
-        raise unreadable(path, " ".join(str(error).split()) or type(error).__name__) from error
+        raise unreadable(path, str(error) or type(error).__name__) from error
 
 
 def read_ply(content: bytes, path: Path) -> list[Mesh]:
@@ -56,7 +56,7 @@ def read_ply(content: bytes, path: Path) -> list[Mesh]:
     try:
         return [_polygons(ply, path).mesh()]
     except (KeyError, ValueError, TypeError, IndexError, OverflowError) as error:
-        raise unreadable(path, " ".join(str(error).split()) or type(error).__name__) from error
+        raise unreadable(path, str(error) or type(error).__name__) from error
 
 
 def _polygons(ply: Any, path: Path) -> Polygons:

@@ -160,7 +160,7 @@ def encoding_of(content: bytes) -> tuple[bytes, str]:
         if len(start) > 3 and not any(start[first::2]) and all(start[1 - first :: 2]):
             return b"", codec
     try:
-        content.isascii() or content.decode()
+        content.decode()
     except UnicodeDecodeError:
         return b"", "latin-1"
     return b"", "utf-8"

@@ -37,7 +37,11 @@ class Texels:
         self, values: Float[np.ndarray, "vertices channels"], faces: Int[np.ndarray, "faces 3"]
     ) -> Float[np.ndarray, "texels channels"]:
         """Values given at the vertices, interpolated at the texels."""
-        return np.einsum("tc,tck->tk", self.barycentric, values[faces[self.face]])
+        return self.within(values[faces])
+
+    def within(self, values: Float[np.ndarray, "faces 3 channels"]) -> Float[np.ndarray, "texels channels"]:
+        """Values given at the corners of each face, interpolated at the texels."""
+        return np.einsum("tc,tck->tk", self.barycentric, values[self.face])
 
     def covered(self) -> Bool[np.ndarray, "height width"]:
         """Where the texture shows the surface."""
@@ -91,6 +95,11 @@ def covered_texels(
     index, first = np.unique(index[nearest_first], return_index=True)
     chosen = nearest_first[first]
     return Texels(height, width, index, face[chosen], barycentric[chosen])
+
+
+def texels_of_corners(corner_uv: Float[np.ndarray, "faces 3 2"], height: int, width: int, reach: float = 0.0) -> Texels:
+    """As `covered_texels`, of faces whose corners each have a place of their own."""
+    return covered_texels(corner_uv.reshape(-1, 2), np.arange(corner_uv.size // 2).reshape(-1, 3), height, width, reach)
 
 
 def _chunks(corners: NDArray, reach: float) -> Iterator[NDArray]:

@@ -27,7 +27,7 @@ from geometry.own_texture import (
 )
 from geometry.placement import Placement, seen_vertices
 from geometry.surface_pieces import pieces
-from geometry.texels import covered_texels
+from geometry.texels import texels_of_corners
 from geometry.texture_layout import atlas_uv, painted_sets
 from geometry.texture_sets import painted_faces
 
@@ -237,6 +237,5 @@ class TexturedMesh(TexturedSurface, name="textured-mesh"):
 
     def texels_of(self, values: Shaped[np.ndarray, "faces"], size: int) -> Int[Tensor, "{size} {size}"]:
         """What the face has that each texel shows; beside the charts, the nearest one: filters mix it in."""
-        corners = np.arange(3 * len(values)).reshape(-1, 3)
-        texels = covered_texels(self.corner_uv.cpu().numpy().reshape(-1, 2), corners, size, size)
+        texels = texels_of_corners(self.corner_uv.cpu().numpy(), size, size)
         return torch.from_numpy(texels.texture(values[texels.face, None].astype(np.int32))[..., 0])

@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Float
 
 from geometry.mesh import area_vectors
-from geometry.texels import covered_texels
+from geometry.texels import texels_of_corners
 
 #: Share of the painted texture that may be covered twice, and of the surface that may have no texture, before a mesh's
 #: own coordinates are given up.
@@ -51,6 +51,5 @@ def overlapping_share(corner_uv: Float[np.ndarray, "faces 3 2"], uv_area: float)
     """
     if float(np.ptp(corner_uv, axis=1).max()) > MOST_REPEATS:
         return 1.0
-    corners = np.arange(3 * len(corner_uv)).reshape(-1, 3)
-    covered = covered_texels(corner_uv.reshape(-1, 2), corners, N_LOOKS, N_LOOKS).covered().mean()
+    covered = texels_of_corners(corner_uv, N_LOOKS, N_LOOKS).covered().mean()
     return max(0.0, 1 - float(covered) / uv_area)

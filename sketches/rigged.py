@@ -15,7 +15,7 @@ import trimesh
 from jaxtyping import Float, Int
 
 from core.files import whole_file
-from exporters.glb import Binary, container
+from exporters.glb import ARRAY, INDICES, Binary, container
 from toybox.solids import Vector, box
 
 FOLDER = Path(__file__).parent
@@ -77,12 +77,12 @@ def robot_glb() -> bytes:
         blink[start : start + len(heights), 1] = 0.85 * (heights.mean() - heights)
     attributes = {
         "POSITION": _positions(binary, points),
-        "NORMAL": binary.add(normals, 5126, "VEC3", 34962),
-        "JOINTS_0": binary.add(joints, 5121, "VEC4", 34962),
-        "WEIGHTS_0": binary.add(weights, 5126, "VEC4", 34962),
+        "NORMAL": binary.add(normals, "VEC3", ARRAY),
+        "JOINTS_0": binary.add(joints, "VEC4", ARRAY),
+        "WEIGHTS_0": binary.add(weights, "VEC4", ARRAY),
     }
     primitive = {"attributes": attributes, "material": 0, "targets": [{"POSITION": _positions(binary, blink)}]}
-    primitive["indices"] = binary.add(faces.astype("<u2").reshape(-1), 5123, "SCALAR", 34963)
+    primitive["indices"] = binary.add(faces.astype("<u2").reshape(-1), "SCALAR", INDICES)
     tree: dict[str, Any] = {
         "asset": {"version": "2.0", "generator": "sketches/rigged.py"},
         **{
@@ -156,7 +156,7 @@ def _nodes() -> list[dict[str, Any]]:
 def _inverse(binary: Binary) -> int:
     matrices = np.tile(np.eye(4), (len(NAMES), 1, 1))
     matrices[:, 3, :3] = [[-x for x in place] for _, place in BONES.values()]  # column after column
-    return binary.add(matrices.astype("<f4").reshape(-1, 16), 5126, "MAT4", None)
+    return binary.add(matrices.astype("<f4").reshape(-1, 16), "MAT4", None)
 
 
 def _walk(binary: Binary) -> dict[str, Any]:
@@ -171,7 +171,7 @@ def _wave(binary: Binary) -> dict[str, Any]:
     turns = {"arm right": (2, [0, -140, -140, -140, -140, 0]), "head": (2, [0, -8, -8, -8, -8, 0])}
     turns["forearm right"] = (2, [0, -40, 10, -40, 10, 0])
     made = _animation(binary, "wave", [0.0, 0.5, 0.8, 1.1, 1.4, 2.0], turns)
-    lids = binary.add(np.array([0, 0, 1, 0, 0, 0], "<f4"), 5126, "SCALAR", None)
+    lids = binary.add(np.array([0, 0, 1, 0, 0, 0], "<f4"), "SCALAR", None)
     made["samplers"].append({"input": made["samplers"][0]["input"], "output": lids})
     target = {"node": len(NAMES), "path": "weights"}
     made["channels"].append({"sampler": len(made["samplers"]) - 1, "target": target})
@@ -182,20 +182,20 @@ def _animation(
     binary: Binary, name: str, times: list[float], turns: Mapping[str, tuple[int, Sequence[float]]]
 ) -> dict[str, Any]:
     """Bones that turn about one axis, by degrees at some times."""
-    start = binary.add(np.array(times, "<f4"), 5126, "SCALAR", None, min=[times[0]], max=[float(np.float32(times[-1]))])
+    start = binary.add(np.array(times, "<f4"), "SCALAR", None, min=[times[0]], max=[float(np.float32(times[-1]))])
     channels, samplers = [], []
     for bone, (axis, degrees) in turns.items():
         half = np.radians(degrees) / 2
         quaternions = np.zeros((len(half), 4), "<f4")
         quaternions[:, axis], quaternions[:, 3] = np.sin(half), np.cos(half)
-        samplers.append({"input": start, "output": binary.add(quaternions, 5126, "VEC4", None)})
+        samplers.append({"input": start, "output": binary.add(quaternions, "VEC4", None)})
         channels.append({"sampler": len(samplers) - 1, "target": {"node": NAMES.index(bone), "path": "rotation"}})
     return {"name": name, "channels": channels, "samplers": samplers}
 
 
 def _positions(binary: Binary, points: Float[np.ndarray, "vertices 3"]) -> int:
     bounds = {"min": points.min(axis=0).tolist(), "max": points.max(axis=0).tolist()}
-    return binary.add(points, 5126, "VEC3", 34962, **bounds)
+    return binary.add(points, "VEC3", ARRAY, **bounds)
 
 
 def main() -> int:
