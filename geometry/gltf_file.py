@@ -146,9 +146,7 @@ class Gltf:
         stride = self.item("bufferViews", where["bufferView"]).get("byteStride", packed)
         data, begin = self.view(where["bufferView"]), where.get("byteOffset", 0)
         if stride < packed or begin < 0 or count < 0 or (count and begin + (count - 1) * stride + packed > len(data)):
-            raise ValueError(
-                f"bufferView {where['bufferView']} does not hold the {count:,} elements that are asked of it"
-            )
+            raise ValueError(f"bufferView {where['bufferView']} does not hold the {count:,} elements asked of it")
         return np.ndarray((count, width), kind, data, begin, (stride, kind.itemsize))
 
     def corners(self, primitive: dict[str, Any]) -> NDArray[Any] | None:
@@ -216,8 +214,7 @@ def parsed(content: bytes, path: Path) -> Gltf:
     text, chunks = content, []
     try:
         if content.startswith(b"glTF"):
-            text, *chunks = _chunks(content, path)
-            text = text[1]
+            (_, text), *chunks = _chunks(content, path)
         elif path.suffix.lower() == ".glb":
             raise unreadable(path, "it does not begin with 'glTF'")
         tree = json.loads(text)
