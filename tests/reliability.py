@@ -3,7 +3,7 @@
     @pytest.mark.fault("kill -9 while a mesh is written", "the file is the old one or the new one, never half of one")
     def test_whenever_it_is_killed_each_file_is_whole(tmp_path: Path) -> None: ...
 
-`make faults` runs them all and writes the page: `pytest -m fault --reliability docs/reliability.md`.
+`make faults` runs them all and writes the page: `pytest -m fault --reliability=docs/reliability.md`.
 """
 
 from collections import Counter
