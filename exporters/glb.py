@@ -1,24 +1,24 @@
-"""Writes binary glTF 2.0: one mesh, its colours at the vertices or in an embedded texture.
+"""Writes binary glTF 2.0: one mesh, its colours at the vertices or in embedded textures.
 
 The same arrays give the same bytes: nothing of the clock or the machine goes in.
 
-Source: Khronos, glTF 2.0 specification, sections 3.6 (binary data), 3.7 (meshes), 3.8 (textures), 3.9 (materials) and
-4 (GLB).
+Source: Khronos, glTF 2.0 specification, sections 3.6 (binary data), 3.7 (meshes), 3.8 (textures) and 3.9 (materials).
 """
 
 import io
-import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from numpy.typing import NDArray
 from PIL import Image
 
-from geometry.gltf_file import GLB_CHUNK, GLB_HEADER, component_of
+from geometry.gltf_container import container
+from geometry.gltf_file import component_of
 from geometry.mesh import Mesh
-from geometry.own_texture import linear_from_srgb
+from geometry.pictures import linear_from_srgb
 
 GENERATOR = "Latent-NeRF"
 ARRAY, INDICES = 34962, 34963
@@ -28,6 +28,18 @@ MATTE = {"metallicFactor": 0.0, "roughnessFactor": 1.0}
 
 #: A mesh that lies farther from the origin than so many times its extent is written about a node of its own.
 FARTHEST = 1000.0
+
+
+@dataclass(frozen=True, eq=False)
+class Texture:
+    """A picture, and what shows it."""
+
+    picture: UInt8[np.ndarray, "rows columns 3"]
+    """sRGB bytes, row 0 on top."""
+    faces: Int[np.ndarray, "shown"]
+    """Of a mesh, whose texture coordinates say where they lie in it."""
+    name: str = ""
+    """Of its material."""
 
 
 class Binary:
@@ -55,13 +67,15 @@ class Binary:
         return len(self.views) - 1
 
 
-def glb_bytes(mesh: Mesh, extras: dict[str, Any]) -> bytes:
+def glb_bytes(mesh: Mesh, extras: dict[str, Any], textures: Sequence[Texture] = ()) -> bytes:
     """A mesh as the content of a GLB file.
 
     Args:
-        mesh: with a colour at each vertex, or with a texture and texture coordinates.
+        mesh: with a colour at each vertex, or with texture coordinates and a texture.
+        textures: in place of the mesh's one; each face shows one of them.
         extras: what travels along in `asset.extras`: anything that JSON can hold.
     """
+    textures = textures_of(mesh, textures)
     binary = Binary()
     middle = _far_middle(mesh)
     with np.errstate(over="ignore", invalid="ignore"):  # vertices that no face uses may be anything
@@ -74,20 +88,21 @@ def glb_bytes(mesh: Mesh, extras: dict[str, Any]) -> bytes:
         attributes["NORMAL"] = binary.add(mesh.normals.astype("<f4"), "VEC3", ARRAY)
     if mesh.colours is not None:
         attributes["COLOR_0"] = binary.add(_vertex_colours(mesh.colours), "VEC4", ARRAY, normalized=True)
-    matte: dict[str, Any] = dict(MATTE)
+    materials: list[dict[str, Any]] = [{"pbrMetallicRoughness": MATTE}]
     pictures: dict[str, Any] = {}
-    if mesh.texture is not None:
+    if textures:
         attributes["TEXCOORD_0"] = binary.add(mesh.uv_with(v_down=True).astype("<f4"), "VEC2", ARRAY)
-        pictures = _pictures(binary.view(png_bytes(mesh.texture)))
-        matte["baseColorTexture"] = {"index": 0}
-    indices = binary.add(mesh.faces.astype("<u4").reshape(-1), "SCALAR", INDICES)
+        pictures = _pictures([binary.view(png_bytes(one.picture)) for one in textures])
+        materials = [_material(one.name, index) for index, one in enumerate(textures)]
+    listed = [binary.add(faces.astype("<u4").reshape(-1), "SCALAR", INDICES) for faces in _by_texture(mesh, textures)]
+    primitives = [{"attributes": attributes, "indices": one, "material": index} for index, one in enumerate(listed)]
     tree = {
         "asset": {"version": "2.0", "generator": GENERATOR, **({"extras": extras} if extras else {})},
         "scene": 0,
         "scenes": [{"nodes": [0]}],
         "nodes": [{"mesh": 0} if middle is None else {"mesh": 0, "translation": middle.tolist()}],
-        "meshes": [{"primitives": [{"attributes": attributes, "indices": indices, "material": 0}]}],
-        "materials": [{"pbrMetallicRoughness": matte}],
+        "meshes": [{"primitives": primitives}],
+        "materials": materials,
         **pictures,
         "accessors": binary.accessors,
         "bufferViews": binary.views,
@@ -104,12 +119,26 @@ def _far_middle(mesh: Mesh) -> Float[np.ndarray, "3"] | None:
     return np.round(low / 2 + high / 2) if is_far else None
 
 
-def _pictures(view: int) -> dict[str, Any]:
+def textures_of(mesh: Mesh, textures: Sequence[Texture] = ()) -> list[Texture]:
+    """The mesh's own texture, which all of its faces show; or else these."""
+    return list(textures) if mesh.texture is None else [Texture(mesh.texture, np.arange(len(mesh.faces)))]
+
+
+def _by_texture(mesh: Mesh, textures: Sequence[Texture]) -> list[Int[np.ndarray, "shown 3"]]:
+    return [mesh.faces[one.faces] for one in textures] or [mesh.faces]
+
+
+def _material(name: str, texture: int) -> dict[str, Any]:
+    matte = {"pbrMetallicRoughness": {**MATTE, "baseColorTexture": {"index": texture}}}
+    return {"name": name, **matte} if name else matte
+
+
+def _pictures(views: Sequence[int]) -> dict[str, Any]:
     sampler = {"magFilter": _LINEAR, "minFilter": _LINEAR_MIPMAP_LINEAR, "wrapS": _REPEAT, "wrapT": _REPEAT}
     return {
-        "textures": [{"sampler": 0, "source": 0}],
+        "textures": [{"sampler": 0, "source": index} for index in range(len(views))],
         "samplers": [sampler],
-        "images": [{"bufferView": view, "mimeType": "image/png"}],
+        "images": [{"bufferView": view, "mimeType": "image/png"} for view in views],
     }
 
 
@@ -125,12 +154,3 @@ def _vertex_colours(colours: NDArray[Any]) -> NDArray[np.uint16]:
     linear = linear_from_srgb(colours.clip(0, 1).astype(np.float64))
     opaque = np.concatenate([linear, np.ones((len(linear), 1))], axis=1)
     return np.rint(opaque * 65535).astype("<u2")
-
-
-def container(tree: dict[str, Any], chunks: Sequence[tuple[bytes, bytes]]) -> bytes:
-    """The content of a GLB file: its JSON, and kind and content of each further chunk (section 4)."""
-    text = json.dumps(tree, separators=(",", ":"), ensure_ascii=True).encode()
-    parts = [(b"JSON", text + b" " * (-len(text) % 4))]
-    parts += [(kind, content + bytes(-len(content) % 4)) for kind, content in chunks]
-    body = b"".join(GLB_CHUNK.pack(len(content), kind) + content for kind, content in parts)
-    return GLB_HEADER.pack(b"glTF", 2, GLB_HEADER.size + len(body)) + body

@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 
 from core.errors import UserError
 from core.files import whole_file
-from exporters.glb import ARRAY, INDICES, container, png_bytes
-from geometry.gltf_file import DRACO, Gltf
+from exporters.glb import ARRAY, INDICES, png_bytes
+from geometry.gltf_container import container
+from geometry.gltf_file import Gltf
+from geometry.gltf_packed import DRACO
 
 #: How pictures begin, and what they are called.
 _KINDS = {b"\x89PNG": "image/png", b"\xff\xd8": "image/jpeg", b"\xabKTX 20": "image/ktx2"}
@@ -165,20 +167,24 @@ class Additions:
 
 def as_binary(gltf: Gltf) -> Gltf:
     """The same file as a GLB: its buffers one after the other, and its pictures, in one."""
-    tree, data, begins = copy.deepcopy(gltf.tree), bytearray(), list[int]()
+    tree, data = copy.deepcopy(gltf.tree), bytearray()
 
     def put(content: bytes) -> int:
         begin = len(data)
         data.extend(content + bytes(-len(content) % 4))
         return begin
 
+    # Where views are compressed, their plain bytes have a buffer that is announced and nowhere: it stays one.
+    absent = [about for about in tree.get("buffers", []) if "uri" not in about]
+    moved = list[tuple[int, int]]()
     for index, about in enumerate(tree.get("buffers", [])):
-        begins.append(put(gltf.buffer(index)[: about["byteLength"]]))
+        is_there = "uri" in about
+        place = (0, put(gltf.buffer(index)[: about["byteLength"]])) if is_there else (1 + absent.index(about), 0)
+        moved.append(place)
     for view in tree.get("bufferViews", []):
-        # EXT_meshopt_compression, where it is optional, says of its packed bytes the same as the view of plain ones.
-        packed = [one for one in view.get("extensions", {}).values() if "buffer" in one]
-        for each in (view, *packed):
-            each |= {"buffer": 0, "byteOffset": begins[each["buffer"]] + each.get("byteOffset", 0)}
+        for each in (view, *(one for one in view.get("extensions", {}).values() if "buffer" in one)):
+            number, begin = moved[each["buffer"]]
+            each |= {"buffer": number, "byteOffset": begin + each.get("byteOffset", 0)}
     for image in tree.get("images", []):
         try:
             content = gltf.resource(image["uri"]) if "uri" in image else b""
@@ -189,7 +195,7 @@ def as_binary(gltf: Gltf) -> Gltf:
             tree.setdefault("bufferViews", []).append(about)
             del image["uri"]
             image |= {"mimeType": _kind_of(content, "image/webp"), "bufferView": len(tree["bufferViews"]) - 1}
-    return Gltf(gltf.path, {**tree, "buffers": [{"byteLength": len(data)}]}, ((b"BIN\0", bytes(data)),))
+    return Gltf(gltf.path, {**tree, "buffers": [{"byteLength": len(data)}, *absent]}, ((b"BIN\0", bytes(data)),))
 
 
 def _kind_of(content: bytes, otherwise: str) -> str:

@@ -9,7 +9,7 @@ from core.errors import UserError
 from geometry.gltf_file import Gltf
 from geometry.gltf_material import base_colour, base_colour_uv, picture_of
 from geometry.mesh import Mesh
-from geometry.own_texture import open_picture
+from geometry.pictures import open_picture
 from geometry.texels import sampled, texels_of_corners
 
 log = logging.getLogger(__name__)

@@ -21,13 +21,14 @@ from exporters.glb import MATTE
 from exporters.gltf_additions import Additions
 from exporters.gltf_alpha import with_own_alpha
 from exporters.painted_surface import first_of_each
-from geometry.gltf_file import DRACO, Gltf, component_of
+from geometry.gltf_file import Gltf, component_of
 from geometry.gltf_material import TRANSFORM, base_colour_slots
+from geometry.gltf_packed import DRACO
 from geometry.gltf_scene import triangles
 from geometry.mesh import Mesh
 
 #: A picture, row 0 on top, the faces that show it, and whether they keep their texture coordinates.
-Laid = tuple[UInt8[np.ndarray, "rows columns 3"], Int[np.ndarray, "shown"], bool]
+Laid = tuple[UInt8[np.ndarray, "_ _ 3"], Int[np.ndarray, "_"], bool]
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """The textures of a painted mesh, each in the layout and the size that its file is to have."""
 
+from typing import Literal
+
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
@@ -16,6 +18,10 @@ from geometry.texels import covered_texels, sampled, texels_of_corners
 from geometry.texture_sets import texture_side
 from geometry.textured_mesh import TexturedMesh
 
+#: How textures are divided: `own`: as the user's file has them, and what is not painted stays in it; `all`: likewise,
+#: and what is not painted has one more; `one`: all are one, in a new atlas, with what is not painted too.
+Division = Literal["own", "all", "one"]
+
 
 def painted_textures(
     system: System,
@@ -23,20 +29,20 @@ def painted_textures(
     size: int,
     n_photographs: int,
     from_views: bool,
-    in_one: bool,
+    division: Division,
     phases: Phases,
 ) -> list[PaintedTexture]:
-    """All textures that are painted.
+    """All textures that are painted, and where it is wanted one of what is not.
 
     Args:
         size: height and width of a texture of all that is painted; each of several takes its share.
         from_views: whether decoded views are baked into them; else the texture that is painted is decoded as one
             picture.
-        in_one: whether they become one, in a new atlas, with what is not painted too.
+        division: how they are divided.
     """
     cameras = system.surrounding_cameras(n_photographs, 2 * system.guidance.latent_size)
     layout, seen = surface.corner_uv.cpu().double().numpy(), seen_mesh(surface, cameras)
-    if surface.is_in_one_texture or in_one:
+    if surface.is_in_one_texture or division == "one":
         if from_views:
             picture = baked_texture(system, seen, size, size, n_photographs, phases)
         else:
@@ -46,6 +52,7 @@ def painted_textures(
         return [PaintedTexture(_with_kept(surface, picture), np.arange(len(layout)), materials, new)]
     photographs = take_photographs(system, n_photographs, phases) if from_views else None
     whole = None if from_views else decoded_layout(system, surface, seen)
+    has_rest = division == "all" and not surface.painted.all()
     written, textures = written_uv(surface), list[PaintedTexture]()
     placed = seen_mesh(surface, cameras, written)
     with phases.phase("bake", len(surface.sets)) as bar:
@@ -58,11 +65,21 @@ def painted_textures(
                 assert photographs is not None
                 part = placed.with_faces(placed.faces[own.faces])
                 shown = bake_photographs(part, photographs, side, side, hidden_by=placed)
-            name = own.name if len(surface.sets) > 1 else ""
+            name = own.name if len(surface.sets) > 1 or has_rest else ""
             new = None if own.fault is None else uv
             textures.append(PaintedTexture(shown, own.faces, own.materials, new, name, own.tile))
             bar.update()
+    if has_rest:
+        textures.append(_kept_texture(surface, layout, size))
     return textures
+
+
+def _kept_texture(surface: TexturedMesh, layout: Float[np.ndarray, "faces 3 2"], size: int) -> PaintedTexture:
+    """What is not painted as its own materials show it, in the layout that it was seen in."""
+    file, kept = surface.mesh.file, np.flatnonzero(~surface.painted)
+    materials, number = file.material_of_faces()
+    own = tuple(materials[index] for index in np.unique(number[kept]))
+    return PaintedTexture(_own_picture(surface, size), kept, own, layout[kept], file.material_name(own[0]))
 
 
 def written_uv(surface: TexturedMesh) -> Float[np.ndarray, "faces 3 2"]:
@@ -81,10 +98,14 @@ def _with_kept(
     """The picture with what is not painted as its own materials show it."""
     if surface.painted.all():
         return picture
-    layout, rows = surface.corner_uv.cpu().double().numpy(), len(picture)
-    own = own_look(surface.mesh, ~surface.painted, (0.0, 0.0, 0.0), layout, rows).numpy()
-    is_kept = surface.texels_of(~surface.painted, rows).bool().numpy()[..., None]
-    return np.where(is_kept, np.rint(own.clip(0, 1) * 255).astype(np.uint8), picture)
+    is_kept = surface.texels_of(~surface.painted, len(picture)).bool().numpy()[..., None]
+    return np.where(is_kept, _own_picture(surface, len(picture)), picture)
+
+
+def _own_picture(surface: TexturedMesh, size: int) -> UInt8[np.ndarray, "{size} {size} 3"]:
+    layout = surface.corner_uv.cpu().double().numpy()
+    own = own_look(surface.mesh, ~surface.painted, (0.0, 0.0, 0.0), layout, size).numpy()
+    return np.rint(own.clip(0, 1) * 255).astype(np.uint8)
 
 
 @torch.no_grad()

@@ -1,8 +1,6 @@
 """A painted mesh as files: the user's own file with its pictures exchanged, or a new one of another format."""
 
-import dataclasses
 import logging
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +11,10 @@ from jaxtyping import Float, Int, UInt8
 
 from core.errors import UserError, require
 from core.files import whole_file
-from exporters.glb import png_bytes
+from exporters.glb import Texture, png_bytes
 from exporters.gltf_additions import as_binary
 from exporters.gltf_in_place import with_base_colour
-from exporters.mesh_files import write_mesh
+from exporters.mesh_files import picture_names, write_mesh
 from exporters.new_places import NewPlaces
 from exporters.obj_in_place import kept_picture, painted_library, painted_obj
 from exporters.painted_surface import written_mesh
@@ -60,7 +58,7 @@ def write_painted(
 
     Args:
         mesh: as it was read.
-        textures: several only where the format is the mesh's own.
+        textures: of all faces, where the format is not the mesh's own; PLY holds one then.
 
     Returns:
         The mesh's file and those that it names; and for a glTF file that was one before, where its JSON has changed.
@@ -69,10 +67,8 @@ def write_painted(
     if kind in ("glb", "gltf") and isinstance(mesh.file.document, Gltf):
         return _write_gltf(path, mesh, textures, extras)
     if kind != mesh.file.kind or kind not in ("obj", "ply"):
-        (texture,) = textures
-        written = dataclasses.replace(written_mesh(mesh, corner_uv), texture=texture.picture)
-        return write_mesh(path, written, extras), []
-    pictures = dict(zip(_picture_files(path.stem, textures), textures, strict=True))
+        return _write_anew(path, mesh, textures, extras), []
+    pictures = dict(zip(picture_names(path.stem, [one.name for one in textures]), textures, strict=True))
     beside = {name: png_bytes(texture.picture) for name, texture in pictures.items()}
     content = mesh.file.path.read_bytes()
     if kind == "ply":
@@ -90,6 +86,11 @@ def write_painted(
         with whole_file(path.parent / name) as unfinished:
             unfinished.write_bytes(held)
     return [path, *(path.parent / name for name in [*beside, *kept])], []
+
+
+def _write_anew(path: Path, mesh: Mesh, textures: Sequence[PaintedTexture], extras: dict[str, Any]) -> list[Path]:
+    shown = [Texture(one.picture, one.faces, one.name) for one in textures]
+    return write_mesh(path, written_mesh(mesh, new_uv(mesh, textures)), extras, shown)
 
 
 def new_uv(mesh: Mesh, textures: Sequence[PaintedTexture]) -> Float[np.ndarray, "faces 3 2"] | None:
@@ -110,7 +111,7 @@ def _write_gltf(
     """The user's file with its base colour exchanged; a new one where the old is broken in what was not read before.
 
     Raises:
-        UserError: it is broken, and has several textures.
+        UserError: it is broken, and some of it is not painted.
     """
     gltf: Gltf = mesh.file.document
     laid = [(texture.picture, texture.faces, texture.corner_uv is None) for texture in textures]
@@ -124,10 +125,10 @@ def _write_gltf(
         files, changes = made.save(path), made.changes(gltf.tree)
     except BROKEN as error:
         said = " ".join(f"{type(error).__name__}: {error}".split())
-        require(len(textures) == 1, f"{gltf.path}: it is broken ({said}), and has several textures; repair it")
+        is_whole = sum(len(texture.faces) for texture in textures) == len(mesh.faces)
+        require(is_whole, f"{gltf.path}: it is broken ({said}), and not all of it is painted; repair it")
         log.warning("%s: it is broken (%s): a new file holds the painted mesh, and nothing else of it", gltf.path, said)
-        whole = dataclasses.replace(written_mesh(mesh, corner_uv), texture=textures[0].picture)
-        return write_mesh(path.with_suffix(".glb"), whole, extras), []
+        return _write_anew(path.with_suffix(".glb"), mesh, textures, extras), []
     shown = ", ".join(changes[:MOST_TOLD]) + (" ..." if len(changes) > MOST_TOLD else "")
     log.info("%s: differs from %s in %d places: %s", path.name, gltf.path.name, len(changes), shown)
     return files, changes
@@ -193,18 +194,3 @@ def _free_name(taken: Sequence[str | int | None]) -> str:
     while name in taken:
         name += "_"
     return name
-
-
-def _picture_files(stem: str, textures: Sequence[PaintedTexture]) -> list[str]:
-    """Names of their pictures' files, all different, in letters that every program and file system reads alike."""
-    names = list[str]()
-    taken = set[str]()
-    for texture in textures:
-        name = plain = stem + ("-" + re.sub(r"[^\w.-]+", "_", texture.name, flags=re.ASCII) if texture.name else "")
-        number = 1
-        while name.casefold() in taken:
-            number += 1
-            name = f"{plain}-{number}"
-        taken.add(name.casefold())
-        names.append(f"{name}.png")
-    return names

@@ -11,7 +11,7 @@ from core.errors import UserError, require
 from core.kinds import Exporter, System
 from core.memory import PICTURE, require_size
 from exporters.mesh_files import MeshFormat
-from exporters.painted_colours import painted_textures
+from exporters.painted_colours import Division, painted_textures
 from exporters.painted_files import new_uv, write_painted
 from exporters.painted_surface import written_mesh
 from exporters.phases import Phases, keep_record
@@ -75,8 +75,8 @@ class PaintedMesh(Exporter, name="painted-mesh"):
         kind = written_format(self.config.format, file)
         if kind in get_args(MeshFormat)[1:]:
             tell_placement(file)
-        in_one = not holds_several(kind, file, surface.sets)
-        textures = painted_textures(system, surface, size, self.config.n_photographs, from_views, in_one, phases)
+        divided = division(kind, file, surface.sets)
+        textures = painted_textures(system, surface, size, self.config.n_photographs, from_views, divided, phases)
         with phases.phase("write"):
             notes = shared_notes(system) if self.config.provenance else {}
             files, changes = write_painted(run_folder / f"mesh.{kind}", surface.mesh, textures, notes)
@@ -116,11 +116,13 @@ def written_format(wanted: str, file: SourceFile) -> str:
     return "glb"
 
 
-def holds_several(kind: str, file: SourceFile, sets: Sequence[TextureSet]) -> bool:
-    """Whether a file of this format can hold these textures beside what is not painted; told where it cannot."""
-    is_own = kind == file.kind or (kind in ("glb", "gltf") and isinstance(file.document, Gltf))
-    if is_own and not (kind == "ply" and any(each.tile for each in sets)):
-        return True
+def division(kind: str, file: SourceFile, sets: Sequence[TextureSet]) -> Division:
+    """How a file of this format holds these textures, beside what is not painted; told where it cannot hold several."""
+    if kind == file.kind or (kind in ("glb", "gltf") and isinstance(file.document, Gltf)):
+        if kind != "ply" or not any(each.tile for each in sets):
+            return "own"
+    elif kind != "ply":
+        return "all"
     if len(sets) > 1:
-        log.info("%s: its %d textures are written as one, in a new atlas", file.path, len(sets))
-    return False
+        log.info("%s: its %d textures are written as one, in a new atlas: PLY holds no more", file.path, len(sets))
+    return "one"

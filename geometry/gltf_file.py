@@ -3,11 +3,10 @@
 Why no library: pygltflib and gltflib decode no accessor and write JSON otherwise than it was; trimesh misreads
 normalised and sparse numbers, skins, morph targets and instances (docs/gltf.md has what was measured).
 
-Source: Khronos, glTF 2.0 specification, sections 3.6 (buffers and accessors) and 4 (GLB).
+Source: Khronos, glTF 2.0 specification, section 3.6 (buffers and accessors).
 """
 
 import base64
-import json
 import struct
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,19 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.errors import UserError
-from geometry.source_file import read_beside, unreadable
+from geometry.gltf_packed import DRACO, MESHOPT, draco_mesh, meshopt_view
+from geometry.source_file import read_beside
 
-GLB_HEADER, GLB_CHUNK = struct.Struct("<4sII"), struct.Struct("<I4s")
-DRACO = "KHR_draco_mesh_compression"
-#: Required extensions that are read, or that say nothing of where a surface lies and what its base colour is.
-KNOWN_EXTENSIONS = frozenset(
-    {DRACO, "KHR_mesh_quantization", "EXT_mesh_gpu_instancing", "KHR_texture_transform", "KHR_lights_punctual"}
-    | {"EXT_texture_webp", "EXT_texture_avif", "KHR_texture_basisu", "KHR_animation_pointer", "KHR_xmp_json_ld"}
-    | {f"KHR_materials_{name}" for name in ("anisotropy", "clearcoat", "dispersion", "emissive_strength", "ior")}
-    | {f"KHR_materials_{name}" for name in ("iridescence", "pbrSpecularGlossiness", "sheen", "specular")}
-    | {f"KHR_materials_{name}" for name in ("diffuse_transmission", "transmission", "unlit", "variants", "volume")}
-)
 COMPONENTS = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
 WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9, "MAT4": 16}
 #: Numbers of one accessor at most, and of one for which nothing is stored: those are 0 but where it is sparse.
@@ -59,7 +48,7 @@ class Gltf:
 
     @cached_property
     def _read(self) -> dict[Any, Any]:
-        """Buffers by number and meshes of Draco by their view, as they are asked for."""
+        """Buffers by number, and what is unpacked by the view that holds it, as they are asked for."""
         return {}
 
     def buffer(self, index: int) -> bytes:
@@ -87,13 +76,23 @@ class Gltf:
         return self.tree[name][index]
 
     def view(self, index: int) -> bytes:
-        """The bytes of a buffer view.
+        """The bytes of a buffer view; unpacked where the file has them compressed alone.
 
         Raises:
             Exception: of BROKEN, where they do not lie in their buffer.
+            UserError: the package that unpacks them is not installed.
         """
         view = self.item("bufferViews", index)
-        begin, length, content = view.get("byteOffset", 0), view["byteLength"], self.buffer(view["buffer"])
+        about, required = view.get("extensions", {}), self.tree.get("extensionsRequired", [])
+        packed = [about[name] for name in MESHOPT if name in about and name in required]
+        if not packed:
+            return self._bytes(index, view)
+        if ("meshopt", index) not in self._read:
+            self._read["meshopt", index] = meshopt_view(self.path, packed[0], self._bytes(index, packed[0]))
+        return self._read["meshopt", index]
+
+    def _bytes(self, index: int, where: dict[str, Any]) -> bytes:
+        begin, length, content = where.get("byteOffset", 0), where["byteLength"], self.buffer(where["buffer"])
         if begin < 0 or length < 0 or begin + length > len(content):
             raise ValueError(f"bufferView {index} reaches beyond its buffer")
         return content[begin : begin + length]
@@ -182,16 +181,7 @@ class Gltf:
         """
         view = primitive["extensions"][DRACO]["bufferView"]
         if ("draco", view) not in self._read:
-            try:
-                import DracoPy
-            except ImportError as error:
-                ways = "pip install -r requirements-draco.txt, or save it without compression"
-                raise UserError(f"{self.path}: it is compressed ({DRACO}); {ways}") from error
-            content = self.view(view)
-            try:
-                self._read["draco", view] = DracoPy.decode(content)
-            except Exception as error:  # DracoPy raises classes of its own
-                raise ValueError(f"bufferView {view} is no mesh of Draco: {error}") from error
+            self._read["draco", view] = draco_mesh(self.path, self.view(view))
         return self._read["draco", view]
 
 
@@ -203,58 +193,3 @@ def component_of(kind: np.dtype) -> int:
 def shares(numbers: NDArray[Any]) -> NDArray[np.float64]:
     """What normalised whole numbers stand for: from -1 or 0 to 1 (section 3.11)."""
     return np.maximum(numbers / np.iinfo(numbers.dtype).max, -1.0)
-
-
-def parsed(content: bytes, path: Path) -> Gltf:
-    """A glTF file's JSON, and what follows it.
-
-    Raises:
-        UserError: it is no glTF 2.0, or requires an extension that is not read here.
-    """
-    text, chunks = content, []
-    try:
-        if content.startswith(b"glTF"):
-            (_, text), *chunks = _chunks(content, path)
-        elif path.suffix.lower() == ".glb":
-            raise unreadable(path, "it does not begin with 'glTF'")
-        tree = json.loads(text)
-    except (ValueError, struct.error, RecursionError) as error:
-        raise unreadable(path, str(error)) from error
-    if not isinstance(tree, dict):
-        raise unreadable(path, "its JSON is no object")
-    asset = tree.get("asset")
-    version = str(asset.get("version", "2.0")) if isinstance(asset, dict) else "2.0"
-    if not version.startswith("2."):
-        raise _of_version(path, version)
-    required = tree.get("extensionsRequired")
-    names = [str(name) for name in required] if isinstance(required, list) else []
-    if unknown := [name for name in names if name not in KNOWN_EXTENSIONS]:
-        raise unreadable(path, f"it needs {', '.join(unknown)}, which is not read here; save it without that extension")
-    return Gltf(path, tree, tuple(chunks))
-
-
-def _of_version(path: Path, version: str) -> UserError:
-    return unreadable(path, f"it is glTF {version}, and 2.0 is read; save it as glTF 2.0")
-
-
-def _chunks(content: bytes, path: Path) -> list[tuple[bytes, bytes]]:
-    """Kind and content of a GLB's chunks; the first is its JSON.
-
-    Raises:
-        UserError: it is of another version.
-        ValueError: it ends too early.
-    """
-    _, version, length = GLB_HEADER.unpack_from(content)
-    if version != 2:
-        raise _of_version(path, f"{version}.0")
-    found, at, end = [], GLB_HEADER.size, min(length, len(content))
-    while at + GLB_CHUNK.size <= end:
-        size, kind = GLB_CHUNK.unpack_from(content, at)
-        at += GLB_CHUNK.size
-        if at + size > len(content):
-            raise ValueError(f"it is cut off: a part of {size:,} bytes is announced, {len(content) - at:,} are there")
-        found.append((kind, content[at : at + size]))
-        at += size
-    if not found or found[0][0] != b"JSON":
-        raise ValueError("its first part is no JSON")
-    return found

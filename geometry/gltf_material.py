@@ -1,7 +1,7 @@
 """The base colour of glTF materials: which texture coordinates it takes, its picture, and what multiplies it.
 
 Source: Khronos, glTF 2.0 specification, section 3.9; KHR_texture_transform, EXT_texture_webp, EXT_texture_avif,
-KHR_materials_pbrSpecularGlossiness (whose diffuse colour stands for the base colour).
+KHR_texture_basisu, KHR_materials_pbrSpecularGlossiness (whose diffuse colour stands for the base colour).
 """
 
 from collections import Counter
@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 from core.errors import UserError
 from geometry.gltf_file import BROKEN, Gltf
+from geometry.gltf_packed import BASIS
 from geometry.polygons import single_precision
 
 TRANSFORM, GLOSSY = "KHR_texture_transform", "KHR_materials_pbrSpecularGlossiness"
@@ -74,6 +75,8 @@ def picture_of(gltf: Gltf, texture: dict[str, Any]) -> tuple[str, bytes]:
         about = gltf.item("textures", texture["index"])
         extended = about.get("extensions", {})
         known = [extended[name]["source"] for name in _PICTURES if name in extended]
+        if not known and "source" not in about and BASIS in extended:  # a plain picture is read before a packed one
+            known = [extended[BASIS]["source"]]
         if not known and "source" not in about and extended:
             raise UserError(f"{gltf.path}: its texture needs {', '.join(extended)}, which is not read; save it as PNG")
         number = known[0] if known else about["source"]

@@ -16,7 +16,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
-from geometry.gltf_file import BROKEN, Gltf, parsed
+from geometry.gltf_container import parsed
+from geometry.gltf_file import BROKEN, Gltf
 from geometry.gltf_material import base_colour_uv
 from geometry.gltf_nodes import INSTANCING, Scene, instances, placed_nodes
 from geometry.mesh import Mesh

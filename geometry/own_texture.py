@@ -1,7 +1,5 @@
 """The texture that a mesh file brings along: found, checked, read."""
 
-import io
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,13 +14,12 @@ from geometry.gltf_file import BROKEN, Gltf
 from geometry.gltf_material import base_colour, picture_of
 from geometry.mesh import Mesh
 from geometry.mtl_file import read_libraries
+from geometry.pictures import linear_from_srgb, open_picture, srgb_from_linear
 from geometry.source_file import NO_UV, SourceFile, read_beside
 from geometry.texels import sampled, texels_of_corners
 
 #: Endings of pictures that a texture can begin with.
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
-#: Larger pictures are refused, along a side and altogether.
-LONGEST_SIDE, MOST_PIXELS = 16384, 2**27
 #: Pictures are read at this size: finer than a mesh's views can show.
 OWN_TEXTURE_SIZE = 1024
 
@@ -170,48 +167,6 @@ def read_picture(path: Path, own: OwnPicture, size: int) -> Float[Tensor, "{size
     if own.factor != (1.0, 1.0, 1.0):
         colours = srgb_from_linear(linear_from_srgb(colours) * np.array(own.factor, np.float32)).clip(0, 1)
     return torch.from_numpy(colours)
-
-
-def open_picture(what: str, content: bytes) -> Image.Image:
-    """A picture of 8 bits for each channel.
-
-    Args:
-        what: the file, and its name there, for errors.
-
-    Raises:
-        UserError: it is too large or no picture.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # its size is checked here
-            picture = Image.open(io.BytesIO(content))
-        width, height = picture.size
-        if max(width, height) > LONGEST_SIDE or width * height > MOST_PIXELS:
-            raise UserError(f"{what}: {width} x {height} pixels, at most {LONGEST_SIDE} along a side; scale it down")
-        picture.load()
-        return _eight_bits(picture)
-    except Image.DecompressionBombError as error:
-        raise UserError(f"{what}: far too large, at most {LONGEST_SIDE} pixels along a side; scale it down") from error
-    except (OSError, ValueError, SyntaxError) as error:
-        raise UserError(f"{what}: cannot be read as a picture: {error}") from error
-
-
-def _eight_bits(picture: Image.Image) -> Image.Image:
-    """A grey picture of 16 bits as one of 8; Pillow would cut off what is brighter than 255."""
-    if not picture.mode.startswith("I"):
-        return picture
-    return Image.fromarray(np.rint(np.asarray(picture, np.float64).clip(0, 65535) / 257).astype(np.uint8))
-
-
-def linear_from_srgb(colours: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
-    """Light intensities of sRGB values (IEC 61966-2-1)."""
-    return np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
-
-
-def srgb_from_linear(intensities: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
-    """sRGB values of light intensities (IEC 61966-2-1)."""
-    bright = 1.055 * np.maximum(intensities, 0.0031308) ** (1 / 2.4) - 0.055
-    return np.where(intensities <= 0.0031308, 12.92 * intensities, bright)
 
 
 def own_pictures(file: SourceFile) -> dict[str | int | None, OwnPicture]:

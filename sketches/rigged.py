@@ -15,7 +15,8 @@ import trimesh
 from jaxtyping import Float, Int
 
 from core.files import whole_file
-from exporters.glb import ARRAY, INDICES, Binary, container
+from exporters.glb import ARRAY, INDICES, Binary
+from geometry.gltf_container import container
 from toybox.solids import Vector, box
 
 FOLDER = Path(__file__).parent

@@ -16,7 +16,7 @@ from exporters.glb import glb_bytes
 from exporters.mesh_files import write_mesh
 from geometry.mesh import Mesh
 from geometry.mesh_file import read_mesh
-from geometry.own_texture import linear_from_srgb
+from geometry.pictures import linear_from_srgb
 
 EXTRAS = {"prompt": 'a "red" mushroom \u2603', "seed": 3}
 

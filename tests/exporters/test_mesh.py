@@ -16,7 +16,7 @@ from core.errors import UserError
 from core.types import FieldOutput
 from exporters.mesh import MeshExporter, coloured_mesh, silhouette_iou, silhouettes
 from exporters.phases import Phases, read_record
-from geometry.gltf_file import parsed
+from geometry.gltf_container import parsed
 from geometry.mesh import Mesh
 from tests.artefacts import keep
 from tests.systems.small_systems import fitting_system

@@ -14,9 +14,8 @@ from PIL import Image
 
 from core.errors import UserError
 from core.part import Choice
-from exporters.glb import container
 from exporters.painted_mesh import PaintedMesh
-from geometry.gltf_file import parsed
+from geometry.gltf_container import container, parsed
 from geometry.textured_mesh import TexturedMesh
 from geometry.uv_check import uv_fault
 from systems.latent_paint import LatentPaint

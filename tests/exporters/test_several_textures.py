@@ -12,9 +12,14 @@ from PIL import Image
 from core.part import Choice
 from core.types import Cameras
 from exporters.painted_mesh import PaintedMesh
+from geometry.mesh import Mesh
 from geometry.mesh_file import read_mesh
+from geometry.own_texture import own_pictures
+from geometry.pictures import open_picture
+from geometry.texels import sampled
 from geometry.textured_mesh import TexturedMesh
 from systems.latent_paint import LatentPaint
+from tests.artefacts import keep
 from tests.systems.small_paint import fitting_paint
 
 BLUE = (30, 60, 200)
@@ -161,13 +166,53 @@ def test_tiles_become_textures_of_materials_of_their_own(tmp_path: Path):
     assert "newmtl Body.1002\nKd 1 1 1\nmap_Kd mesh-Body.1002.png" in (run / "mesh.mtl").read_text()
 
 
-@pytest.mark.parametrize("kind", ["glb", "ply"])
-def test_another_format_holds_all_of_it_in_one_texture(tmp_path: Path, kind: str):
+def shown(mesh: Mesh) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Of each material its corners with their texture coordinates, and what its picture shows at its faces' middles."""
+    assert mesh.corner_uv is not None
+    materials, number = mesh.file.material_of_faces()
+    pictures = own_pictures(mesh.file)
+    found = {}
+    for index, material in enumerate(materials):
+        uv = mesh.corner_uv[number == index]
+        picture = np.asarray(open_picture("a picture", pictures[material].content).convert("RGB"))
+        corners = np.concatenate([mesh.corners[number == index], uv], axis=-1)
+        found[mesh.file.material_name(material)] = corners, sampled(picture, uv.mean(axis=1))
+    return found
+
+
+def test_another_format_keeps_a_texture_for_each_material(tmp_path: Path):
+    """From OBJ to GLB, and from there back to OBJ."""
+    given, first, second = shown(read_mesh(write_car(tmp_path))), tmp_path / "first", tmp_path / "second"
+    figures = exported(painting(tmp_path / "car.obj"), first, format="glb")
+    keep(first / "mesh.glb", "several.glb")
+    assert set(figures["textures"]) == {"Body", "Wheels"}
+    assert figures["own_uv"]
+    exported(painting(first / "mesh.glb"), second, format="obj")
+    assert {file.name for file in second.iterdir()} >= {"mesh.obj", "mesh.mtl", "mesh-Body.png", "mesh-Wheels.png"}
+    for path in (first / "mesh.glb", second / "mesh.obj"):
+        found = shown(read_mesh(path))
+        assert list(found) == list(given)
+        for name, (corners, _) in found.items():
+            np.testing.assert_allclose(corners, given[name][0], atol=2**-24)
+
+
+@pytest.mark.parametrize("tiles", [False, True])
+def test_another_format_shows_what_is_not_painted_as_it_was(tmp_path: Path, tiles: bool):
+    """With tiles, the two textures are of one material, and all of it is painted."""
     run = tmp_path / "run"
-    exported(painting(write_car(tmp_path), materials=("Body",)), run, format=kind)
-    mesh, given = read_mesh(run / f"mesh.{kind}"), read_mesh(tmp_path / "car.obj")
+    exported(painting(write_car(tmp_path, tiles), materials=() if tiles else ("Body",)), run, format="glb")
+    found, given = shown(read_mesh(run / "mesh.glb")), read_mesh(tmp_path / "car.obj").corners
+    assert list(found) == (["Body.1001", "Body.1002"] if tiles else ["Body", "Wheels"])
+    np.testing.assert_array_equal(np.concatenate([corners[..., :3] for corners, _ in found.values()]), given)
+    if not tiles:
+        np.testing.assert_allclose(found["Wheels"][1], np.tile(BLUE, (12, 1)), atol=3)
+
+
+def test_ply_holds_all_of_it_in_one_texture(tmp_path: Path):
+    run = tmp_path / "run"
+    exported(painting(write_car(tmp_path), materials=("Body",)), run, format="ply")
+    mesh, given = read_mesh(run / "mesh.ply"), read_mesh(tmp_path / "car.obj")
     np.testing.assert_array_equal(mesh.corners, given.corners)
-    if kind == "ply":
-        with Image.open(run / "mesh.png") as opened:
-            picture = np.asarray(opened)
-        assert (np.abs(picture - np.array(BLUE)).max(axis=-1) < 3).any(), "what was not painted is in it as it was"
+    with Image.open(run / "mesh.png") as opened:
+        picture = np.asarray(opened)
+    assert (np.abs(picture - np.array(BLUE)).max(axis=-1) < 3).any(), "what was not painted is in it as it was"

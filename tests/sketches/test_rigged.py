@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from exporters.glb import container
-from geometry.gltf_file import Gltf, parsed
+from geometry.gltf_container import container, parsed
+from geometry.gltf_file import Gltf
 from geometry.mesh import Mesh
 from geometry.mesh_file import read_mesh
 from sketches.rigged import BONES, FOLDER, NAMES, limbs, robot_glb
