@@ -5,7 +5,7 @@ latent or RGB picture, always last. World units throughout; angles carry their u
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -173,6 +173,20 @@ class RenderOutput(TensorRecord):
             samples=None,
             background=torch.cat(behind) if behind else None,
         )
+
+
+@dataclass(frozen=True)
+class ShapeViews(TensorRecord):
+    """What cameras see of a mesh's shape."""
+
+    depth: Float[Tensor, "views height width"]
+    """Distance from the camera along its optical axis, in world units; 0 where nothing is met."""
+    normals: Float[Tensor, "views height width 3"]
+    """Of the faces, toward the camera, of unit length, in its axes: right, up, backward; 0 where nothing is met."""
+
+
+#: A mesh that answers cameras.
+ShapeLook = Callable[[Cameras], ShapeViews]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What a recipe adds to a model: LoRAs, which change its weights, and textual inversions, which add words."""
+"""What a recipe adds to a model: LoRAs, which change its weights, textual inversions, which add words, ControlNets."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -9,6 +9,7 @@ from pathlib import Path
 from torch import nn
 
 from core.errors import UserError
+from guidance.control import ControlFile, ControlNet
 from guidance.lora import LoraFile, check_lora, merge_loras
 from guidance.model_families import ModelFamily
 from guidance.pipelines import diffusers_class
@@ -17,16 +18,21 @@ from guidance.textual_inversion import EmbeddingFile, LearntWord, read_word
 
 @dataclass(frozen=True)
 class AddOns:
-    """LoRAs and learnt words, checked; they are loaded with the networks that they are for."""
+    """LoRAs, learnt words and ControlNets, checked; they are loaded with the networks that they are for."""
 
     loras: tuple[LoraFile, ...] = ()
     words: tuple[LearntWord, ...] = ()
     files: tuple[Path, ...] = ()
-    """All files behind them."""
+    """All files behind these two."""
+    controls: tuple[ControlNet, ...] = ()
 
     @classmethod
     def read(
-        cls, loras: Sequence[LoraFile], embeddings: Sequence[Path | EmbeddingFile], setting: Callable[[str], str]
+        cls,
+        loras: Sequence[LoraFile],
+        embeddings: Sequence[Path | EmbeddingFile],
+        controls: Sequence[ControlFile],
+        setting: Callable[[str], str],
     ) -> "AddOns":
         """Check files and read the words among them.
 
@@ -37,6 +43,7 @@ class AddOns:
             UserError: a file is missing, broken, a pickle, or not what it should be.
         """
         words: list[LearntWord] = []
+        nets: list[ControlNet] = []
         for i, lora in enumerate(loras):
             with _named(setting(f"lora.{i}")):
                 check_lora(lora)
@@ -44,7 +51,10 @@ class AddOns:
         for i, file in enumerate(files):
             with _named(setting(f"embeddings.{i}")):
                 words.append(read_word(file))
-        return cls(tuple(loras), tuple(words), tuple(each.path for each in (*loras, *files)))
+        for i, control in enumerate(controls):
+            with _named(setting(f"control.{i}")):
+                nets.append(ControlNet.find(control))
+        return cls(tuple(loras), tuple(words), tuple(each.path for each in (*loras, *files)), tuple(nets))
 
     def content(self) -> list[str]:
         """What embeddings of texts depend on: scales, words, and the files' digests."""
@@ -70,4 +80,4 @@ def _named(setting: str) -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        raise UserError(f"{setting}: {error}") from error
+        raise type(error)(f"{setting}: {error}") from error

@@ -83,19 +83,22 @@ def fetched(hub_id: str, file_name: str) -> Path | None:
     return Path(found) if isinstance(found, str) else None
 
 
-def snapshot_in(folder: Path) -> Path:
+def snapshot_in(folder: Path, content: str = "model_index.json") -> Path:
     """The model within a folder of the hub's cache (`models--owner--name`); any other folder as it is.
 
     It is the version that `main` stands for, else the newest that has a table of contents.
+
+    Args:
+        content: the file that every model has.
     """
     snapshots = folder / "snapshots"
-    if (folder / "model_index.json").is_file() or not snapshots.is_dir():
+    if (folder / content).is_file() or not snapshots.is_dir():
         return folder
     main = folder / "refs" / "main"
     named = snapshots / main.read_text(encoding="utf-8").strip() if main.is_file() else folder
-    if (named / "model_index.json").is_file():
+    if (named / content).is_file():
         return named
-    whole = [path for path in snapshots.iterdir() if (path / "model_index.json").is_file()]
+    whole = [path for path in snapshots.iterdir() if (path / content).is_file()]
     return max(whole, key=lambda path: path.stat().st_mtime, default=folder)
 
 

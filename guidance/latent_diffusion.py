@@ -5,7 +5,7 @@ outside of this module and channels first only inside.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -13,15 +13,16 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from core.errors import UserError
-from core.types import Cameras
+from core.types import Cameras, ShapeLook
 from guidance.add_ons import AddOns
 from guidance.autoencoder import Autoencoder
 from guidance.camera_conditioning import CameraConditioning
+from guidance.control import ControlPictures, check_controls, steered
 from guidance.frozen import FrozenNetworks
 from guidance.joined_views import join_views
 from guidance.model_families import TextEmbedding
 from guidance.model_gate import check_model, latent_size, size_step, wanted_encoders
-from guidance.model_source import ModelSource
+from guidance.model_source import ROOT, ModelSource
 from guidance.noise_schedule import noise_from_output, picture_from_output
 from guidance.recorded import Recorded
 from guidance.text_encoding import TextEncoder
@@ -74,11 +75,15 @@ class LatentDiffusion(FrozenNetworks):
             raise UserError(f"model '{source.name}': {family.title} takes no embeddings; leave them out")
         if family.t5 and source.has(family.t5) and not t5:
             log.info("model '%s': its T5 text encoder is left out; t5: true reads it", source.name)
+        if cameras and add_ons and add_ons.controls:
+            raise UserError(f"model '{source.name}': is told cameras, which no ControlNet is; leave control out")
         super().__init__()
         self.autoencoder = Autoencoder(source, family.latent_statistics)
         self.latent_size, self.size_step = latent_size(source), size_step(source)
         self.adapter = family(source.full_config(family.denoiser), self.latent_size * self.autoencoder.pixel_factor)
         self._source, self._cameras, self._add_ons = source, cameras, add_ons or AddOns()
+        self._controls = self._add_ons.controls
+        check_controls(self._controls, source, family, self.adapter.config, self.autoencoder.pixel_factor)
         self._text_encoder = TextEncoder(source, self.adapter, encoders, self._add_ons)
         self._n_clips = len(family.text_encoders)
         self._recorded = Recorded(self._call)
@@ -103,6 +108,9 @@ class LatentDiffusion(FrozenNetworks):
             # Convolutions are a tenth faster with channels last in memory too.
             nn.Module.to(network, self.alpha.device)
             self.hold(network.to(memory_format=torch.channels_last))
+            for control in self._controls:
+                held = nn.Module.to(control.source.network(ROOT, self._dtype), self.alpha.device)
+                self.hold(held.to(memory_format=torch.channels_last))
         return self._networks[0]
 
     def use_precision(self, dtype: torch.dtype) -> None:
@@ -140,12 +148,16 @@ class LatentDiffusion(FrozenNetworks):
         return prompt
 
     def load(self) -> None:
-        """Read the denoiser now, where it has not been.
+        """Read the denoiser and its ControlNets now, where they have not been.
 
         Raises:
             UserError: its weights cannot be read, are not all there, or an add-on does not fit.
         """
         _ = self.denoiser
+
+    def control_pictures(self, look: ShapeLook) -> ControlPictures | None:
+        """What the model's ControlNets are shown of a shape; None where it has none."""
+        return ControlPictures(look, self._controls) if self._controls else None
 
     def text_pipeline(self) -> Any:
         """Diffusers' pipeline with the model's text encoders, freshly read, for whoever trains in front of them."""
@@ -162,6 +174,7 @@ class LatentDiffusion(FrozenNetworks):
         text: TextEmbedding,
         cameras: Cameras | None = None,
         is_learning: bool = False,
+        shown: Sequence[Tensor] = (),
     ) -> Float[Tensor, "views height width channels"]:
         """eps_hat, the noise that the model sees in x_t, in float32.
 
@@ -171,8 +184,9 @@ class LatentDiffusion(FrozenNetworks):
             cameras: of the views, or of the first of them where a batch holds the same ones several times; a model
                 that knows cameras is told nothing of them without.
             is_learning: whether gradients flow, to what is trained within the network or in front of it.
+            shown: pictures for each ControlNet (views 3 rows columns), repeated as cameras are.
         """
-        return self._predicted(noise_from_output, noisy, timestep, text, cameras, is_learning)
+        return self._predicted(noise_from_output, noisy, timestep, text, cameras, is_learning, shown)
 
     def predict_picture(
         self,
@@ -181,9 +195,10 @@ class LatentDiffusion(FrozenNetworks):
         text: TextEmbedding,
         cameras: Cameras | None = None,
         is_learning: bool = False,
+        shown: Sequence[Tensor] = (),
     ) -> Float[Tensor, "views height width channels"]:
         """z_hat, the latents that the model believes to be under the noise, in float32; arguments as above."""
-        return self._predicted(picture_from_output, noisy, timestep, text, cameras, is_learning)
+        return self._predicted(picture_from_output, noisy, timestep, text, cameras, is_learning, shown)
 
     def _predicted(
         self,
@@ -193,13 +208,20 @@ class LatentDiffusion(FrozenNetworks):
         text: TextEmbedding,
         cameras: Cameras | None,
         is_learning: bool,
+        shown: Sequence[Tensor],
     ) -> Tensor:
         with torch.set_grad_enabled(is_learning):
-            output = self._output(noisy, timestep, text, cameras, is_learning)
+            output = self._output(noisy, timestep, text, cameras, is_learning, shown)
             return meaning(self.family, output, noisy, self.alpha[timestep], self.sigma[timestep])
 
     def _output(
-        self, noisy: Tensor, timestep: Tensor, text: TextEmbedding, cameras: Cameras | None, is_learning: bool
+        self,
+        noisy: Tensor,
+        timestep: Tensor,
+        text: TextEmbedding,
+        cameras: Cameras | None,
+        is_learning: bool,
+        shown: Sequence[Tensor],
     ) -> Tensor:
         seen = noisy.movedim(-1, 1)
         told = (text.tokens,) if text.pooled is None else (text.tokens, text.pooled)
@@ -207,6 +229,7 @@ class LatentDiffusion(FrozenNetworks):
             rays, poses = self._told(self._cameras, cameras, noisy)
             seen = seen if rays is None else torch.cat([seen, rays], dim=1)
             told = told if poses is None else (*told, poses.to(self._dtype))
+        told = (*told, *(each.repeat(len(noisy) // len(each), 1, 1, 1).to(self._dtype) for each in shown))
         call = self._recorded if noisy.is_cuda and not is_learning else self._call
         # The weights have a precision of their own, whatever that of the training.
         with torch.autocast(noisy.device.type, enabled=False):
@@ -214,7 +237,13 @@ class LatentDiffusion(FrozenNetworks):
         return output.movedim(1, -1)
 
     def _call(self, noisy: Tensor, time: Tensor, tokens: Tensor, *told: Tensor) -> Tensor:
-        return self.adapter.call(self.denoiser, noisy, time, tokens, *told)
+        network: Callable[..., Any] = self.denoiser
+        if n := len(self._controls):
+            told, shown = told[:-n], told[-n:]
+            scales = [control.scale for control in self._controls]
+            controls = list(zip(self._networks[1:], scales, strict=True))
+            network = steered(network, controls, noisy, time, tokens, shown)
+        return self.adapter.call(network, noisy, time, tokens, *told)
 
     def _told(
         self, conditioning: CameraConditioning, cameras: Cameras | None, noisy: Tensor

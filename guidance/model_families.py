@@ -11,7 +11,7 @@ A further family is a subclass in `FAMILIES`, with a test of equality to diffuse
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -99,7 +99,7 @@ class ModelFamily(ABC):
         """What diffusers' pipeline makes of texts, the empty one as it makes it where no negative prompt is given."""
 
     @abstractmethod
-    def call(self, network: nn.Module, noisy: Tensor, time: Tensor, tokens: Tensor, *told: Tensor) -> Tensor:
+    def call(self, network: Callable[..., Any], noisy: Tensor, time: Tensor, tokens: Tensor, *told: Tensor) -> Tensor:
         """The network's output for noisy latents (views channels height width).
 
         Args:
@@ -117,7 +117,7 @@ class StableDiffusion(ModelFamily):
         """The text encoder's last hidden state."""
         return TextEmbedding(pipeline.encode_prompt(texts, device, 1, False)[0].float(), None)
 
-    def call(self, network: nn.Module, noisy: Tensor, time: Tensor, tokens: Tensor, *told: Tensor) -> Tensor:
+    def call(self, network: Callable[..., Any], noisy: Tensor, time: Tensor, tokens: Tensor, *told: Tensor) -> Tensor:
         """Poses are told as class labels (guidance/camera_conditioning.py)."""
         labels = told[0] if told else None
         return network(noisy, time, encoder_hidden_states=tokens, class_labels=labels, return_dict=False)[0]
@@ -139,7 +139,7 @@ class StableDiffusionXL(ModelFamily):
             tokens, pooled = tokens * said[:, None, None], pooled * said[:, None]
         return TextEmbedding(tokens, pooled)
 
-    def call(self, network: nn.Module, noisy: Tensor, time: Tensor, tokens: Tensor, *told: Tensor) -> Tensor:
+    def call(self, network: Callable[..., Any], noisy: Tensor, time: Tensor, tokens: Tensor, *told: Tensor) -> Tensor:
         """Told the picture's size, its crop and its target size in pixels: ours is whole, at the model's own size."""
         size = noisy.new_full((len(noisy), 6), self.pixels)
         size[:, 2:4] = 0
@@ -164,7 +164,7 @@ class StableDiffusion3(ModelFamily):
         )
         return TextEmbedding(tokens.float(), pooled.float())
 
-    def call(self, network: nn.Module, noisy: Tensor, time: Tensor, tokens: Tensor, *told: Tensor) -> Tensor:
+    def call(self, network: Callable[..., Any], noisy: Tensor, time: Tensor, tokens: Tensor, *told: Tensor) -> Tensor:
         """Told the pooled embedding beside the tokens."""
         return network(noisy, tokens, told[0], time, return_dict=False)[0]
 

@@ -11,6 +11,7 @@ from core.errors import require
 from core.paths import FolderOrName
 from guidance.add_ons import AddOns
 from guidance.camera_conditioning import CameraConditioning
+from guidance.control import ControlFile
 from guidance.foreign_families import is_distilled
 from guidance.frozen import Precision
 from guidance.latent_diffusion import LatentDiffusion
@@ -56,6 +57,8 @@ class ModelSettings:
     """LoRAs merged into it: [{path: style.safetensors, scale: 0.8}]."""
     embeddings: tuple[Path | EmbeddingFile, ...] = ()
     """Textual inversions: [cat.safetensors], or [{path: cat.safetensors, token: <cat>}]; the prompt says the token."""
+    control: tuple[ControlFile, ...] = ()
+    """ControlNets, which are shown the painted mesh or the sketch: [{path: FOLDER, kind: depth, scale: 1.0}]."""
     t5: bool = False
     """Whether Stable Diffusion 3's third text encoder is read too, which takes up to 10 GB while texts are embedded."""
     precision: Precision = "auto"
@@ -88,7 +91,8 @@ class ModelSettings:
         key = repr((source.address, cameras, *(getattr(self, each.name) for each in fields(ModelSettings))))
         if kept is not None and key in kept:
             return kept[key]
-        model = LatentDiffusion(source, cameras, AddOns.read(self.lora, self.embeddings, setting), self.t5)
+        add_ons = AddOns.read(self.lora, self.embeddings, self.control, setting)
+        model = LatentDiffusion(source, cameras, add_ons, self.t5)
         if kept is not None:
             kept.clear()  # one model at a time: the next job's is mostly the same
             kept[key] = model

@@ -26,7 +26,12 @@ ALIASES = Path(__file__).parent / "model_aliases.yaml"
 #: What a model has to be at all, for one that has not even a table of contents.
 LAYOUT = "a Stable-Diffusion-like pipeline in the diffusers layout fits (SD 1.x, 2.x, XL, 3)"
 
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+#: What a hub id looks like.
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+#: The part that a folder is by itself.
+ROOT = ""
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,8 @@ class ModelSource:
         """Where a part's files lie on this disk; None for one of a hub model that has not been fetched."""
         if self.folder is not None:
             return self.folder / part
-        config = fetched(self.address, f"{part}/config.json") or fetched(self.address, f"{part}/tokenizer_config.json")
+        names = (_within(part, name) for name in ("config.json", "tokenizer_config.json"))
+        config = next(filter(None, (fetched(self.address, name) for name in names)), None)
         return config.parent if config else None
 
     def files(self, part: str) -> list[Path]:
@@ -138,10 +144,11 @@ class ModelSource:
         without_progress_bars()
         local = {"local_files_only": True} if self.folder else {}
         try:
-            return part_class.from_pretrained(self.address, subfolder=part, **local, **options)
+            return part_class.from_pretrained(self.address, subfolder=part or None, **local, **options)
         except Exception as error:  # the libraries raise a dozen kinds; each becomes one line with its cause
             where = self.part_folder(part) or part
-            raise UserError(f"model '{self.name}': cannot read its '{part}': {first_line(error)} ({where})") from error
+            what = f"its '{part}'" if part else "it"
+            raise UserError(f"model '{self.name}': cannot read {what}: {first_line(error)} ({where})") from error
 
     def config(self, part: str, file_name: str = "config.json") -> dict[str, Any]:
         """A part's JSON config.
@@ -149,7 +156,7 @@ class ModelSource:
         Raises:
             UserError: if it is missing or is no JSON.
         """
-        return read_json(self.name, self.address, f"{part}/{file_name}")
+        return read_json(self.name, self.address, _within(part, file_name))
 
     def full_config(self, part: str) -> dict[str, Any]:
         """The config of one of diffusers' networks, with the defaults of what it does not say.
@@ -160,6 +167,10 @@ class ModelSource:
         signature = inspect.signature(self.part_class(part).__init__)
         defaults = {name: each.default for name, each in signature.parameters.items() if name != "self"}
         return {**defaults, **self.config(part)}
+
+
+def _within(part: str, file_name: str) -> str:
+    return f"{part}/{file_name}" if part else file_name
 
 
 def denoiser_part(source: ModelSource) -> str:
@@ -183,7 +194,7 @@ def find_model(name: str, setting: str = "model") -> ModelSource:
         if not (path / "model_index.json").is_file():
             raise UserError(f"model '{name}': {path} has no model_index.json; {LAYOUT}")
         address = str(path)
-    elif name in aliases or not _HUB_ID.fullmatch(name) or name.startswith("."):
+    elif name in aliases or not HUB_ID.fullmatch(name) or name.startswith("."):
         known = ", ".join(aliases)
         raise MachineError(f"model '{name}': no folder {path}. Give {known}, a folder, or a hub id like 'owner/name'")
     else:

@@ -75,7 +75,8 @@ def check_weights(name: str, part: str, files: Sequence[Path], network: nn.Modul
     Raises:
         UserError: naming the file and the first such weight.
     """
-    where = f"model '{name}': the weights of its '{part}'" + (f" ({files[0]})" if files else "")
+    where = f"model '{name}': " + (f"the weights of its '{part}'" if part else "its weights")
+    where += f" ({files[0]})" if files else ""
     for word in ("missing", "unexpected", "mismatched"):
         keys = sorted(str(key) for key in report.get(f"{word}_keys") or ())
         if keys:

@@ -12,6 +12,8 @@ from core.cameras import ViewBins
 from core.errors import did_you_mean, require
 from core.kinds import Guidance, device_of
 from core.schedule import Schedule, require_values
+from core.types import Cameras, ShapeLook
+from guidance.control import ControlPictures
 from guidance.frozen import frozen_dtype
 from guidance.latent_diffusion import LatentDiffusion
 from guidance.model_families import TextEmbedding
@@ -77,10 +79,31 @@ class TextGuidance(Guidance):
         self.model = self.read_model(self.source)
         self.size_step = self.model.size_step
         self._texts: TextEmbedding | None = None
+        self._pictures: ControlPictures | None = None
 
     def read_model(self, source: ModelSource) -> LatentDiffusion:
         """The model behind a recipe's `model`; guidance that tells its denoiser more reads more."""
         return self.config.read(source, self.setting)
+
+    def show_shape(self, look: ShapeLook | None) -> None:
+        """What ControlNets are shown.
+
+        Raises:
+            UserError: there are some, and nothing to show.
+        """
+        told = "a ControlNet is shown a mesh, and the recipe has none: paint one, or follow a sketch (losses)"
+        require(look is not None or not self.config.control, f"{self.setting('control')}: {told}")
+        self._pictures = self.model.control_pictures(look) if look else None
+
+    def shown(self, cameras: Cameras, size: int) -> tuple[Tensor, ...]:
+        """What each ControlNet is shown (views 3 rows columns), for latents of this size.
+
+        Raises:
+            RuntimeError: before `show_shape`.
+        """
+        if self._pictures is None:
+            raise RuntimeError("call show_shape(look) before the first step")
+        return self._pictures(cameras, size * self.model.autoencoder.pixel_factor)
 
     @property
     def latent_channels(self) -> int:

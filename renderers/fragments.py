@@ -32,8 +32,8 @@ Rasterizer = Callable[[Cameras], Fragments]
 
 
 def at_points(
-    corner_values: Float[Tensor, "points 3 channels"], barycentrics: Float[Tensor, "points 3"]
-) -> Float[Tensor, "points channels"]:
+    corner_values: Float[Tensor, "*points 3 channels"], barycentrics: Float[Tensor, "*points 3"]
+) -> Float[Tensor, "*points channels"]:
     """Values given at a face's corners, at points on it: sum of b_i a_i."""
     return (corner_values * barycentrics[..., None]).sum(dim=-2)
 

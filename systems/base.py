@@ -25,6 +25,7 @@ from core.schedule import Schedule
 from core.types import Cameras, GuidanceOutput, RenderOutput
 from systems.loss_terms import GUIDANCE_TERM, LossTerms, check_losses
 from systems.optimizer import AdamSettings, check_groups
+from systems.shown_shape import shown_shape
 from systems.steps import StepRendering, Steps, stream
 from systems.training_size import TrainingSize
 from systems.views.orbit import Orbit
@@ -102,6 +103,7 @@ class LightningSystem(System, LightningModule):
             raise UserError(f"{self.setting('views')}: '{self.guidance.part_name}' {reason}")
         self.background.n_together = self.views.n_together
         self.losses = LossTerms(config.losses, self.geometry, self.renderer, self.guidance, self.setting("losses"))
+        self.guidance.latent_guidance.show_shape(shown_shape(self.geometry, self.renderer, self.losses.parts()))
         self._latent_size, self.to_input = self.guidance.latent_size, self.losses.to_input
         self._training_size = TrainingSize.of(config.latent_size, self.guidance, self.setting("latent_size"))
         self._is_set_up = False
@@ -150,8 +152,7 @@ class LightningSystem(System, LightningModule):
 
     def validation_step(self, batch: int, batch_idx: int) -> None:
         """Render and decode one fixed view; log how much of it the object covers."""
-        cameras = self.validation_cameras(N_VALIDATION_VIEWS, self._latent_size)[batch_idx : batch_idx + 1]
-        output = self.render(cameras)
+        output = self.render(self.validation_cameras(N_VALIDATION_VIEWS, self._latent_size)[batch_idx : batch_idx + 1])
         brightness = self.decode(output.latents).mean()
         self.log_dict({"validation/opacity": output.opacity.mean(), "validation/brightness": brightness}, batch_size=1)
 
@@ -256,5 +257,4 @@ class LightningSystem(System, LightningModule):
         return Steps(N_VALIDATION_VIEWS)
 
     def _groups(self) -> list[dict[str, Any]]:
-        parts = self.geometry, self.background, self.guidance
-        return [group for part in parts for group in part.parameter_groups()]
+        return [group for part in (self.geometry, self.background, self.guidance) for group in part.parameter_groups()]

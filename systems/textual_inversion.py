@@ -73,6 +73,7 @@ class TextualInversion(LightningSystem, name="textual-inversion"):
         self.config, self.prompt, self.seed, self.total_steps = config, prompt, seed, total_steps
         self.pictures = read_pictures(config.pictures)
         self.guidance = config.guidance.build()
+        self.guidance.show_shape(None)
         self.views = Choice.of(Orbit).build(self.guidance, seed)
         self.learner = WordLearner(self.guidance.model, config.token, config.begin)
         self._latent_size = self.guidance.latent_size

@@ -7,12 +7,13 @@ from typing import TypeVar
 
 from toybox.autoencoder import AutoencoderSettings
 from toybox.checkpoint import load_state, save_json
+from toybox.control import ControlSettings
 from toybox.denoiser import DenoiserSettings
 from toybox.latents import StableDiffusionPipeline
 from toybox.pipeline import load_pipeline
 from toybox.view_plan import ViewSettings
 
-Settings = TypeVar("Settings", AutoencoderSettings, DenoiserSettings, ViewSettings)
+Settings = TypeVar("Settings", AutoencoderSettings, DenoiserSettings, ControlSettings, ViewSettings)
 
 
 def earlier_model(work: Path, start: Path | None) -> tuple[StableDiffusionPipeline, dict] | None:

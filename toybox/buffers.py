@@ -65,24 +65,36 @@ class Caster:
 
     def cast(self, view: View, size: int) -> tuple[np.ndarray, np.ndarray]:
         """Part index [size, size] uint8 (EMPTY beside the object) and unit normals [size, size, 3] int8 (of 127)."""
-        origin, directions = view_rays(view, size)
-        flat = directions.reshape(-1, 3)
-        along = -flat @ origin
-        beside = (origin @ origin) - along**2
-        near = np.flatnonzero(beside <= load_world().object_radius ** 2 * 1.01)  # only rays that enter the ball
         parts = np.full(size * size, EMPTY, dtype=np.uint8)
         normals = np.zeros((size * size, 3), dtype=np.int8)
-        origins = np.broadcast_to(origin.astype(np.float32), (len(near), 3)).copy()
-        hit = self._scene.run(origins, flat[near].astype(np.float32), query="INTERSECT", output=True)
-        struck = hit["primID"] >= 0
-        where, face = near[struck], hit["primID"][struck]
-        u, v = hit["u"][struck, None], hit["v"][struck, None]
+        where, hit, _ = self._strike(view, size)
+        face, u, v = hit["primID"], hit["u"][:, None], hit["v"][:, None]
         corners = self._normals[face]
         normal = (1 - u - v) * corners[:, 0] + u * corners[:, 1] + v * corners[:, 2]
         normal /= np.linalg.norm(normal, axis=1, keepdims=True) + 1e-9
         parts[where] = self._face_part[face]
         normals[where] = np.round(normal * 127)
         return parts.reshape(size, size), normals.reshape(size, size, 3)
+
+    def depth(self, view: View, size: int) -> np.ndarray:
+        """Distance from the camera along its optical axis [size, size] float32, in world units; 0 beside the object."""
+        depth = np.zeros(size * size, dtype=np.float32)
+        where, hit, forward = self._strike(view, size)
+        depth[where] = hit["tfar"] * forward[where]
+        return depth.reshape(size, size)
+
+    def _strike(self, view: View, size: int) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
+        """The pixels that show the object, what embree says of each, and the cosine of every ray with the axis."""
+        origin, directions = view_rays(view, size)
+        flat = directions.reshape(-1, 3)
+        along = -flat @ origin
+        beside = (origin @ origin) - along**2
+        near = np.flatnonzero(beside <= load_world().object_radius ** 2 * 1.01)  # only rays that enter the ball
+        origins = np.broadcast_to(origin.astype(np.float32), (len(near), 3)).copy()
+        hit = self._scene.run(origins, flat[near].astype(np.float32), query="INTERSECT", output=True)
+        struck = hit["primID"] >= 0
+        found = {name: hit[name][struck] for name in ("primID", "u", "v", "tfar")}
+        return near[struck], found, along / np.linalg.norm(origin)
 
 
 def smooth_normals(mesh: trimesh.Trimesh, crease_deg: float = 35.0) -> np.ndarray:

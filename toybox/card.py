@@ -60,7 +60,8 @@ def training_part(facts: dict, command: str) -> str:
     Args:
         facts: what its `training.json` holds.
     """
-    named = [("autoencoder", facts["autoencoder"]), *(("denoiser", part) for part in _in_order(facts["denoiser"]))]
+    known = [name for name in ("autoencoder", "denoiser", "ControlNet") if name in facts]
+    named = [(name, part) for name in known for part in _in_order(facts[name])]
     stages = "\n".join(f"| {n} | {s['steps']} | {s['seconds'] / 60:.0f} | {s['loss']:.4f} |" for n, s in named)
     settings = json.dumps([{"stage": name, "settings": stage["history"]} for name, stage in named], indent=2)
     versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())

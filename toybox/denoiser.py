@@ -118,7 +118,7 @@ def captions_of(batch: Batch, settings: DenoiserSettings, rng: np.random.Generat
 
 
 def denoiser_losses(
-    denoiser: Denoiser,
+    denoiser: Callable[[Tensor, Tensor, list[str]], Tensor],
     latents: Tensor,
     captions: list[str],
     scheduler: DDIMScheduler,
@@ -129,6 +129,7 @@ def denoiser_losses(
     """Squared errors of the predicted velocity v = alpha eps - sigma z (arXiv:2202.00512), one t per picture.
 
     Args:
+        denoiser: answers noisy latents at timesteps with captions; a Denoiser, or one with something in front.
         shifts: what other backgrounds would add to the latents (`Backdrops.shifts`); z is then its mean over them.
 
     Returns:

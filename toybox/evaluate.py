@@ -1,6 +1,6 @@
 """Judges the bundled model and writes its card: python -m toybox.evaluate [--quick] [--only PART] [--model FOLDER]
 
-`--multiview` judges the multi-view model instead (`toybox/view_evaluate.py`).
+`--multiview` judges the multi-view model instead (`toybox/view_evaluate.py`), `--control` the ControlNet of depth.
 Pictures are made once, from fixed captions and seeds; none is chosen or drawn again.
 """
 
@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from toybox.card import CARD, write_card
 from toybox.checkpoint import save_json
+from toybox.control_evaluate import evaluate_control
 from toybox.data import FreshViews
 from toybox.denoiser import FINE_PIXELS
 from toybox.judge import load_judge
@@ -37,6 +38,8 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     if "--multiview" in arguments:
         return evaluate_multiview([argument for argument in arguments if argument != "--multiview"])
+    if "--control" in arguments:
+        return evaluate_control([argument for argument in arguments if argument != "--control"])
     options = _options(arguments)
     parts = (options.only,) if options.only else PARTS
     shrink = 10 if options.quick else 1

@@ -3,6 +3,7 @@
 python -m toybox.train [--work FOLDER] [--out FOLDER] [--device auto|cpu|cuda] [--until STAGE] [--snapshot]
 python -m toybox.train --resume [--steps 4000]    # go on in --work, or from the shipped weights where nothing has begun
 python -m toybox.train --multiview    # the model that is told its cameras, from the bundled model's weights
+python -m toybox.train --control      # the ControlNet that shows the bundled model depth
 """
 
 import argparse
@@ -18,6 +19,7 @@ import torch
 from toybox.autoencoder import AutoencoderSettings, train_autoencoder
 from toybox.beginnings import earlier_model, has_begun, kept_settings
 from toybox.checkpoint import load_state, stage_facts
+from toybox.control_command import train_control_net
 from toybox.data import BufferStore, render_buffers
 from toybox.denoiser import Denoiser, DenoiserSettings, train_denoiser
 from toybox.latents import AutoencoderKL, StableDiffusionPipeline, decode, encode
@@ -38,6 +40,8 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     if "--multiview" in arguments:
         return train_multiview([argument for argument in arguments if argument != "--multiview"])
+    if "--control" in arguments:
+        return train_control_net([argument for argument in arguments if argument != "--control"])
     options = _options(arguments)
     if options.threads:
         torch.set_num_threads(options.threads)

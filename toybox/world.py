@@ -7,6 +7,7 @@ from pathlib import Path
 
 MODEL_FOLDER = Path(__file__).parent / "model"
 MULTIVIEW_FOLDER = Path(__file__).parent / "multiview"
+CONTROL_FOLDER = Path(__file__).parent / "depth"
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from torch import Generator, Tensor, nn
 from core.kinds.scene import trained_groups
 from core.part import Part
 from core.training_distribution import TrainingDistribution
-from core.types import Cameras, GuidanceOutput, RenderOutput, ViewNeeds
+from core.types import Cameras, GuidanceOutput, RenderOutput, ShapeLook, ViewNeeds
 
 
 class Guidance(Part, nn.Module, kind="guidance"):
@@ -47,6 +47,14 @@ class Guidance(Part, nn.Module, kind="guidance"):
         Args:
             render: of whole pictures, `render.latents` at `latent_size` or a size that `size_step` allows; its other
                 channels may be of use.
+        """
+
+    def show_shape(self, look: ShapeLook | None) -> None:
+        """Take the mesh that is painted, or the sketch that is followed; None: there is neither. Called once, when the
+        parts are built.
+
+        Raises:
+            UserError: the guidance cannot do without.
         """
 
     def parameter_groups(self) -> list[dict[str, Any]]:

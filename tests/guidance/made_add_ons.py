@@ -1,11 +1,15 @@
-"""Random LoRAs and textual inversions, written as trainers write them."""
+"""Random LoRAs, textual inversions and ControlNets, written as trainers write them."""
 
 from pathlib import Path
 from typing import Any, Literal
 
+import diffusers as untyped_diffusers
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
+
+# Its names are made at run time, where pyright cannot see them.
+diffusers: Any = untyped_diffusers
 
 Style = Literal["diffusers", "kohya"]
 RANK, ALPHA = 2, 3.0
@@ -80,3 +84,20 @@ def add_by_hand(pipeline: Any, added: dict[str, dict[str, Tensor]], scale: float
 def random_vectors(n_pieces: int, width: int, seed: int = 0) -> Tensor:
     """Embeddings for a word of so many pieces."""
     return torch.randn(n_pieces, width, generator=torch.Generator().manual_seed(seed))
+
+
+def write_control(folder: Path, unet: Any, seed: int = 0, **changes: Any) -> Path:
+    """Write a ControlNet that a UNet can be steered by, with random weights where it would begin with zeros.
+
+    Args:
+        changes: what its conditioning is made otherwise, such as conditioning_channels.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        settings = {"conditioning_embedding_out_channels": (4, 8), **changes}
+        control = diffusers.ControlNetModel.from_unet(unet, **settings)
+        for name, weight in control.named_parameters():
+            if not weight.any() and name.endswith("weight"):
+                torch.nn.init.normal_(weight, std=0.3)
+    control.save_pretrained(folder)
+    return folder

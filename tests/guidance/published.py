@@ -1,6 +1,6 @@
 """What diffusers' own pipelines do with the same model, add-ons, text and noisy latents."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +26,21 @@ def published_pipeline(layout: str, folder: Path, dtype: torch.dtype = torch.flo
 
 
 def published_noise(
-    pipeline: Any, prompt: str, noisy: Tensor, timestep: int, scale: float, negative: str | None
+    pipeline: Any,
+    prompt: str,
+    noisy: Tensor,
+    timestep: int,
+    scale: float,
+    negative: str | None,
+    more: Mapping[str, Any] | None = None,
 ) -> Tensor:
     """eps_hat with guidance, of one picture (1 height width channels), from what the pipeline's denoiser says.
 
     The pipeline embeds the texts, calls its network once and is stopped at its scheduler; noise is read from the
     network's output by the scheduler's own numbers.
+
+    Args:
+        more: what else the pipeline is given.
     """
     outputs: list[Tensor] = []
     denoiser = pipeline.unet if hasattr(pipeline, "unet") else pipeline.transformer
@@ -42,7 +51,7 @@ def published_noise(
     told = {"prompt": prompt, "negative_prompt": negative, "guidance_scale": scale, "num_inference_steps": 1}
     try:
         latents = noisy.movedim(-1, 1).to(denoiser.dtype)
-        pipeline(**told, latents=latents, output_type="latent")
+        pipeline(**told, **(more or {}), latents=latents, output_type="latent")
     finally:
         hook.remove()
     (output,) = outputs
@@ -58,14 +67,19 @@ def assert_equal(
     prompt: str = "a red mushroom",
     negative: str | None = None,
     law: float = LAW,
+    more: Mapping[str, Any] | None = None,
 ) -> None:
-    """Noise with guidance, and the gradient that the loss has on latents, to `law` of the largest value of each."""
+    """Noise with guidance, and the gradient that the loss has on latents, to `law` of the largest value of each.
+
+    Args:
+        more: what else the pipeline is given.
+    """
     guidance.prepare(prompt)
     latents = torch.randn(1, 8, 8, 4, generator=torch.Generator().manual_seed(1)).requires_grad_()
     cameras, seed = cameras_at([0], [0]), 7
     noisy = guidance.draw_noise(latents, 0, 1, torch.Generator().manual_seed(seed))
     guided = guidance.predict_noise(noisy, cameras, 0, 1).guided
-    expected = published_noise(pipeline, prompt, noisy.latents, int(noisy.timestep), scale, negative)
+    expected = published_noise(pipeline, prompt, noisy.latents, int(noisy.timestep), scale, negative, more)
     largest = expected.abs().max()
     assert (guided - expected).abs().max() <= law * largest
     loss = guidance(seen_as(latents), cameras, 0, 1, torch.Generator().manual_seed(seed)).loss
