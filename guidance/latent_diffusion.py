@@ -109,7 +109,7 @@ class LatentDiffusion(FrozenNetworks):
             nn.Module.to(network, self.alpha.device)
             self.hold(network.to(memory_format=torch.channels_last))
             for control in self._controls:
-                held = nn.Module.to(control.source.network(ROOT, self._dtype), self.alpha.device)
+                held: Any = nn.Module.to(control.source.network(ROOT, self._dtype), self.alpha.device)
                 self.hold(held.to(memory_format=torch.channels_last))
         return self._networks[0]
 

@@ -87,7 +87,7 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     work = Path(__file__).parent / ".work" / "control"
     parser.add_argument("--work", type=Path, default=work, help="checkpoints")
     parser.add_argument("--out", type=Path, default=CONTROL_FOLDER, help="where the ControlNet goes")
-    parser.add_argument("--steps", type=int, help=f"in all ({ControlSettings.steps} by default)")
+    parser.add_argument("--steps", type=int, help=f"in all ({ControlSettings().steps} by default)")
     parser.add_argument("--snapshot", action="store_true", help="export the last checkpoint's average as it is")
     parser.add_argument("--threads", type=int, help="CPU threads (torch's own choice by default)")
     return parser.parse_args(arguments)

@@ -15,7 +15,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from toybox.backdrops import Backdrops, expected_shift
 from toybox.checkpoint import Clock, cosine_rate, load_state, save_state, settings_since, stage_facts, steps
-from toybox.data import Batch, BufferStore
+from toybox.data import Batch, BufferStore, ViewSource
 from toybox.latents import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, encode
 from toybox.loss_levels import LossLevels
 from toybox.networks import new_scheduler, new_text_encoder, new_unet
@@ -87,7 +87,7 @@ class StepBatches(Dataset):
         first: the step that index 0 stands for.
     """
 
-    def __init__(self, store: BufferStore, settings: DenoiserSettings, first: int) -> None:
+    def __init__(self, store: ViewSource, settings: DenoiserSettings, first: int) -> None:
         self.store = store
         self.settings = settings
         self.first = first
