@@ -13,6 +13,7 @@ from app.run import refuse_held
 from app.training import Device, make_trainer
 from core.recipe import Recipe
 from systems.base import RAYS_AT_ONCE, LightningSystem
+from systems.steps import within_memory
 
 
 @dataclass(frozen=True)
@@ -79,9 +80,14 @@ def _one_pass(system: LightningSystem) -> float:
     """One step without an optimiser, in seconds."""
     start = time.monotonic()
     rng = torch.Generator(system.device).manual_seed(0)
-    loss, _ = system.compute_loss(0, rng)
-    loss.backward()
-    float(loss.detach())  # waits for a GPU
+
+    def step() -> float:
+        system.zero_grad(set_to_none=True)
+        loss, _ = system.compute_loss(0, rng)
+        loss.backward()
+        return float(loss.detach())  # waits for a GPU
+
+    within_memory(step, system)
     system.zero_grad(set_to_none=True)
     return time.monotonic() - start
 

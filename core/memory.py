@@ -7,16 +7,21 @@ import re
 import resource
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from core.errors import require
+
+if TYPE_CHECKING:  # the command line tells of errors before torch is imported
+    from torch import Tensor
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 #: What torch and C++ say of memory that they do not get; on a CPU, torch raises a plain RuntimeError.
 _NO_MEMORY = re.compile(
-    r"out of memory|can't allocate memory|Unable to allocate|bad_alloc|Cannot allocate memory", re.I
+    r"out of memory|can't allocate memory|Unable to allocate|bad_alloc|Cannot allocate memory"
+    r"|multiplication overflow|Storage size calculation overflowed",
+    re.I,
 )
 #: Where Linux tells a process in a container what it may use, in cgroups of version 2 and 1.
 _CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
@@ -84,24 +89,49 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and bool(_NO_MEMORY.search(str(error))))
 
 
+def with_less_memory(work: Callable[[], T], take_less: Callable[[], str]) -> T:
+    """The result of work; where memory runs out, it is tried once more after something has been done about it.
+
+    Args:
+        take_less: sees to it that the work takes less, and says how, for the log; empty where it cannot.
+    """
+    try:
+        return work()
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error) or not (how := take_less()):
+            raise
+    import torch  # what the first try has left is freed by now, with its exception
+
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+    log.warning("out of memory; trying once more %s, which takes longer", how)
+    return work()
+
+
 def with_less_at_once(work: Callable[[int], T], at_once: int) -> T:
     """The result of work that is done in pieces: where memory runs out, tried once more with pieces a quarter the size.
 
     Args:
         work: takes how much it may do at once; its result does not depend on that.
     """
-    try:
-        return work(at_once)
-    except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error) or at_once < 2:
-            raise
-    import torch  # here, so that the command line can tell of errors before it is imported
+    now = at_once
 
-    if torch.cuda.is_initialized():
-        torch.cuda.empty_cache()
-    fewer = max(1, at_once // 4)
-    log.warning("out of memory with %d at once; trying %d, which takes longer", at_once, fewer)
-    return work(fewer)
+    def take_less() -> str:
+        nonlocal now
+        now = max(1, at_once // 4)
+        return f"with {now} at once, not {at_once}" if at_once > 1 else ""
+
+    return with_less_memory(lambda: work(now), take_less)
+
+
+def recomputed(work: Callable[["Tensor"], T], rows: "Tensor", at_once: int) -> list[T]:
+    """What work makes of so many rows at a time; for its gradient it is done again, and nothing is kept until then.
+
+    Source: Chen et al., Training Deep Nets with Sublinear Memory Cost (arXiv:1604.06174).
+    """
+    from torch.utils.checkpoint import checkpoint
+
+    return [checkpoint(work, piece, use_reentrant=False) for piece in rows.split(at_once)]
 
 
 def _text(path: str) -> str:

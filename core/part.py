@@ -89,6 +89,13 @@ class Part(ABC):
             UserError: naming the file and what is wrong with it.
         """
 
+    def take_less_memory(self) -> bool:
+        """From now on, take less memory for a training step, and more time; whether that could be done.
+
+        Called where memory has run out, before the same step is tried once more.
+        """
+        return False
+
     def setting(self, name: str) -> str:
         """The full path of one of the part's settings in the recipe, for advice that can be followed as it stands."""
         return f"{self.recipe_path}.{name}" if self.recipe_path else name

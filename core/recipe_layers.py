@@ -236,19 +236,21 @@ def _check_extent(node: yaml.Node | None) -> None:
     """Refuse a few lines of YAML that stand for millions: aliases of aliases, or mappings without an end."""
     sizes: dict[int, int] = {}
 
-    def size(node: yaml.Node | None, depth: int) -> int:
+    def _size(node: yaml.Node | None, depth: int) -> int:
         if depth > _DEEPEST:
             raise ValueError(f"nested more than {_DEEPEST} levels deep")
         if not isinstance(node, yaml.CollectionNode):
+            if node is not None and "\0" in node.value:  # which ends a path for the system, and is no word of a text
+                raise ValueError(f"a NUL character in {node.value[:100]!r}")
             return 1
         if id(node) not in sizes:
             children = [child for item in node.value for child in (item if isinstance(item, tuple) else (item,))]
-            sizes[id(node)] = 1 + sum(size(child, depth + 1) for child in children)
+            sizes[id(node)] = 1 + sum(_size(child, depth + 1) for child in children)
         if sizes[id(node)] > _MOST_NODES:
             raise ValueError(f"its aliases stand for more than {_MOST_NODES:,} values")
         return sizes[id(node)]
 
-    size(node, 0)
+    _size(node, 0)
 
 
 def _one_line(error: Exception) -> str:

@@ -103,6 +103,12 @@ class FieldOutput(TensorRecord):
     features: Float[Tensor, "points channels"]
     """Latents (or RGB), without activation."""
 
+    @staticmethod
+    def joined(outputs: "Sequence[FieldOutput]") -> "FieldOutput":
+        """What it says of some points each as one."""
+        density, features = zip(*((output.density, output.features) for output in outputs), strict=True)
+        return FieldOutput(torch.cat(density), torch.cat(features))
+
 
 @dataclass(frozen=True)
 class RaySamples(TensorRecord):

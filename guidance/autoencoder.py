@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from core.memory import with_less_at_once
+from core.memory import recomputed, with_less_at_once
 from guidance.frozen import FrozenNetworks
 from guidance.model_source import ModelSource
 
@@ -58,6 +58,8 @@ class Autoencoder(FrozenNetworks):
         self.register_buffer("std", std, persistent=False)
         self._overflows = bool(config.get("force_upcast", False))
         self._dtype = torch.float32
+        self.takes_less = False
+        """Whether memory is so short that pictures are encoded, and latents denoised, one by one."""
 
     def use_precision(self, dtype: torch.dtype) -> None:
         """Hold the weights in a dtype; a VAE that overflows in half precision (SD XL) stays in float32."""
@@ -78,6 +80,8 @@ class Autoencoder(FrozenNetworks):
 
     def encode(self, rgb: Float[Tensor, "views rows columns 3"]) -> Float[Tensor, "views height width channels"]:
         """Pictures in [0, 1] to normalised latents: the mean of the encoder's distribution, with gradient."""
+        if self.takes_less and torch.is_grad_enabled():
+            return torch.cat(recomputed(self._encode, rgb, at_once=1))
         return with_less_at_once(lambda n: torch.cat([self._encode(batch) for batch in rgb.split(n)]), BATCH)
 
     def decode(self, latents: Float[Tensor, "views height width channels"]) -> Float[Tensor, "views rows columns 3"]:

@@ -1,6 +1,6 @@
 """Networks that are used and never trained, and in which precision they compute."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
@@ -30,6 +30,11 @@ class FrozenNetworks(nn.Module):
         for network in self._networks:
             network._apply(fn)
         return super()._apply(fn, recurse)
+
+
+def by_rows(network: Callable[..., Tensor], batch: Sequence[Tensor], n_at_once: int) -> Tensor:
+    """What a network makes of a batch, so many rows of each tensor at a time."""
+    return torch.cat([network(*rows) for rows in zip(*(each.split(n_at_once) for each in batch), strict=True)])
 
 
 def frozen_dtype(precision: Precision, device: torch.device) -> torch.dtype:

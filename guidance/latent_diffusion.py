@@ -18,7 +18,7 @@ from guidance.add_ons import AddOns
 from guidance.autoencoder import Autoencoder
 from guidance.camera_conditioning import CameraConditioning
 from guidance.control import ControlPictures, check_controls, steered
-from guidance.frozen import FrozenNetworks
+from guidance.frozen import FrozenNetworks, by_rows
 from guidance.joined_views import join_views
 from guidance.model_families import TextEmbedding
 from guidance.model_gate import check_model, latent_size, size_step, wanted_encoders
@@ -233,8 +233,10 @@ class LatentDiffusion(FrozenNetworks):
         call = self._recorded if noisy.is_cuda and not is_learning else self._call
         # The weights have a precision of their own, whatever that of the training.
         with torch.autocast(noisy.device.type, enabled=False):
-            output = call(seen.to(self._dtype), self.network_time[timestep], *told)
-        return output.movedim(1, -1)
+            batch = (seen.to(self._dtype), self.network_time[timestep], *told)
+            if self.autoencoder.takes_less:
+                return by_rows(call, batch, self._cameras.n_together if self._cameras else 1).movedim(1, -1)
+            return call(*batch).movedim(1, -1)
 
     def _call(self, noisy: Tensor, time: Tensor, tokens: Tensor, *told: Tensor) -> Tensor:
         network: Callable[..., Any] = self.denoiser

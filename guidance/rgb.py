@@ -73,6 +73,10 @@ class RGBGuidance(Guidance, name="rgb"):
         _, height, width, _ = seen.latents.shape
         return self.inner(seen, cameras.resized(height, width), step, total_steps, rng)
 
+    def take_less_memory(self) -> bool:
+        """The model behind it sees fewer views at once."""
+        return self.inner.take_less_memory()
+
     def parameter_groups(self) -> list[dict[str, Any]]:
         """The inner guidance's own."""
         return self.inner.parameter_groups()

@@ -105,6 +105,12 @@ class TextGuidance(Guidance):
             raise RuntimeError("call show_shape(look) before the first step")
         return self._pictures(cameras, size * self.model.autoencoder.pixel_factor)
 
+    def take_less_memory(self) -> bool:
+        """Views are denoised and encoded one by one, or as many as show an object together."""
+        autoencoder = self.model.autoencoder
+        is_new, autoencoder.takes_less = not autoencoder.takes_less, True
+        return is_new
+
     @property
     def latent_channels(self) -> int:
         """Channels of a latent picture."""

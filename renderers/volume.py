@@ -12,7 +12,7 @@ Source: Mildenhall et al., NeRF (arXiv:2003.08934), section 4; packing and early
 import math
 from collections.abc import Callable, Set
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -21,17 +21,20 @@ from torch import Generator, Tensor
 from core.cameras import camera_rays
 from core.errors import UserError, require
 from core.kinds import Background, DensityField, Extra, Geometry, Renderer
-from core.memory import SAMPLE, require_size
+from core.memory import SAMPLE, recomputed, require_size
 from core.part import names
-from core.types import Cameras, RaySamples, RenderOutput, TensorRecord
+from core.types import Cameras, FieldOutput, RaySamples, RenderOutput, TensorRecord
 from renderers.compositing import over_background, ray_weights, sum_over_rays
 from renderers.normals import outward_normals
 from renderers.occupancy import OccupancyGrid
 from renderers.packing import PackedSamples, pack
 from renderers.sampling import ball_span, stratified_intervals
 
+T = TypeVar("T")
 # A sample that gives less than this to its ray shows no surface worth a normal.
 FAINT_WEIGHT = 1e-3
+# Fewer samples at once would save nothing, where memory is short.
+FEWEST_AT_ONCE = 1024
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,7 @@ class VolumeRenderer(Renderer, name="volume"):
             config.occupancy_warmup_steps,
             config.occupancy_refresh_every,
         )
+        self._at_once: int | None = None
 
     def refresh(self, geometry: Geometry, step: int, rng: Generator) -> None:
         """Look at the field anew when its time has come."""
@@ -102,6 +106,13 @@ class VolumeRenderer(Renderer, name="volume"):
         """Count cells as occupied whatever the field says."""
         grid = self.occupancy
         grid.force(grid.forced | cells(grid.bound, grid.resolution))
+
+    def take_less_memory(self) -> bool:
+        """Let the field see fewer samples at once, and see them again for the gradient."""
+        before = self._at_once
+        most = before or self.config.rays_per_chunk * self.config.samples_per_chunk
+        self._at_once = max(FEWEST_AT_ONCE, most // 4)
+        return self._at_once != before
 
     def forward(
         self, geometry: Geometry, background: Background, cameras: Cameras, rng: Generator, with_normals: bool = False
@@ -154,7 +165,8 @@ class VolumeRenderer(Renderer, name="volume"):
         normals = None
         if with_normals:
             visible = (weights > FAINT_WEIGHT).nonzero()[:, 0]
-            outward = outward_normals(field, kept.positions[visible], step)
+            seen = self._seen(lambda positions: outward_normals(field, positions, step), kept.positions[visible])
+            outward = torch.cat(seen)
             normals = sum_over_rays(weights[visible, None] * outward, kept.ray_index[visible], n_rays)
         return RayColours(
             foreground=foreground,
@@ -163,6 +175,12 @@ class VolumeRenderer(Renderer, name="volume"):
             normals=normals,
             samples=RaySamples(kept.positions, kept.widths, kept.ray_index, density, weights),
         )
+
+    def _seen(self, look: Callable[[Tensor], T], positions: Tensor) -> list[T]:
+        """A look at all positions at once; where memory is short, at some at a time."""
+        if self._at_once is None or not torch.is_grad_enabled():
+            return [look(positions)]
+        return recomputed(look, positions, self._at_once)
 
     def _look(
         self, field: DensityField, candidates: PackedSamples, n_rays: int
@@ -184,7 +202,8 @@ class VolumeRenderer(Renderer, name="volume"):
             in_chunk = candidates.rank.div(size, rounding_mode="floor") == chunk
             chosen = (in_chunk & open_rays[candidates.ray_index]).nonzero()[:, 0]
             seen = candidates[chosen]
-            output = field(seen.positions)
+            outputs = self._seen(field, seen.positions)
+            output = outputs[0] if len(outputs) == 1 else FieldOutput.joined(outputs)
             place = (seen.ray_index, seen.rank - chunk * size)
             depths = passed.new_zeros(n_rays, size).index_put(place, output.density * seen.widths)
             looked.append((chosen, output.density, output.features, ray_weights(depths, passed)[place]))

@@ -26,7 +26,7 @@ from core.types import Cameras, GuidanceOutput, RenderOutput
 from systems.loss_terms import GUIDANCE_TERM, LossTerms, check_losses
 from systems.optimizer import AdamSettings, check_groups
 from systems.shown_shape import shown_shape
-from systems.steps import StepRendering, Steps, stream
+from systems.steps import StepRendering, Steps, stream, within_memory
 from systems.training_size import TrainingSize
 from systems.views.orbit import Orbit
 
@@ -128,6 +128,10 @@ class LightningSystem(System, LightningModule):
         # The callbacks get the numbers with the step's outputs: Lightning's own log would take a tenth of a small step.
         return {"loss": loss, "numbers": {"loss": loss.detach(), **numbers}}
 
+    def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
+        """As Lightning has it, but that a step without memory is tried once more."""
+        optimizer.step(closure=lambda: within_memory(optimizer_closure, self))
+
     def compute_loss(self, step: int, rng: Generator) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
         """Views, rendering, guidance, losses, weighed sum; and numbers for the log by name."""
         self.geometry.advance(step, self.total_steps)
@@ -156,9 +160,7 @@ class LightningSystem(System, LightningModule):
         brightness = self.decode(output.latents).mean()
         self.log_dict({"validation/opacity": output.opacity.mean(), "validation/brightness": brightness}, batch_size=1)
 
-    def test_step(self, batch: int, batch_idx: int) -> None:
-        """The same views as in validation: there is no hidden test set in text-to-3D."""
-        self.validation_step(batch, batch_idx)
+    test_step = validation_step  # there is no hidden test set in text-to-3D
 
     def start_from(self, other: "LightningSystem") -> None:
         """Begin with the result of another run, whose system is on this one's device; both are set up.
@@ -252,9 +254,7 @@ class LightningSystem(System, LightningModule):
         """One number per view."""
         return Steps(N_VALIDATION_VIEWS)
 
-    def test_dataloader(self) -> Steps:
-        """One number per view."""
-        return Steps(N_VALIDATION_VIEWS)
+    test_dataloader = val_dataloader
 
     def _groups(self) -> list[dict[str, Any]]:
         return [group for part in (self.geometry, self.background, self.guidance) for group in part.parameter_groups()]

@@ -5,13 +5,17 @@ resumed training draws what the uninterrupted one would have drawn, and neither 
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
+from core.kinds import System
+from core.memory import with_less_memory
 from core.types import Cameras, RenderOutput
+
+T = TypeVar("T")
 
 
 class Steps:
@@ -38,6 +42,16 @@ def stream(seed: int, name: str, step: int, device: torch.device | str = "cpu") 
     """The generator of one step of a named stream ("training", "validation")."""
     digest = hashlib.sha256(f"{seed}/{name}/{step}".encode()).digest()
     return torch.Generator(device).manual_seed(int.from_bytes(digest[:4], "little"))
+
+
+def within_memory(step: Callable[[], T], system: System) -> T:
+    """What a step gives, with its gradients; where memory runs out, it is tried once more in smaller chunks."""
+
+    def take_less() -> str:
+        has_changed = [part.take_less_memory() for part in (system.renderer, system.guidance)]
+        return "in smaller chunks, and so from here on" if any(has_changed) else ""
+
+    return with_less_memory(step, take_less)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from core.errors import UserError
 from core.kinds import Guidance
+from core.memory import SAMPLE, require_memory
 from core.schedule import Schedule
 
 
@@ -27,6 +28,7 @@ class TrainingSize:
             UserError: the guidance works at one size alone, or not at these.
         """
         step, most = guidance.size_step, guidance.latent_size
+        require_memory(guidance.recipe_path or "guidance", f"a view of {most} x {most} latents", SAMPLE * most**2)
         if schedule is None:
             return cls(Schedule.constant(float(most)), most)
         if step is None:

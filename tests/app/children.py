@@ -58,13 +58,13 @@ class Child:
             raise AssertionError(f"still running after {seconds} s:\n{self.said}")
         return self.process.exitcode
 
-    def until(self, holds: Callable[[], object]) -> None:
+    def until(self, holds: Callable[[], object], poll_seconds: float = 0.005) -> None:
         """Wait until something has come about, while it runs."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not holds():
             assert self.process.is_alive(), f"ended with {self.process.exitcode}:\n{self.said}"
             assert time.monotonic() < deadline, self.said
-            time.sleep(0.005)
+            time.sleep(poll_seconds)
 
 
 def train(out: Path, *overrides: str) -> list[str]:

@@ -26,7 +26,7 @@ FEW = settings(max_examples=60, deadline=None, database=None, suppress_health_ch
 
 NASTY: list[Any] = [
     None, True, -1, 0, 1, 3, 10**9, 10**23, -(2**63), 1e-300, 1e23, 1e308, float("inf"), float("nan"), "", "x", "???",
-    "${x}", "${oc.env:NO_SUCH}", "\x1b[31m", "a\nb", "../..", "/dev/zero", [], [1, 2], [[]], {}, {"type": "no"},
+    "${x}", "${oc.env:NO_SUCH}", "\x1b[31m", "a\nb", "a\0b", "../..", "/dev/zero", [], [1, 2], [[]], {}, {"type": "no"},
     {"a": {"b": 1}}, {"start": 1, "end": 0}, {"points": [[0, 1], [1, 0]]}, "9" * 5000,
 ]  # fmt: skip
 bytes_put = st.binary(max_size=30) | st.sampled_from([b"*a", b"&a ", b"!!python/x "])

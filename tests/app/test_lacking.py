@@ -25,6 +25,24 @@ def test_a_step_that_does_not_fit(tmp_path: Path) -> None:
     assert "363.8 TiB were asked for. Try fewer views" in last_line(child)
 
 
+#: A step that keeps some 400 MiB for its gradient.
+LARGE = [
+    "system.geometry.hidden_width=1024",
+    "system.renderer={type: volume, samples_per_ray: 48, rays_per_chunk: 1024}",
+    "system.views={type: orbit, n_views: 32}",
+    "trainer.max_steps=2",
+]
+
+
+@pytest.mark.fault("a step that takes more memory than is left", "it is tried once more in smaller chunks, and goes on")
+def test_a_step_that_fits_in_smaller_chunks(tmp_path: Path) -> None:
+    child = Child(command(tmp_path, *LARGE), tmp_path / "said", environment={"FAULT": "tight:200"})
+    assert child.wait() == 0, child.said
+    line = "out of memory; trying once more in smaller chunks, and so from here on, which takes longer"
+    assert child.said.count(line) == 1
+    assert "step 2/2" in child.said
+
+
 @pytest.mark.fault("a limit of 6 GiB of memory, and a size that could never fit", "refused while the recipe is read")
 def test_a_size_that_could_never_fit(tmp_path: Path) -> None:
     samples = "system.renderer.samples_per_ray=200000"

@@ -64,6 +64,8 @@ def test_recipes_that_stand_for_more_than_they_say(tmp_path: Path):
         ("extends: 3", "extends: expected a recipe file or a list of them, got 3"),
         ("extends: 0", "extends: expected a recipe file or a list of them, got 0"),
         ("a: ${a}", "r.yaml: "),
+        ('extends: "a\\0b"', r"a NUL character in 'a\\x00b'"),
+        ('"a\\0": 3', "a NUL character"),
     ):
         (tmp_path / "r.yaml").write_text(text)
         with pytest.raises(UserError, match=said) as caught:

@@ -4,13 +4,24 @@ import logging
 import resource
 import subprocess
 import sys
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from core.errors import UserError
-from core.memory import free_memory, in_units, is_out_of_memory, require_memory, usable_memory, with_less_at_once
+from core.memory import (
+    free_memory,
+    in_units,
+    is_out_of_memory,
+    recomputed,
+    require_memory,
+    usable_memory,
+    with_less_at_once,
+    with_less_memory,
+)
 
 
 def test_what_is_free_is_no_more_than_what_is_usable():
@@ -40,7 +51,16 @@ def test_a_setting_is_refused_that_no_memory_can_meet():
         require_memory("n_views", 1000, 2.0**60)
 
 
-@pytest.mark.parametrize("take", [lambda: torch.empty(10**15), lambda: np.zeros(10**15), lambda: bytearray(2**60)])
+@pytest.mark.parametrize(
+    "take",
+    [
+        lambda: torch.empty(10**15),
+        lambda: torch.empty(2**62, 4),
+        lambda: torch.zeros(2**40, 2**40),
+        lambda: np.zeros(10**15),
+        lambda: bytearray(2**60),
+    ],
+)
 def test_libraries_say_that_memory_is_out_each_in_its_way(take):
     with pytest.raises((MemoryError, RuntimeError)) as caught:
         take()
@@ -60,9 +80,46 @@ def test_work_is_tried_once_more_with_less_at_once(caplog: pytest.LogCaptureFixt
     with caplog.at_level(logging.WARNING):
         assert with_less_at_once(work, 16) == "done"
     assert tried == [16, 4]
-    assert caplog.messages == ["out of memory with 16 at once; trying 4, which takes longer"]
+    assert caplog.messages == ["out of memory; trying once more with 4 at once, not 16, which takes longer"]
     with pytest.raises(MemoryError):
         with_less_at_once(work, 1000)
     assert tried == [16, 4, 1000, 250], "once, no more"
     with pytest.raises(ZeroDivisionError):
         with_less_at_once(lambda n: 1 // 0, 16)
+
+
+def test_where_nothing_takes_less_it_is_not_tried_again(caplog: pytest.LogCaptureFixture):
+    tried: list[int] = []
+
+    def work() -> None:
+        tried.append(1)
+        raise MemoryError
+
+    with pytest.raises(MemoryError):
+        with_less_memory(work, lambda: "")
+    assert (len(tried), caplog.messages) == (1, [])
+
+
+def kept_bytes(work: Callable[[], Tensor]) -> int:
+    """What is kept in memory for the gradient of a result."""
+    kept: list[int] = []
+
+    def pack(tensor: Tensor) -> Tensor:
+        kept.append(tensor.nbytes)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        work()
+    return sum(kept)
+
+
+def test_what_is_computed_again_is_the_same_and_keeps_next_to_nothing():
+    network = torch.nn.Sequential(torch.nn.Linear(3, 200), torch.nn.ReLU(), torch.nn.Linear(200, 1)).double()
+    rows = torch.rand(50, 3, dtype=torch.double, requires_grad=True)
+    wanted = torch.autograd.grad(network(rows).square().sum(), [rows, *network.parameters()])
+    pieces = recomputed(network, rows, at_once=7)
+    assert [len(piece) for piece in pieces] == [7] * 7 + [1]
+    ours = torch.autograd.grad(torch.cat(pieces).square().sum(), [rows, *network.parameters()])
+    torch.testing.assert_close(ours, wanted)
+    plain = kept_bytes(lambda: network(rows))
+    assert kept_bytes(lambda: torch.cat(recomputed(network, rows, at_once=7))) < plain / 20

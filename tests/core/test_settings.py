@@ -196,3 +196,12 @@ def test_a_missing_setting_is_named() -> None:
 def test_faults_of_a_schedule_carry_their_path() -> None:
     with pytest.raises(UserError, match=r"^light\.heat: a schedule needs 'end', got \{'start': 1\}$"):
         read_settings(Room, {"light": {"type": "candle", "heat": {"start": 1}}})
+
+
+def test_a_name_with_a_nul_character_is_refused() -> None:
+    @dataclass(frozen=True)
+    class Config:
+        path: Path
+
+    with pytest.raises(UserError, match=r"path: a NUL character, which no file's name can hold"):
+        read_settings(Config, {"path": "a\0b"})

@@ -81,3 +81,20 @@ def test_it_is_read_when_it_is_first_needed(tmp_path: Path):
     assert autoencoder.n_channels == 4
     with pytest.raises(UserError, match=r"vae holds no weights"):
         autoencoder.encode(torch.rand(1, 16, 16, 3))
+
+
+def test_with_less_memory_the_gradient_is_the_same_and_little_is_kept_for_it(tmp_path: Path):
+    autoencoder = Autoencoder(find_model(str(make_tiny_model(tmp_path))))
+    pictures = torch.rand(3, 16, 16, 3, requires_grad=True)
+
+    def gradient() -> tuple[torch.Tensor, int]:
+        kept: list[torch.Tensor] = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda each: kept.append(each) or each, lambda each: each):
+            encoded = autoencoder.encode(pictures)
+        return torch.autograd.grad(encoded.square().sum(), pictures)[0], sum(each.nbytes for each in kept)
+
+    wanted, much = gradient()
+    autoencoder.takes_less = True
+    ours, little = gradient()
+    torch.testing.assert_close(ours, wanted, rtol=1e-4, atol=1e-6)
+    assert little < much / 20

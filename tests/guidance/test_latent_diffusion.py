@@ -78,3 +78,23 @@ def test_nothing_of_it_is_trained_or_saved(tiny_model: Callable[..., Path]):
     model = LatentDiffusion(find_model(str(tiny_model())))
     assert list(model.parameters()) == []
     assert model.state_dict() == {}
+
+
+@pytest.mark.parametrize(("family", "layout"), ALL)
+def test_with_less_memory_views_are_seen_one_by_one(
+    family: str, layout: str, tiny_model: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+):
+    model = LatentDiffusion(find_model(str(tiny_model(family, layout))))
+    seen: list[int] = []
+    call = model.adapter.call
+
+    def counted(network: Any, noisy: torch.Tensor, *told: torch.Tensor) -> torch.Tensor:
+        seen.append(len(noisy))
+        return call(network, noisy, *told)
+
+    monkeypatch.setattr(model.adapter, "call", counted)
+    asked = _noisy(3), torch.tensor([10, 500, 900]), model.embed_text(["red", "blue", "green"])
+    together = model.predict_noise(*asked)
+    model.autoencoder.takes_less = True
+    torch.testing.assert_close(model.predict_noise(*asked), together, rtol=1e-4, atol=1e-5)
+    assert seen == [3, 1, 1, 1]

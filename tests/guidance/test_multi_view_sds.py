@@ -259,3 +259,10 @@ def test_the_model_says_how_it_is_read(told_model: Callable[..., Path]):
     """The gate lets a plain model pass as before, and a told one only with its conditioning."""
     with pytest.raises(UserError, match="wants to be told cameras"):
         LatentDiffusion(find_model(str(told_model())))
+
+
+def test_with_less_memory_views_of_an_object_are_still_seen_together(told_model: Callable[..., Path]):
+    guidance, render, cameras = _guidance(told_model()), _render(8), _cameras(8)
+    together = _gradient(guidance, render, cameras)
+    assert guidance.take_less_memory()
+    torch.testing.assert_close(_gradient(guidance, render, cameras), together, rtol=1e-4, atol=1e-6)

@@ -1,9 +1,14 @@
-"""Guidance without a network that goes wrong on demand: FAULT=nan-loss-once:5, nan-gradient:5, memory:5."""
+"""Guidance without a network that goes wrong on demand: FAULT=nan-loss-once:5, nan-gradient:5, memory:5.
+
+FAULT=tight:200 leaves 200 MiB of memory to the training.
+"""
 
 import os
+import resource
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from jaxtyping import Float
@@ -36,6 +41,10 @@ class FaultyGuidance(Guidance, name="faulty"):
 
     def prepare(self, prompt: str) -> None:
         """Nothing to prepare, but it may take long."""
+        if KIND == "tight":
+            taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+            limit = taken + int(AT) * 2**20
+            resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
         _wait(PREPARE)
 
     def forward(

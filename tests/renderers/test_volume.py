@@ -268,3 +268,28 @@ def test_another_geometry_is_refused_naming_what_fits() -> None:
 def test_nonsense_is_refused(settings: dict[str, Any], text: str) -> None:
     with pytest.raises(UserError, match=f"^{text}"):
         VolumeRenderer.Config(**settings)
+
+
+def test_with_less_memory_it_shows_the_same_and_its_gradient_is_the_same() -> None:
+    torch.manual_seed(0)
+    field = HashGridField(HashGridField.Config(n_levels=2, log2_table_size=10, finest_resolution=16), 3)
+    made, cameras = renderer(field, samples_per_ray=60, rays_per_chunk=50), views(20)  # pyright: ignore[reportArgumentType]
+
+    def seen() -> tuple[list[Tensor], list[Tensor]]:
+        output = render(made, field, cameras, normals=True)  # pyright: ignore[reportArgumentType]
+        assert output.normals is not None
+        shown = [output.latents, output.depth, output.normals]
+        loss = torch.stack([each.square().sum() for each in shown]).sum()
+        return shown, list(torch.autograd.grad(loss, list(field.parameters())))
+
+    wanted, before = seen()
+    assert made.take_less_memory()
+    shown, gradients = seen()
+    torch.testing.assert_close(shown, wanted)
+    torch.testing.assert_close(gradients, before)
+
+
+def test_it_takes_less_memory_until_that_saves_nothing() -> None:
+    made = renderer(Balls(0.4, 1.0), rays_per_chunk=1024)
+    assert [made.take_less_memory() for _ in range(4)] == [True, True, False, False]
+    assert renderer(Balls(0.4, 1.0), rays_per_chunk=4).take_less_memory(), "computing again saves also then"

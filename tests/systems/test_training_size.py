@@ -103,3 +103,12 @@ def test_a_recipe_is_told_the_path_of_its_fault():
     config = small_config(Choice.of(TargetImage, size=8), latent_size=Schedule.constant(16.0))
     with pytest.raises(UserError, match=r"^latent_size: from 1 to the model's own 8, got 16 to 16"):
         LatentNeRF(config, "a ball", seed=0, total_steps=6)
+
+
+def test_a_size_that_no_memory_can_meet_is_refused():
+    huge = Sized(None)
+    huge._size = 10**9
+    with pytest.raises(
+        UserError, match=r"^guidance: a view of 1000000000 x 1000000000 latents would take 55\.51 EiB of memory"
+    ):
+        TrainingSize.of(None, huge, "system.latent_size")
