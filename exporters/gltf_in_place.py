@@ -9,6 +9,7 @@ Source: Khronos, glTF 2.0 specification, sections 3.6 (binary data), 3.7 (meshes
 """
 
 import copy
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -82,8 +83,8 @@ def _users(tree: dict[str, Any]) -> Counter[int | None]:
 
 
 def _next_set(primitive: dict[str, Any]) -> int:
-    sets = [int(name[9:]) for name in primitive["attributes"] if name.startswith("TEXCOORD_")]
-    return max(sets, default=-1) + 1
+    """The first number that no set of texture coordinates has: the standard wants them without gaps."""
+    return next(number for number in itertools.count() if f"TEXCOORD_{number}" not in primitive["attributes"])
 
 
 def _repainted(more: Additions, look: _Shown, image: int, in_place: bool) -> int:

@@ -131,7 +131,7 @@ def painted_library(
 
 def kept_picture(name: str) -> str:
     """Where a picture of the user's lies beside the new library, by its name in the old one."""
-    plain = name.replace("\\", "/").replace(":", "").lstrip("/")
+    plain = name.strip('"').replace("\\", "/").replace(":", "").lstrip("/")
     return f"{KEPT_PICTURES}/" + "/".join(word for word in plain.split("/") if word not in ("", ".", ".."))
 
 

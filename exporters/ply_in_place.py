@@ -73,7 +73,7 @@ def _text_with(content: bytes, ply: Any, places: NewPlaces) -> bytes:
             lines.append(line)
     last = max(i for i, (element, _) in enumerate(_of_elements(lines)) if element == "face")
     lines.insert(last + 1, f"property list {count} float {WEDGES}".encode())
-    rows, written, at = body.split(b"\n")[1:], list[bytes](), 0
+    rows, written, at = body.splitlines()[1:], list[bytes](), 0
     for element in ply.elements:
         own = rows[at : at + element.count]
         at += element.count
@@ -82,7 +82,7 @@ def _text_with(content: bytes, ply: Any, places: NewPlaces) -> bytes:
         if element.name == "face":
             own = [_face_row(element, own[row], corners, outline, places.uv[on]) for row, outline, on in faces]
         written += own
-    return end.join([*lines, _END]) + b"\n" + b"\n".join([*written, *rows[at:]])
+    return end.join([*lines, _END, *written, *rows[at:], b""])
 
 
 def _of_elements(head: Sequence[bytes]) -> Iterator[tuple[str, bytes]]:

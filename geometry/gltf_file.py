@@ -71,7 +71,7 @@ class Gltf:
         Raises:
             Exception: of BROKEN, where there is none.
         """
-        if not 0 <= index < len(self.tree[name]):
+        if not (isinstance(index, int) and 0 <= index < len(self.tree[name])):
             raise IndexError(f"{name} has no {index}")
         return self.tree[name][index]
 

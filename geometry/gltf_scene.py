@@ -81,6 +81,8 @@ def triangles(gltf: Gltf, primitive: dict[str, Any], n_vertices: int) -> Int[np.
     if len(corners) and corners.max() >= n_vertices:
         raise out_of_range(gltf.path)
     if mode == _TRIANGLES:
+        if len(corners) % 3:
+            raise ValueError(f"{len(corners):,} corners are no whole number of triangles")
         return corners.reshape(-1, 3)
     first = np.arange(max(0, len(corners) - 2))
     if mode == _FAN:

@@ -17,6 +17,7 @@ from geometry.mtl_file import library_names
 from geometry.polygons import NONE, NOWHERE, Polygons
 from geometry.source_file import out_of_range, unreadable, utf8_of
 
+_NAMES = re.compile(rb"\s*(usemtl|mtllib)\s")
 _GOES_ON = re.compile(rb"\\(\r\n|\r|\n|$)")
 
 
@@ -60,8 +61,9 @@ def statements(content: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def words_of(statement: bytes) -> list[bytes]:
-    """The words of a statement, without its comment."""
-    return _GOES_ON.sub(b" ", statement).partition(b"#")[0].split()
+    """The words of a statement without its comment. What names a material or a file has none: "Material #25" is one."""
+    joined = _GOES_ON.sub(b" ", statement)
+    return joined.split() if _NAMES.match(joined) else joined.partition(b"#")[0].split()
 
 
 class _Lines:

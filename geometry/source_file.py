@@ -123,7 +123,7 @@ def find_beside(path: Path, name: str) -> Path:
         UserError: it lies elsewhere, or does not exist.
         OSError, ValueError, RuntimeError: it cannot be looked for.
     """
-    plain = unquote(name) if path.suffix.lower() in (".gltf", ".glb") else name.replace("\\", "/")
+    plain = unquote(name) if path.suffix.lower() in (".gltf", ".glb") else name.strip(' "').replace("\\", "/")
     folder = path.parent.resolve()
     wanted = Path(os.path.normpath(folder / plain.strip()))
     is_inside = wanted.resolve().is_relative_to(folder)  # follows links, so that none leads out of the folder

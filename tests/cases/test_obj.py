@@ -89,6 +89,7 @@ def test_numbers_stay_as_exact_as_they_were_written(tmp_path: Path):
         ("newmtl wood\nmap_Kd -s 1 -bm 0.5 wood.png\nmap_Bump none.png\n", "wood.png"),
         ("newmtl other\nmap_Kd none.png\nnewmtl wood\nmap_Kd wood.png\n", "wood.png"),
         ("MAP_KD none.png\nnewmtl wood\nMap_kd wood.png\n", "wood.png"),
+        ('newmtl wood\nmap_Kd "my wood.png"\n', "my wood.png"),
     ],
 )
 def test_the_forms_of_a_materials_picture(tmp_path: Path, library: str, name: str):
@@ -105,6 +106,15 @@ def test_a_file_may_name_several_libraries(tmp_path: Path, named: str):
     (tmp_path / "b.mtl").write_text("newmtl wood\nmap_Kd wood.png\n")
     mesh = read_mesh(written(tmp_path, "a.obj", TEXTURED.replace("mtllib a.mtl", f"mtllib {named}")))
     assert colours(mesh) == [list(RED), list(BLUE)]
+
+
+def test_names_may_hold_what_begins_a_comment_elsewhere(tmp_path: Path):
+    picture(tmp_path, "wood #2.png")
+    (tmp_path / "my #1.mtl").write_text("newmtl Material #25\nmap_Kd wood #2.png\n")
+    text = TEXTURED.replace("a.mtl", "my #1.mtl # all of them").replace("usemtl wood", "usemtl Material #25")
+    mesh = read_mesh(written(tmp_path, "a.obj", text.replace("4/4", "4/4 # a face")))
+    assert colours(mesh) == [list(RED), list(BLUE)]
+    assert mesh.file.material_of_faces()[0] == ("Material #25",)
 
 
 def test_pictures_of_any_depth(tmp_path: Path):

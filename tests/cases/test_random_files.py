@@ -1,8 +1,8 @@
 """Random small OBJ, PLY, STL and OFF files, and damaged ones: right numbers, or one line; never more time or memory.
 
 The truth of a whole file is what its builder wrote down: flat parallelograms and triangles, whose area is the length of
-a cross product, and the bounds of the corners that faces use. Damaged files may mean anything, but end in a mesh or in
-a UserError, soon, and within a gigabyte.
+a cross product, and the bounds of the corners that faces use. Each is painted too, and read again. Damaged files may
+mean anything, but end in a mesh or in a UserError, soon, and within a gigabyte.
 """
 
 import struct
@@ -17,6 +17,8 @@ import numpy as np
 import pytest
 
 from core.errors import UserError
+from exporters.painted_files import PaintedTexture, write_painted
+from geometry.mesh import Mesh
 from geometry.mesh_file import read_mesh
 from tests.cases.test_obj import area
 from tests.geometry.small_meshes import glb, triangle, written
@@ -90,7 +92,7 @@ def ply(figure: Figure, draw: Callable) -> bytes:
     if kind == "ascii":
         rows = [" ".join(map(str, point)) for point in figure.points]
         rows += [" ".join(map(str, (len(face), *face))) for face in faces]
-        return (head + "\n".join(rows) + "\n").encode()
+        return (head + "\n".join(rows) + "\n").replace("\n", draw(st.sampled_from(["\n", "\r\n", "\r"]))).encode()
     mark, code = "<" if "little" in kind else ">", {"float": "f", "double": "d", "int": "i", "short": "h"}[number]
     body = b"".join(struct.pack(f"{mark}3{code}", *point) for point in figure.points)
     return head.encode() + body + b"".join(struct.pack(f"{mark}B{len(face)}I", len(face), *face) for face in faces)
@@ -133,8 +135,21 @@ def test_whole_files_have_the_area_and_the_bounds_that_were_written(kind: str, t
         assert mesh.corners.reshape(-1, 3).min(axis=0).tolist() == points.min(axis=0).tolist()
         assert mesh.corners.reshape(-1, 3).max(axis=0).tolist() == points.max(axis=0).tolist()
         assert len(mesh.faces) == sum(len(face) - 2 for face in figure.faces)
+        check_painted(tmp_path, mesh)
 
     check()
+
+
+def check_painted(folder: Path, mesh: Mesh) -> None:
+    """The file with a picture on a new atlas, read again: the same triangles, where the atlas has them."""
+    new_uv = np.random.default_rng(0).random((len(mesh.faces), 3, 2)).astype(np.float32).astype(float)
+    texture = PaintedTexture(np.zeros((4, 4, 3), np.uint8), np.arange(len(mesh.faces)), (None,), new_uv)
+    name = f"mesh.{mesh.file.kind}" if mesh.file.kind in ("obj", "ply") else "mesh.glb"
+    (path, *_), _ = write_painted(folder / name, mesh, [texture], {})
+    back = read_mesh(path)
+    np.testing.assert_array_equal(back.corners, mesh.corners)
+    assert back.corner_uv is not None
+    np.testing.assert_allclose(back.corner_uv, new_uv, atol=2**-24)
 
 
 def damaged(content: bytes, draw: Callable) -> bytes:

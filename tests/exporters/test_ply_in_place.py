@@ -87,7 +87,13 @@ def test_text_keeps_its_digits_and_all_that_it_says(tmp_path: Path):
     assert faces[1] == "8 2 0 1 0.25 0", "what is no polygon has no places"
 
 
-@pytest.mark.parametrize("content", [TEXT.encode(), binary("little"), binary("big")])
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(TEXT.replace("\n", ends).encode() for ends in ("\n", "\r\n", "\r")),
+        *(binary(order) for order in ("little", "big")),
+    ],
+)
 @pytest.mark.parametrize("is_torn", [False, True])
 def test_a_new_atlas_comes_back_with_all_else(content: bytes, is_torn: bool, tmp_path: Path):
     path = written(tmp_path, "a.ply", content)
