@@ -167,9 +167,9 @@ def _carry_out_stages(plan: Plan, export: bool, on_event: Listener, stop: Stop, 
         try:
             carry_out_each(folder, plan.stages, train_one)
         finally:
-            if any((stage / "recipe.yaml").is_file() for stage in stage_folders(folder)):
+            if begun := [stage for stage in stage_folders(folder) if (stage / "recipe.yaml").is_file()]:
                 building.pop_all()
-    return replace(made[-1], folder=folder, stages=tuple(stage_folders(folder)))
+    return replace(made[-1], folder=folder, stages=tuple(begun))
 
 
 def untrained_system(

@@ -36,7 +36,7 @@ class Run:
     files: tuple[Path, ...] = ()
     """What the exporters have written at the end of its training; empty for a run that was loaded."""
     stages: tuple[Path, ...] = ()
-    """The folders of its stages, in order, where it has several; the system is that of the last one."""
+    """The folders of its stages that have begun, in order, where it has several; the system is the last one's."""
 
     @property
     def is_finished(self) -> bool:

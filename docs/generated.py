@@ -1,9 +1,12 @@
-"""What the manual says by the code's own words: parts with their settings, exit codes, recipes."""
+"""What the manual says by the code's own words: parts with their settings, exit codes, recipes, measured figures."""
 
+import ast
 import inspect
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from app.cli import EXAMPLES
 from app.describe import settings_of
@@ -14,6 +17,7 @@ from core.recipe import Recipe, TrainerConfig
 
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
+BENCHMARKS = ROOT / "benchmarks"
 ERRORS = (ProgramError, UserError, MachineError, DivergedError)
 
 
@@ -54,6 +58,11 @@ def recipes(_: str) -> str:
     return "\n".join(["| recipe | what it makes |", "|---|---|", *rows])
 
 
+def figures(_: str) -> str:
+    """What the benchmarks have measured, each with its command and machine, as their result files say."""
+    return "\n\n".join(_measured(path) for path in sorted((BENCHMARKS / "results").glob("*.json")))
+
+
 def further(_: str) -> str:
     """The contents' last part: pages that index.md does not name."""
     pages = (
@@ -71,8 +80,39 @@ GENERATED: dict[str, Callable[[str], str]] = {
     "errors": errors,
     "command": command,
     "recipes": recipes,
+    "figures": figures,
     "further": further,
 }
+
+
+def _measured(path: Path) -> str:
+    """A result file under the question that its benchmark asks: floors with their outcome, or the bare numbers."""
+    said, name = json.loads(path.read_text(encoding="utf-8")), path.stem.replace("-", "_")
+    module = max(
+        (file for file in BENCHMARKS.glob("*.py") if name.startswith(file.stem)), key=lambda file: len(file.stem)
+    )
+    question = (ast.get_docstring(ast.parse(module.read_text(encoding="utf-8"))) or "").splitlines()[0]
+    own = f" --config {said['config']}" if "config" in said else ""
+    own += " --random-model" if any("random" in override for override in said["overrides"]) else ""
+    machine = said["machine"]
+    where = ", ".join([*filter(None, (machine.get("gpu"), machine["cpu"])), f"torch {machine['torch']}"])
+    lines = [f"### {_words(question)}", "", f"`python -m benchmarks.{module.stem}{own}`", ""]
+    lines += [f"Measured on {machine['date'][:10]} ({where}).", ""]
+    if said["floors"]:
+        lines += ["| figure | measured | met |", "|---|---|---|"]
+        rows = [(each["name"], each["text"], "yes" if each["met"] else "no") for each in said["floors"]]
+    else:
+        lines += ["| figure | measured |", "|---|---|"]
+        rows = [(key.replace("_", " "), shown) for key, value in said.items() if (shown := _numbers(value))]
+    return "\n".join([*lines, *(f"| {' | '.join(map(_words, row))} |" for row in rows)])
+
+
+def _numbers(value: Any) -> str:
+    """A number, or named ones; empty for anything else."""
+    if isinstance(value, int | float):
+        return f"{value:g}"
+    pairs = value.items() if isinstance(value, dict) else ()
+    return ", ".join(f"{name}: {number:g}" for name, number in pairs if isinstance(number, int | float))
 
 
 def _part(kind: str, name: str) -> str:

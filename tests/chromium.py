@@ -111,6 +111,10 @@ class Page:
             self.ask("Input.dispatchMouseEvent", type=kind, x=box[0] + shift, y=box[1], button="left", clickCount=1)
         self.ask("Input.dispatchMouseEvent", type="mouseReleased", x=box[0] + across, y=box[1], button="left")
 
+    def save_downloads(self, folder: Path) -> None:
+        """Let the page save files in a folder."""
+        self.ask("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
+
     @property
     def faults(self) -> list[str]:
         """Errors on the console, uncaught exceptions, entries of the log at error level."""

@@ -134,8 +134,9 @@ class Page:
         self.session.server.limit_uploads(client.gui)
         panel = Panel(self.session, visitor)
         look = Look(panel)
-        first = [Form(panel, self._recipes), Index(panel, self._listing)] if self.has_form else []
-        sections = [look, *first, Train(panel), Steer(panel), Files(panel), Fork(panel)]
+        first = [Form(panel, self._recipes)] if self.has_form else []
+        index = [Index(panel, self._listing)] if self.has_form else []
+        sections = [look, *first, *index, Train(panel), Steer(panel), Files(panel), Fork(panel)]
 
         filling = threading.Lock()
 
@@ -144,7 +145,11 @@ class Page:
                 for section in sections:
                     section.fill()
 
-        visitor.refill, visitor.see_files = refill, look.show_mesh
+        def tick() -> None:
+            for section in (look, *index):
+                section.tick()
+
+        visitor.refill, visitor.see_files, visitor.tick = refill, look.show_mesh, tick
         refill()  # now, and not between two steps: a slow training would come in between what is typed
         self.session.visitors.settle_control()
 

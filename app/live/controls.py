@@ -1,11 +1,16 @@
 """What visitors ask of a training, and what it has done of it: between the page's threads and the training's own."""
 
+import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from app.stopping import Stop
+from core.failures import told
+
+log = logging.getLogger(__name__)
 
 #: A question to the training's thread: is called there, between two steps.
 Task = Callable[[], None]
@@ -91,7 +96,8 @@ class Controls:
     def do_tasks(self) -> None:
         """Do all that was asked."""
         while self._tasks:
-            self._tasks.popleft()()
+            with held_off():
+                self._tasks.popleft()()
 
     def _takes_a_step(self) -> bool:
         with self._changed:
@@ -104,6 +110,15 @@ class Controls:
         with self._changed:
             self._is_paused, self._steps_to_go = is_paused, steps_to_go
             self._changed.notify_all()
+
+
+@contextmanager
+def held_off() -> Iterator[None]:
+    """What fails while something is done for visitors is logged, and ends no training."""
+    try:
+        yield
+    except Exception as error:
+        log.warning("not done for a visitor of the page: %s", told(error))
 
 
 class Speed:

@@ -22,10 +22,10 @@ class Files:
         self._panel, ask = panel, panel.session.controls.ask
         self._folder = panel.gui.add_folder("Files", visible=False)
         with self._folder:
-            shot = panel.gui.add_button("Snapshot", hint="What you see now, in full, also kept in the run's previews")
+            hint = "What you see now, in full, also kept in the run's previews"
+            panel.button("Snapshot", hint, lambda: ask(self.snapshot))
             self._what = panel.gui.add_dropdown("Exporter", [ALL], hint="What the recipe makes of a trained object")
             panel.button("Export and download", "The training waits meanwhile", lambda: ask(self.export))
-        shot.on_click(lambda _: ask(self.snapshot))
 
     def fill(self) -> None:
         """Offer what the run on the page can make; in the training's thread."""

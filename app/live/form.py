@@ -12,14 +12,20 @@ from app.live.uploads import keep_upload
 from app.parts import register_parts
 from app.plan import Request
 from core.errors import UserError
-from core.recipe import Recipe, read_recipe
+from core.part import choices_in
+from core.recipe import Recipe
+from core.stages import read_stages
 from systems.base import LightningSystem
 from systems.steering import LONGEST_TEXT
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 
 
-def known_recipes() -> dict[str, Recipe]:
+#: A recipe, of each of its stages; mostly one.
+Stages = tuple[Recipe, ...]
+
+
+def known_recipes() -> dict[str, Stages]:
     """The recipes that a form offers: those that begin with a prompt, and whose model is at hand or runs on a GPU."""
     register_parts()
     found = {path.stem: _read(path) for path in sorted(CONFIGS.glob("*.yaml"))}
@@ -29,14 +35,14 @@ def known_recipes() -> dict[str, Recipe]:
 class Form:
     """What a run is made of, to be filled in."""
 
-    def __init__(self, panel: Panel, recipes: dict[str, Recipe]) -> None:
+    def __init__(self, panel: Panel, recipes: dict[str, Stages]) -> None:
         self._panel, self._recipes, self._mesh = panel, recipes, None
         self._widgets: dict[str, tuple[Any, Any]] = {}
         """By key, a setting's widget and what it held at first."""
         self._folders: list[Any] = []
         gui, first = panel.gui, "latent-nerf" if "latent-nerf" in recipes else next(iter(recipes))
         with gui.add_folder("New run"):
-            self._prompt = panel.steering(gui.add_text("Prompt", recipes[first].prompt, multiline=True))
+            self._prompt = panel.steering(gui.add_text("Prompt", recipes[first][0].prompt, multiline=True))
             self._recipe = panel.steering(gui.add_dropdown("Recipe", list(recipes), initial_value=first))
             mesh = panel.steering(gui.add_upload_button("Mesh to paint, or as a sketch", mime_type="*/*"))
             self._said = gui.add_markdown("")
@@ -62,7 +68,7 @@ class Form:
             groups.setdefault(field.group, []).append(field)
         for group, fields in groups.items():
             with self._settings:
-                folder = self._panel.gui.add_folder(group.removeprefix("system."), expand_by_default=False)
+                folder = self._panel.gui.add_folder(group.replace("system.", ""), expand_by_default=False)
             self._folders.append(folder)
             with folder:
                 for field in fields:
@@ -86,7 +92,7 @@ class Form:
         if self._panel.enqueue(Request(recipe=recipe, prompt=prompt, out=session.out, device=session.device)):
             self._panel.tell("Waits for its turn", prompt)
 
-    def _chosen(self) -> Recipe:
+    def _chosen(self) -> Stages:
         return self._recipes.get(self._recipe.value) or next(iter(self._recipes.values()))
 
     def _take(self, name: str, content: bytes) -> None:
@@ -112,16 +118,19 @@ class Form:
         return gui.add_number(field.name, value, hint=hint)
 
 
-def _read(path: Path) -> Recipe | None:
+def _read(path: Path) -> Stages | None:
     """A recipe that a visitor could start; one that paints lacks its mesh, and gets a name in place of it."""
     for lacking in ([], ["system.geometry.path=mesh"]):
         try:
-            recipe = read_recipe(path, lacking)
+            stages = read_stages(path, lacking)
         except UserError:
-            continue  # it lacks something else, or has several stages
-        part, guidance = recipe.system.part, getattr(recipe.system.config, "guidance", None)
-        if guidance is None or not issubclass(part, LightningSystem) or part.refines or recipe.start_from is not None:
-            return None
-        model = str(getattr(guidance.config, "model", ""))
-        return recipe if model.startswith("toybox") or torch.cuda.is_available() else None
+            continue  # it lacks something else
+        begins = not stages[0].system.part.refines and stages[0].start_from is None
+        return stages if begins and all(_can_run(stage) for stage in stages) else None
     return None
+
+
+def _can_run(recipe: Recipe) -> bool:
+    has_guidance = issubclass(recipe.system.part, LightningSystem) and hasattr(recipe.system.config, "guidance")
+    models = [str(getattr(choice.config, "model", "toybox")) for choice in choices_in(recipe)]
+    return has_guidance and (torch.cuda.is_available() or all(model.startswith("toybox") for model in models))

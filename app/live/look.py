@@ -18,23 +18,24 @@ class Look:
     """What one visitor sees."""
 
     def __init__(self, panel: Panel) -> None:
-        self._panel, controls = panel, panel.session.controls
+        self._panel = panel
         self._frusta: list[Any] = []
         self._mesh: Any = None
         self._shown_mesh: object = None
         with panel.gui.add_folder("Look"):
             self._kind = panel.gui.add_dropdown("Show", KINDS, initial_value="colour", hint="What is drawn")
             self._with_frusta = panel.gui.add_checkbox("Training cameras", False, hint="Where training looks from")
-        self._kind.on_update(lambda _: controls.ask(self._set_kind))
-        self._with_frusta.on_update(lambda _: controls.ask(self._show_frusta))
 
     def fill(self) -> None:
         """There is another run; in the training's thread."""
         self._show_frusta()
         self.show_mesh()
 
-    def _set_kind(self) -> None:
-        if self._kind.value in KINDS:
+    def tick(self) -> None:
+        """Do what the visitor has chosen since; however often that was, in the training's thread it costs once."""
+        if self._with_frusta.value != bool(self._frusta):
+            self._show_frusta()
+        if self._kind.value in KINDS and self._kind.value != self._panel.visitor.kind:
             self._panel.visitor.kind, self._panel.visitor.moved = self._kind.value, time.monotonic()
             self.show_mesh()
             if self._panel.visitor.kind == "mesh" and self._mesh is None:

@@ -30,6 +30,8 @@ MOST_VISITORS = 64
 LONGEST_MESSAGE = 2**21
 #: Of one file that a visitor sends, in bytes.
 LARGEST_UPLOAD = 50 * 2**20
+#: That it comes in.
+MOST_PARTS = 1000
 
 
 class Door:
@@ -104,7 +106,7 @@ class LiveServer:
 
         def begin(client_id: Any, message: Any) -> None:
             largest = min(LARGEST_UPLOAD, max(0, message.size_bytes))
-            if message.size_bytes == largest and len(states) < 2:
+            if message.size_bytes == largest and message.part_count <= MOST_PARTS and len(states) < 2:
                 gui._handle_file_transfer_start(client_id, message)
 
         def go_on(client_id: Any, message: Any) -> None:

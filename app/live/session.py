@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from app.events import Event, Exported, Started, Stepped, Trained
-from app.live.controls import Controls, Speed
+from app.live.controls import Controls, Speed, held_off
 from app.live.edits import Steering
 from app.live.queue import Queue
 from app.live.server import LiveServer
@@ -18,6 +18,7 @@ from app.live.view import Painter
 from app.live.visitors import Visitors
 from app.run import Run
 from core.recipe import read_recipe
+from exporters.stages import stages_in
 
 #: Where a visitor stands at first: elevation and azimuth in degrees, distance from the object, and field of view.
 FIRST_LOOK = (20.0, 30.0, 1.8, 47.0)
@@ -125,20 +126,25 @@ class Session:
             self.visitors.rest()
 
     def _look(self, is_waiting: bool) -> None:
-        shown = self.shown
-        if time.monotonic() >= self._next_figures and len(self.visitors):
-            self._next_figures = time.monotonic() + FIGURES_EVERY_S
-            for visitor in self.visitors.all():
-                visitor.tick()
+        shown, begun = self.shown, time.monotonic()
+        with held_off():
+            if begun >= self._next_figures and len(self.visitors):
+                self._next_figures = begun + FIGURES_EVERY_S
+                for visitor in self.visitors.all():
+                    visitor.tick()
+                if shown is not None:
+                    self.say(("paused" if is_waiting else "training") if shown.is_training else shown.state)
+                if not is_waiting:
+                    self.visitors.budget.spend(time.monotonic() - begun)
             if shown is not None:
-                self.say(("paused" if is_waiting else "training") if shown.is_training else shown.state)
-        if shown is not None:
-            self.visitors.look(shown.painter, shown.step, is_waiting)
+                self.visitors.look(shown.painter, shown.step, is_waiting)
 
 
 def figures(shown: Shown, speed: Speed, visitors: Visitors, waiting: Sequence[str]) -> str:
     """What is said of the run, in Markdown."""
-    lines = [f"**{plain_markdown(shown.run.system.prompt) or '(no prompt)'}**: {shown.state}"]
+    folder, stages = shown.run.folder, stages_in(shown.run.folder.parent)
+    stage = f", stage {stages.index(folder.name) + 1} of {len(stages)}" if folder.name in stages else ""
+    lines = [f"**{plain_markdown(shown.run.system.prompt) or '(no prompt)'}**: {shown.state}{stage}"]
     loss = "" if shown.loss is None else f", loss {shown.loss:.4f}"
     lines.append(f"step {shown.step} of {shown.total_steps}{loss}")
     if shown.is_training:

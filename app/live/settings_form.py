@@ -6,7 +6,7 @@ Files are not among them: a visitor names no path of this machine, and a mesh co
 import dataclasses
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -21,6 +21,7 @@ from core.paths import FolderOrName, map_paths
 from core.recipe import Recipe
 from core.setting_paths import plain
 from core.settings import read_settings
+from core.stages import KEY, PREVIOUS
 
 LONGEST_SETTING = 500
 MOST_STEPS = 100_000
@@ -31,7 +32,7 @@ class Field:
     """One setting of a recipe."""
 
     group: str
-    """The part that it belongs to, by its path: system.geometry."""
+    """The part that it belongs to, by its path: system.geometry; in a recipe of stages, stages.0.system.geometry."""
     name: str
     """Within the part."""
     value: Any
@@ -46,26 +47,32 @@ class Field:
         return f"{self.group}.{self.name}"
 
 
-def fields_of(recipe: Recipe) -> list[Field]:
-    """The settings of all parts of a recipe's method, and how long it trains."""
-    steps = Field("trainer", "max_steps", recipe.trainer.max_steps, (), "Optimiser steps.")
-    return [steps, *_fields(recipe.system.config, "system", "")]
-
-
-def mesh_keys(recipe: Recipe) -> list[str]:
-    """The settings that take a mesh: to be painted, or to be followed as a sketch."""
-    found: list[str] = []
-
-    def note(key: str, path: Any) -> Any:
-        if isinstance(path, Path) and key.startswith("system.") and key.endswith(".path"):
-            found.append(key)
-        return path
-
-    map_paths(recipe, note)
+def fields_of(stages: Sequence[Recipe]) -> list[Field]:
+    """The settings of all parts of a recipe's method, and how long it trains; of each of its stages."""
+    found: list[Field] = []
+    for i, recipe in enumerate(stages):
+        before = _before(i, stages)
+        steps = Field(f"{before}trainer", "max_steps", recipe.trainer.max_steps, (), "Optimiser steps.")
+        found += [steps, *_fields(recipe.system.config, f"{before}system", "")]
     return found
 
 
-def filled_in(recipe: Recipe, values: Mapping[str, Any], seed: int, mesh: Path | None) -> Recipe:
+def mesh_keys(stages: Sequence[Recipe]) -> list[str]:
+    """The settings that take a mesh of the visitor's: to be painted, or to be followed as a sketch."""
+    found: list[str] = []
+    for i, recipe in enumerate(stages):
+
+        def note(key: str, path: Any, before: str = _before(i, stages)) -> Any:
+            is_own = isinstance(path, Path) and path.parts[:1] != (PREVIOUS,)
+            if is_own and key.startswith("system.") and key.endswith(".path"):
+                found.append(before + key)
+            return path
+
+        map_paths(recipe, note)
+    return found
+
+
+def filled_in(stages: Sequence[Recipe], values: Mapping[str, Any], seed: int, mesh: Path | None) -> tuple[Recipe, ...]:
     """A recipe with what a visitor has filled in.
 
     Args:
@@ -75,18 +82,24 @@ def filled_in(recipe: Recipe, values: Mapping[str, Any], seed: int, mesh: Path |
     Raises:
         UserError: a value that the recipe could not have; each fault in a line.
     """
-    tree, known = plain(recipe), {field.key: field for field in fields_of(recipe)}
-    tree["seed"] = seed
+    trees, known = [plain(recipe) for recipe in stages], {field.key: field for field in fields_of(stages)}
+    whole = {KEY: {str(i): tree for i, tree in enumerate(trees)}} if len(trees) > 1 else trees[0]
     for key, given in values.items():
         if key not in known:
             raise UserError(f"{key}: no setting that can be filled in")
-        put(tree, key, _read(known[key], given))
-    for key in mesh_keys(recipe) if mesh is not None else []:
-        put(tree, key, str(mesh))
-    made = read_settings(Recipe, tree)
-    if made.trainer.max_steps > MOST_STEPS:
-        raise UserError(f"trainer.max_steps: at most {MOST_STEPS}, got {made.trainer.max_steps}")
+        put(whole, key, _read(known[key], given))
+    for key in mesh_keys(stages) if mesh is not None else []:
+        put(whole, key, str(mesh))
+    made = tuple(read_settings(Recipe, {**tree, "seed": seed}) for tree in trees)
+    for recipe in made:
+        if recipe.trainer.max_steps > MOST_STEPS:
+            raise UserError(f"trainer.max_steps: at most {MOST_STEPS}, got {recipe.trainer.max_steps}")
     return made
+
+
+def _before(i: int, stages: Sequence[Recipe]) -> str:
+    """What keys of a stage begin with, as on the command line."""
+    return f"{KEY}.{i}." if len(stages) > 1 else ""
 
 
 def shown_value(field: Field) -> bool | float | str:

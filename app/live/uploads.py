@@ -1,6 +1,7 @@
 """Meshes that visitors send: kept in a folder beside the runs, under names that this program gives."""
 
 import os
+import shutil
 from hashlib import sha256
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from core.files import whole_file
 from geometry.mesh_file import read_mesh
 
 UPLOADS = "uploads"
+#: Of all meshes that are kept, in bytes.
+MOST_KEPT = 2**30
 #: A glTF file of text alone needs others beside it; a GLB holds everything.
 FORMATS = (".glb", ".obj", ".ply", ".stl", ".off")
 
@@ -36,11 +39,14 @@ def keep_upload(out: Path, name: str, content: bytes) -> Path:
     path = folder / f"{slug(clean[: -len(ending)]) or 'mesh'}{ending}"
     if not is_inside(path, out):
         raise UserError("the folder for meshes leads out of the folder of the runs; nothing is kept there")
+    kept = sum(file.lstat().st_size for file in (out / UPLOADS).glob("*/*"))
+    if kept + len(content) > MOST_KEPT:
+        raise UserError(f"meshes of {MOST_KEPT >> 20} MiB are kept here, and no more; ask for some to be removed")
     with whole_file(path) as unfinished:
         unfinished.write_bytes(content)
     try:
         read_mesh(path)
-    except UserError:
-        path.unlink()
+    except BaseException:
+        shutil.rmtree(folder)
         raise
     return path

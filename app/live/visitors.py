@@ -34,12 +34,10 @@ class Visitor:
     shows_small: bool = True
     tell_controls: Callable[[bool], None] = field(default=lambda _: None)
     """Called with whether this visitor controls the run, when that changes."""
-
     refill: Callable[[], None] = field(default=lambda: None)
     """Called when another run is shown."""
     see_files: Callable[[], None] = field(default=lambda: None)
-    """Called there when files were made."""
-
+    """Called in the training's thread when files were made."""
     tick: Callable[[], None] = field(default=lambda: None)
     """Called there a few times a second, to bring up to date what does not come by itself."""
 

@@ -1,5 +1,6 @@
 """The gallery's page says what made each picture, and what is missing."""
 
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +18,14 @@ def test_it_has_24_objects_that_the_model_knows_and_8_painted_meshes_of_ours() -
     assert len(PAINTED) == 8
     words = load_world().vocabulary
     assert not [prompt for prompt in OBJECTS if unknown_words(prompt, words)]
-    assert all((ROOT / "sketches" / f"{mesh}.obj").is_file() for mesh in PAINTED)
+    assert all((ROOT / "sketches" / mesh).is_file() for mesh in PAINTED)
     assert len({piece.picture for piece in pieces()}) == 32
     for piece in pieces():
-        words = piece.command.removeprefix("python launch.py ")
-        assert piece.prompt in words
-        assert (ROOT / piece.recipe).is_file()
-        assert parse([*words.split()[:2], "--prompt", piece.prompt, *piece.settings]).overrides == list(piece.settings)
+        options = parse(shlex.split(piece.command.removeprefix("python launch.py ")))
+        assert (options.prompt, options.config) == (piece.prompt, Path(piece.recipe))
+        assert (ROOT / options.config).is_file()
+        mesh = [f"system.geometry.path=sketches/{piece.mesh}"] if piece.mesh else []
+        assert options.overrides == [*mesh, *piece.settings]
 
 
 def test_a_piece_is_trained_drawn_and_shown_with_its_command(tmp_path: Path) -> None:

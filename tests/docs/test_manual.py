@@ -1,5 +1,8 @@
 """The manual is built without a warning, its links lead somewhere, and its commands do what it says."""
 
+import html
+import importlib.util
+import json
 import re
 import shlex
 import subprocess
@@ -85,6 +88,15 @@ def test_every_part_and_every_setting_is_in_the_manual(site: Path) -> None:
             if part.__module__.split(".")[0] in ("geometry", "guidance", "renderers", "systems", "exporters"):
                 assert f"<h2>{name}<" in text, f"{kind} {name}"
                 assert all(f">{row.path}<" in text for row in settings_of(part.Config)), name
+
+
+def test_every_measured_floor_is_in_the_manual_with_its_outcome(site: Path) -> None:
+    text = html.unescape((site / "figures.html").read_text(encoding="utf-8"))
+    files = sorted((ROOT / "benchmarks" / "results").glob("*.json"))
+    for floor in (floor for file in files for floor in json.loads(file.read_text())["floors"]):
+        assert f"<p>{floor['text']}</p>" in text, floor["name"]
+    for command in re.findall(r"python -m (benchmarks\.\w+)", text):
+        assert importlib.util.find_spec(command) is not None, command
 
 
 def test_equations_are_drawn_by_the_browser_itself(site: Path) -> None:

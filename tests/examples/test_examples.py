@@ -1,6 +1,8 @@
 """The examples are short, and the parts that they make do what they say."""
 
+import math
 from pathlib import Path
+from unittest.mock import Mock
 
 import nbformat
 import numpy as np
@@ -10,6 +12,7 @@ from plyfile import PlyData
 
 from app.api import train
 from core.errors import UserError
+from core.kinds import Geometry, Renderer
 from core.part import find
 from core.plugins import load_plugin
 from guidance.latent_sds import LatentSDS, NoisyLatents
@@ -38,8 +41,31 @@ def test_the_points_of_the_cloud_lie_where_the_ball_is(tmp_path: Path) -> None:
     assert np.median(np.abs(np.linalg.norm(points, axis=1) - 0.4)) < 0.12
 
 
-def test_the_bold_guidance_is_the_plain_one_where_there_is_no_noise_or_no_boldness() -> None:
+def test_the_loss_of_a_slope_is_its_rise_from_pixel_to_pixel() -> None:
+    load_plugin(EXAMPLES / "my_loss.py")
+    part = find("loss", "smooth-depth")
+    loss = part(part.Config(), Mock(spec=Geometry), Mock(spec=Renderer))
+    depth = torch.tensor([[[1.0, 1.5], [1.0, 1.5]]])  # one view of two rows: nothing down, 0.5 across
+    now = Mock(render=Mock(depth=depth, opacity=torch.ones_like(depth)))
+    assert loss.forward(now) == pytest.approx(0.5)
+    now.render.opacity = torch.tensor([[[1.0, 0.0], [1.0, 0.0]]])
+    assert loss.forward(now) == 0, "what sees no object does not count"
 
+
+def test_the_field_is_its_grid_between_its_points_and_nothing_outside() -> None:
+    load_plugin(EXAMPLES / "my_field.py")
+    part = find("geometry", "voxels")
+    field = part(part.Config(resolution=3, bound=0.6), n_channels=4)
+    with torch.no_grad():
+        field.grid.zero_()
+        field.grid[0, 0, 1, 1, 1] = math.log(8)  # the density's logarithm in the middle
+        field.grid[0, 1, 1, 1, 2] = 5.0  # the first channel at x = 0.6
+    out = field(torch.tensor([[0.0, 0.0, 0.0], [0.3, 0.0, 0.0], [0.7, 0.0, 0.0]]))
+    assert out.density.tolist() == pytest.approx([8.0, 8.0**0.5, 0.0])
+    assert out.features[:2, 0].tolist() == pytest.approx([0.0, 2.5])
+
+
+def test_the_bold_guidance_is_the_plain_one_where_there_is_no_noise_or_no_boldness() -> None:
     load_plugin(EXAMPLES / "my_guidance.py")
     part = find("guidance", "bold-sds")
     with pytest.raises(UserError, match=r"^boldness: at least 0, got -1$"):

@@ -26,26 +26,39 @@ def recipes() -> dict[str, object]:
 
 
 def test_settings_are_offered_with_their_meaning_and_no_file_is_among_them(recipes: dict) -> None:
-    assert {"latent-nerf", "latent-paint", "sketch-shape"} <= recipes.keys()
+    assert {"latent-nerf", "latent-paint", "sketch-shape", "text-to-asset"} <= recipes.keys()
     for name, recipe in recipes.items():
         fields = fields_of(recipe)
         assert len(fields) > 30, name
         assert all(field.meaning for field in fields), name
         keys = {field.key for field in fields}
-        assert {"trainer.max_steps", "system.guidance.guidance_scale"} <= keys
+        for wanted in ("trainer.max_steps", ".guidance_scale"):
+            assert any(key.endswith(wanted) for key in keys), name
         assert not {
             key for key in keys if key.endswith((".path", ".model", ".folder", ".lora", ".embeddings", ".configs"))
         }
     assert mesh_keys(recipes["latent-paint"]) == ["system.geometry.path"]
     assert mesh_keys(recipes["sketch-shape"]) == ["system.losses.sketch.path"]
-    assert mesh_keys(recipes["latent-nerf"]) == []
+    assert mesh_keys(recipes["latent-nerf"]) == mesh_keys(recipes["text-to-asset"]) == []
 
 
 def test_what_is_filled_in_becomes_a_checked_recipe(recipes: dict) -> None:
     values = {"system.geometry.n_levels": 4.0, "system.guidance.max_noise": "{start: 0.9, end: 0.4}"}
-    recipe = filled_in(recipes["latent-nerf"], values, 5, None)
+    (recipe,) = filled_in(recipes["latent-nerf"], values, 5, None)
     assert (recipe.seed, recipe.system.config.geometry.config.n_levels) == (5, 4)
     assert recipe.system.config.guidance.config.max_noise.values == [0.9, 0.4]
+
+
+def test_stages_are_filled_in_each_by_itself(recipes: dict) -> None:
+    values = {"stages.0.system.geometry.n_levels": 4.0, "stages.2.trainer.max_steps": 50.0}
+    first, second, third = filled_in(recipes["text-to-asset"], values, 5, None)
+    assert (first.seed, second.seed, third.seed) == (5, 5, 5)
+    assert first.system.config.geometry.config.n_levels == 4
+    assert second.system.config.geometry.config.inner.config.n_levels == 8
+    assert third.trainer.max_steps == 50
+    assert str(third.system.config.geometry.config.path) == "previous/mesh.glb"
+    with pytest.raises(UserError, match=r"stages\.3\.trainer\.max_steps: no setting"):
+        filled_in(recipes["text-to-asset"], {"stages.3.trainer.max_steps": 1.0}, 0, None)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +86,7 @@ def test_what_strangers_fill_in_is_checked_and_refused_in_a_line(
 
 def test_environment_variables_are_no_texts_of_strangers(recipes: dict, tmp_path: Path) -> None:
     """As they stand, also when the run's own recipe.yaml is read again."""
-    recipe = filled_in(recipes["latent-nerf"], {"system.guidance.negative_prompt": "${oc.env:HOME}"}, 0, None)
+    (recipe,) = filled_in(recipes["latent-nerf"], {"system.guidance.negative_prompt": "${oc.env:HOME}"}, 0, None)
     (tmp_path / "recipe.yaml").write_text(dump_recipe(recipe))
     for each in (recipe, read_recipe(tmp_path / "recipe.yaml")):
         assert each.system.config.guidance.config.negative_prompt == "${oc.env:HOME}"
@@ -178,7 +191,7 @@ def test_a_visitor_fills_in_the_form_and_a_run_is_made(page: Command) -> None:
         assert not any(str(page.log.parent) in note for note in robot.notes)
         robot.press("Start")
         until(lambda: "a red ball**" in robot.text, "it is trained")
-        until(lambda: "finished" in robot.text, "and exported", 300)
+        until(lambda: "**: finished" in robot.text, "and exported", 300)
     made = [path for path in (page.log.parent / "runs").iterdir() if path.name.startswith("a-red-ball")]
     assert len(made) == 1
     assert (made[0] / "report.html").is_file()

@@ -1,0 +1,98 @@
+"""A real training on the toybox, steered in a real browser: the object takes the new colour, a resume the same."""
+
+import io
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import trimesh
+
+from app.api import Run
+from app.live.edits import read_edits
+from benchmarks.verdicts import judged_pictures
+from systems.checkpoint_files import checkpoint_path
+from tests.app.live.live_command import figures, launched, object_pixels, press, set_text, step_of, until
+from tests.chromium import chromium_page, find_chromium
+from toybox.judge import load_judge
+
+pytest.importorskip("viser", reason="the live page needs requirements-live.txt")
+ROOT = Path(__file__).parents[3]
+BROWSER = find_chromium()
+BEFORE, N_STEPS, WITHIN = 160, 360, 200
+COMMAND = [
+    "--config",
+    str(ROOT / "configs" / "latent-nerf.yaml"),
+    "--prompt",
+    "a red mushroom",
+    "--device",
+    "cpu",
+    f"trainer.max_steps={N_STEPS}",
+    f"trainer.checkpoint_every={BEFORE}",
+    "trainer.preview_every=0",
+    "system.views.n_views=2",
+    "exporters=[{type: mesh, resolution: 48, n_faces: 2000, texture_size: 128}]",
+]
+
+
+def judged_colours(run: Path) -> Counter[str]:
+    """The object's main colour as the judge names it on eight views."""
+    pictures = judged_pictures(Run.load(run, device="cpu").system)
+    return Counter(verdict.main for verdict in load_judge().verdicts(pictures.movedim(-1, 1)))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium here")
+def test_an_edited_prompt_changes_the_judged_colour_and_a_resume_repeats_it(tmp_path: Path) -> None:
+    assert BROWSER is not None
+    downloads = tmp_path / "downloads"
+    with launched([*COMMAND, "--live", "--live-paused"], tmp_path) as command:
+        with chromium_page(BROWSER, command.address()) as page:
+            page.save_downloads(downloads)
+            until(lambda: "paused" in figures(page), "the training waits for somebody to start it")
+            press(page, "Go on")
+            until(lambda: step_of(page) >= BEFORE, "there is an object")
+            press(page, "Pause")
+            until(lambda: "paused" in figures(page), "the training is paused")
+            changed_at = step_of(page)
+            assert changed_at >= N_STEPS - WITHIN
+            (run,) = (tmp_path / "runs").iterdir()
+            kept = shutil.copytree(checkpoint_path(run, BEFORE), tmp_path / "kept")
+
+            until(lambda: object_pixels(page).var() > 100, "the canvas shows an object, not one flat colour")
+            front = object_pixels(page)
+            page.drag("canvas", -200)
+            until(lambda: np.abs(object_pixels(page) - front).mean() > 1, "another side of it is seen")
+            press(page, "Export and download")
+            until((downloads / "mesh.glb").is_file, "the mesh is saved by the browser")
+            content = (downloads / "mesh.glb").read_bytes()
+            assert content == (run / "mesh.glb").read_bytes()
+            assert trimesh.load_scene(io.BytesIO(content), file_type="glb").area > 0.1
+
+            set_text(page, "prompt", "a blue mushroom")
+            press(page, "Apply")
+            until(lambda: "a blue mushroom" in figures(page), "the page says what is made now")
+            assert step_of(page) == changed_at, "a paused training makes no step"
+            press(page, "Go on")
+            until(lambda: step_of(page) > changed_at, "the training goes on")
+            assert page.faults == []
+        command.wait_for(r"mesh: mesh\.glb")  # its browser is killed, and it goes on to its end
+        assert command.interrupt() == 0
+    (edit,) = read_edits(run)
+    assert (edit.setting, edit.value, edit.step) == ("prompt", "a blue mushroom", changed_at)
+
+    last = checkpoint_path(run, N_STEPS)
+    resumed = shutil.copytree(run, tmp_path / "resumed", ignore=shutil.ignore_patterns("checkpoints", ".exported"))
+    shutil.copytree(kept, checkpoint_path(resumed, BEFORE))
+    before = judged_colours(resumed)
+    subprocess.run([sys.executable, ROOT / "launch.py", "--resume", resumed, "--device", "cpu"], check=True)
+    for name in ("weights.safetensors", "state.ckpt"):
+        again = checkpoint_path(resumed, N_STEPS) / name
+        assert again.read_bytes() == (last / name).read_bytes(), "the same bits"
+    after = judged_colours(run)
+    print(f"\njudged on 8 views: {dict(before)} after {BEFORE} steps, {dict(after)} {N_STEPS - changed_at} steps later")
+    assert before["red"] > 4
+    assert after["blue"] > 4
