@@ -20,6 +20,7 @@ project = "Latent-NeRF: text to 3D, and textures for your meshes"
 extensions = ["myst_parser"]
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 3
+smartquotes = False  # it would make one dash of the two that options begin with
 html_theme = "furo"
 html_title = project
 html_copy_source = False

@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import itertools
 import json
 import re
 from collections.abc import Callable
@@ -9,16 +10,35 @@ from pathlib import Path
 from typing import Any
 
 from app.cli import EXAMPLES
-from app.describe import settings_of
+from app.describe import field_docs, settings_of
 from app.parts import register_parts
 from core.errors import DivergedError, MachineError, ProgramError, UserError
+from core.kinds import TrainingStep
 from core.part import find, names
 from core.recipe import Recipe, TrainerConfig
+from core.types import Cameras, FieldOutput, GuidanceOutput, RaySamples, RenderOutput
+from guidance.scores import NoisyLatents, Predicted
 
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
 BENCHMARKS = ROOT / "benchmarks"
+RECORDS = (TrainingStep, RenderOutput, RaySamples, Cameras, FieldOutput, GuidanceOutput, NoisyLatents, Predicted)
 ERRORS = (ProgramError, UserError, MachineError, DivergedError)
+#: Exit codes that no error stands for.
+ENDINGS = {
+    "0": "Everything is there.",
+    "5": "Some of the rows of a `--jobs` file have failed; their lines are printed.",
+    "130, 143": "Stopped by Ctrl-C or a termination signal; with a checkpoint, if the training had begun.",
+}
+ADVICE = {
+    "0": "Nothing.",
+    "1": "Run it again with `--debug`, which shows where it comes from; mend your part, or report a fault of ours.",
+    "2": "Read the line: it names the setting, the file or the option, and mostly the nearest valid word.",
+    "3": "The command is right. Free the disk, the device or the lock, or install what the line names.",
+    "4": "Lower `guidance_scale` or the learning rates, or say `trainer.precision=32-true`; go on with `--resume RUN`.",
+    "5": "Mend the rows, and run the command again with `--retry-failed`.",
+    "130, 143": "`--resume RUN` goes on, to the same bits.",
+}
 
 
 def parts(kind: str) -> str:
@@ -32,13 +52,28 @@ def settings(config: str) -> str:
     return _table({"Recipe": Recipe, "TrainerConfig": TrainerConfig}[config])
 
 
-def errors(_: str) -> str:
-    """The classes of errors, each with its exit code."""
+def record(name: str) -> str:
+    """The fields of a record that parts are given, or give."""
+    record = {each.__name__: each for each in RECORDS}[name]
+    body = ast.parse(inspect.getsource(record)).body[0]
+    assert isinstance(body, ast.ClassDef)
+    docs = field_docs(record)
     rows = [
-        f"| {each.exit_code} | {_words(inspect.cleandoc(each.__doc__ or '').split(chr(10) * 2)[0])} |"
-        for each in ERRORS
+        f"| `{field.target.id}` | `{_cell(ast.unparse(field.annotation))}` | {_words(docs.get(field.target.id, ''))} |"
+        for field in body.body
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
     ]
-    return "\n".join(["| exit code | what it means |", "|---|---|", *rows])
+    said = _words(inspect.cleandoc(record.__doc__ or "").splitlines()[0])
+    source = Path(inspect.getsourcefile(record) or "").relative_to(ROOT).with_suffix("").as_posix().replace("/", ".")
+    head = f"`{name}` (`from {source} import {name}`): {said}"
+    return "\n".join([head, "", "| field | type | meaning |", "|---|---|---|", *rows])
+
+
+def errors(_: str) -> str:
+    """Every exit code: what it means, and what to do."""
+    means = {str(each.exit_code): inspect.cleandoc(each.__doc__ or "").split("\n\n")[0] for each in ERRORS}
+    rows = [f"| {code} | {_words(ENDINGS.get(code) or means[code])} | {_words(ADVICE[code])} |" for code in ADVICE]
+    return "\n".join(["| exit code | what it means | what to do |", "|---|---|---|", *rows])
 
 
 def command(_: str) -> str:
@@ -47,14 +82,12 @@ def command(_: str) -> str:
 
 
 def recipes(_: str) -> str:
-    """The recipes of configs/, each by its first comment."""
+    """The recipes of configs/, each by its first comment; what is indented there is a command."""
     rows = []
     for path in sorted((ROOT / "configs").glob("*.yaml")):
-        lines = path.read_text(encoding="utf-8").splitlines()
-        said = " ".join(
-            line.lstrip("# ") for line in lines[: next(i for i, line in enumerate(lines) if line[:1] != "#")]
-        )
-        rows.append(f"| `{path.name}` | {_words(said)} |")
+        comment = list(itertools.takewhile(lambda line: line[:1] == "#", path.read_text(encoding="utf-8").splitlines()))
+        said = [f"`{line[1:].strip()}`" if line.startswith("#   ") else _words(line[1:]) for line in comment]
+        rows.append(f"| `{path.name}` | {' '.join(said)} |")
     return "\n".join(["| recipe | what it makes |", "|---|---|", *rows])
 
 
@@ -77,6 +110,7 @@ def further(_: str) -> str:
 GENERATED: dict[str, Callable[[str], str]] = {
     "parts": parts,
     "settings": settings,
+    "record": record,
     "errors": errors,
     "command": command,
     "recipes": recipes,
@@ -92,18 +126,19 @@ def _measured(path: Path) -> str:
         (file for file in BENCHMARKS.glob("*.py") if name.startswith(file.stem)), key=lambda file: len(file.stem)
     )
     question = (ast.get_docstring(ast.parse(module.read_text(encoding="utf-8"))) or "").splitlines()[0]
-    own = f" --config {said['config']}" if "config" in said else ""
-    own += " --random-model" if any("random" in override for override in said["overrides"]) else ""
+    options = f" --config {said['config']}" if "config" in said else ""
+    options += " --random-model" if any("random" in override for override in said["overrides"]) else ""
     machine = said["machine"]
     where = ", ".join([*filter(None, (machine.get("gpu"), machine["cpu"])), f"torch {machine['torch']}"])
-    lines = [f"### {_words(question)}", "", f"`python -m benchmarks.{module.stem}{own}`", ""]
+    lines = [f"## {_words(question)}", "", f"`python -m benchmarks.{module.stem}{options}`", ""]
     lines += [f"Measured on {machine['date'][:10]} ({where}).", ""]
     if said["floors"]:
         lines += ["| figure | measured | met |", "|---|---|---|"]
         rows = [(each["name"], each["text"], "yes" if each["met"] else "no") for each in said["floors"]]
     else:
         lines += ["| figure | measured |", "|---|---|"]
-        rows = [(key.replace("_", " "), shown) for key, value in said.items() if (shown := _numbers(value))]
+        own = [(key, _numbers(value)) for key, value in said.items() if key not in ("machine", "overrides")]
+        rows = [(key.replace("_", " "), shown) for key, shown in own if shown]
     return "\n".join([*lines, *(f"| {' | '.join(map(_words, row))} |" for row in rows)])
 
 

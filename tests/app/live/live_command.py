@@ -35,9 +35,9 @@ class Command:
         """Of its page, once it is there."""
         return self.wait_for(r"Live at (http://\S+)")
 
-    def wait_for(self, pattern: str) -> str:
+    def wait_for(self, pattern: str, timeout_s: float = PATIENCE_S) -> str:
         """The first group of a pattern, once it is printed."""
-        end = time.monotonic() + PATIENCE_S
+        end = time.monotonic() + timeout_s
         while (found := re.search(pattern, self.text)) is None:
             assert self.process.poll() is None, f"the command has ended: {self.text}"
             assert time.monotonic() < end, f"no {pattern} in {self.text}"

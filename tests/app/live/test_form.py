@@ -7,11 +7,13 @@ import pytest
 
 pytest.importorskip("viser", reason="the live page needs requirements-live.txt")
 
+from app.jobs.folder import Record, Task, begin, finish
 from app.live.form import known_recipes
-from app.live.index import listed_runs
+from app.live.index import listed_runs, table
 from app.live.settings_form import fields_of, filled_in, mesh_keys
 from app.live.strangers import leads_out, without_paths
 from app.live.uploads import keep_upload
+from app.run_folder import mark_exported
 from core.errors import UserError
 from core.recipe import dump_recipe, read_recipe
 from tests.app.live.live_command import Command, launched, until
@@ -129,11 +131,56 @@ def test_a_folder_for_uploads_that_leads_elsewhere_is_not_used(tmp_path: Path) -
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
+def test_meshes_are_kept_up_to_a_limit_in_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = (ROOT / "sketches" / "figure.obj").read_bytes()
+    monkeypatch.setattr("app.live.uploads.MOST_KEPT", 2 * len(content))
+    keep_upload(tmp_path, "a.obj", content)
+    keep_upload(tmp_path, "b.obj", content[:-1])
+    with pytest.raises(UserError, match="are kept here, and no more"):
+        keep_upload(tmp_path, "c.obj", content[:-2])
+    assert len(list((tmp_path / "uploads").iterdir())) == 2
+
+
 def make_run(folder: Path) -> Path:
-    (folder / "checkpoints").mkdir(parents=True)
-    for name in ("recipe.yaml", "prompt.txt", "checkpoints/last.ckpt"):
+    (folder / "checkpoints" / "step-000250").mkdir(parents=True)
+    for name in ("recipe.yaml", "prompt.txt"):
         (folder / name).write_text("a ball")
     return folder
+
+
+def test_the_list_says_how_far_runs_and_jobs_are_and_how_they_ended(tmp_path: Path) -> None:
+    make_run(tmp_path / "halted")
+    mark_exported(make_run(tmp_path / "whole"), True)
+    staged = tmp_path / "staged"
+    make_run(staged / "1-latent-nerf")
+    make_run(staged / "2-latent-nerf-rgb")
+    for name, content in {"recipe.yaml": "", "prompt.txt": "a cup", "stages.json": STAGES}.items():
+        (staged / name).write_text(content)
+    for job, status in (("job-1", "done"), ("job-2", "poisoned")):
+        task = Task(job, 1, "a <b>car</b>", tmp_path / job, (), {})
+        begin(task)
+        (task.folder / "prompt.txt").write_text(task.prompt)
+        finish(task.folder, Record.of(task, status, "" if status == "done" else "/secret/place/mesh.obj: broken"))
+    begin(Task("job-3", 3, "", tmp_path / "job-3", (), {}))
+    bad = make_run(tmp_path / "bad")
+    (bad / "prompt.txt").write_bytes(b"\xff")
+
+    runs = {run.name: run for run in listed_runs(tmp_path)}
+    assert {name: (run.state, run.more, run.can_be_opened) for name, run in runs.items()} == {
+        "halted": ("unfinished", "step 250", True),
+        "whole": ("done", "", True),
+        "staged": ("unfinished", "step 250 of stage 2", True),
+        "job-1": ("done", "", False),
+        "job-2": ("poisoned", "mesh.obj: broken", False),
+        "job-3": ("unfinished", "no checkpoint yet", False),
+    }
+    shown = table(list(runs.values()), 0.0)
+    assert "6 in all: 3 unfinished, 2 done, 1 poisoned" in shown
+    assert "/secret" not in shown
+    assert "<b>" not in shown
+
+
+STAGES = '["1-latent-nerf", "2-latent-nerf-rgb", "3-latent-paint"]'
 
 
 def test_links_that_lead_out_of_the_folder_are_no_runs(tmp_path: Path) -> None:

@@ -137,6 +137,7 @@ def test_a_file_larger_than_allowed_or_than_it_says_is_not_kept(local: LiveServe
         send(robot, "large", LARGEST_UPLOAD + 1, [b"x"], 2)
         send(robot, "liar", 10, [b"x" * 1000, b"y" * 1000], 3)
         send(robot, "negative", -5, [b"x"], 1)
+        send(robot, "endless", 5, [b"", b""], 10**9)
         send(robot, "good", 4, [b"ab", b"cd"], 2)
         wait_until(lambda: taken)
         assert taken == [4]

@@ -82,9 +82,16 @@ def test_who_came_second_looks_and_does_not_steer_until_the_first_leaves(command
         with Robot(command.address()) as first:
             until(lambda: "Another visitor controls" in first.text, "the one who came first controls")
             assert first.widget("Pause")["disabled"]
-            first.press("Pause")
-            before = step_of(first)
-            until(lambda: step_of(first) > before + 3, "its browser may send what it likes, the training goes on")
+            for label in ("Pause", "Stop", "Snapshot", "Export and download", "Apply", "Start a fork"):
+                first.press(label)
+            first.send("GuiUpdateMessage", uuid=first.widget("Show")["uuid"], updates={"value": 7, "removed": []})
+            first.send("GuiUpdateMessage", uuid=first.widget("Pause")["uuid"], updates={"disabled": False, "no": 1})
+            with Robot(command.address()) as third:
+                third.connection.send(b"no message at all")
+            before = step_of(second)
+            until(lambda: step_of(second) > before + 3, "its browser may send what it likes, the training goes on")
+            assert not first.downloads()
+            assert "then:" not in second.text
             second.press("Hand over")
             until(lambda: "You control" in first.text, "the other one has it now")
             assert not first.widget("Pause")["disabled"]
