@@ -3,6 +3,7 @@
 Source: Metzer et al., Latent-NeRF (arXiv:2211.07600), section 3.4 (Latent-Paint).
 """
 
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -30,6 +31,8 @@ from geometry.surface_pieces import pieces
 from geometry.texels import texels_of_corners
 from geometry.texture_layout import atlas_uv, painted_sets
 from geometry.texture_sets import painted_faces
+
+log = logging.getLogger(__name__)
 
 Color = tuple[float, float, float]
 
@@ -106,6 +109,9 @@ class TexturedMesh(TexturedSurface, name="textured-mesh"):
         sizes = (config.texture_size, config.max_faces, config.unwrap_limit_s)
         corner_uv = atlas_uv(self.mesh, *sizes) if own is None else own
         seen = seen_vertices(self.mesh, config.placement, config.front_azimuth_deg)
+        extent = np.ptp(seen[np.unique(self.mesh.faces)], axis=0)
+        turned = "placement.up_axis and front_azimuth_deg turn it"
+        log.info("%s: seen %.2f wide, %.2f high, %.2f deep; %s", config.path.name, *extent, turned)
         self.register_buffer("vertices", torch.from_numpy(seen).float(), persistent=False)
         self.register_buffer("faces", torch.from_numpy(self.mesh.faces), persistent=False)
         # Kept with the texture, which means nothing without them.

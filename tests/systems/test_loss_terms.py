@@ -179,6 +179,12 @@ def test_nonsense_is_refused(losses: dict[str, Any], complaint: str):
         small_config(Choice.of(TargetImage), losses=losses)
 
 
+def test_a_loss_that_is_named_without_a_mapping_is_told_what_to_say():
+    said = "losses.full: expected a mapping with the type of a loss, got 'opacity-entropy'. Valid: "
+    with pytest.raises(UserError, match=said):
+        read_settings(LatentNeRF.Config, {"losses": {"full": "opacity-entropy"}})
+
+
 def test_a_weight_below_0_is_refused():
     with pytest.raises(UserError, match="weight: at least 0, got -2"):
         OpacityEntropy.Config(weight=Schedule.ramp(1.0, -2.0))
