@@ -168,10 +168,7 @@ def _union(options: Sequence[Any], value: Any, path: str, faults: Faults) -> Any
     if value is None and NoneType in options:
         return None
     parts = [names(get_args(option)[0].kind) for option in options if get_origin(option) is Choice]
-    is_part = isinstance(value, Mapping) and "type" in value
-    is_part = is_part or (
-        isinstance(value, str) and any(value in valid for valid in parts)
-    )  # then the error is of parts
+    is_part = "type" in value if isinstance(value, Mapping) else any(value in valid for valid in parts)
     options = [option for option in options if option is not NoneType]
     options = [option for option in options if (get_origin(option) is Choice) == is_part] or options
     for option in options[:-1]:
