@@ -125,12 +125,13 @@ def _read(path: Path) -> Stages | None:
             stages = read_stages(path, lacking)
         except UserError:
             continue  # it lacks something else
-        begins = not stages[0].system.part.refines and stages[0].start_from is None
+        begins = not getattr(stages[0].system.part, "refines", False) and stages[0].start_from is None
         return stages if begins and all(_can_run(stage) for stage in stages) else None
     return None
 
 
 def _can_run(recipe: Recipe) -> bool:
-    has_guidance = issubclass(recipe.system.part, LightningSystem) and hasattr(recipe.system.config, "guidance")
+    if not issubclass(recipe.system.part, LightningSystem) or getattr(recipe.system.config, "guidance", None) is None:
+        return False
     models = [str(getattr(choice.config, "model", "toybox")) for choice in choices_in(recipe)]
-    return has_guidance and (torch.cuda.is_available() or all(model.startswith("toybox") for model in models))
+    return torch.cuda.is_available() or all(model.startswith("toybox") for model in models)
