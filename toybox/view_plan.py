@@ -31,7 +31,8 @@ class ViewSettings:
         landing: last share of all steps, in which the rate comes down.
         first_sets, steps_a_set: sets of data at first, and steps after which one more is drawn from.
         most_sets: sets of each size.
-        ema: highest decay of the average of the weights, which is what ships.
+        ema: highest decay of the average of the weights, which is what ships. It begins anew with the finer latents:
+            the weights before them draw nothing there that a person would name.
     """
 
     mean_steps: int = 800
@@ -63,10 +64,13 @@ class ViewSettings:
         """Side of the latents of this step."""
         return COARSE if step < self.mean_steps + self.coarse_steps else FINE
 
+    def since_size(self, step: int) -> int:
+        """Steps before this one on latents of its size."""
+        return step if self.size_at(step) == COARSE else step - self.mean_steps - self.coarse_steps
+
     def sets_at(self, step: int) -> int:
         """Sets of data, of this step's size, that the step draws from."""
-        begun = step if self.size_at(step) == COARSE else step - self.mean_steps - self.coarse_steps
-        return min(self.most_sets, self.first_sets + begun // self.steps_a_set)
+        return min(self.most_sets, self.first_sets + self.since_size(step) // self.steps_a_set)
 
     def sets_of(self, size: int, steps: int | None = None) -> int:
         """Sets of this size that the first so many steps draw from, all steps by default."""

@@ -11,6 +11,7 @@ def test_phases_follow_each_other():
     settings = ViewSettings(mean_steps=10, coarse_steps=20, fine_steps=10, landing=0.25)
     rng = torch.Generator().manual_seed(0)
     assert [settings.size_at(step) for step in (0, 29, 30, 39)] == [COARSE, COARSE, FINE, FINE]
+    assert [settings.since_size(step) for step in (29, 30, 39)] == [29, 0, 9]
     assert {settings.views_at(step) for step in range(10)} == {1}
     assert [settings.views_at(step) for step in range(10, 14)] == [1, N_VIEWS, 1, N_VIEWS]
     assert settings.shares_at(9, 64, rng).min() >= settings.mean_from
