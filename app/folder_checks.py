@@ -66,7 +66,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 def _refuse_links(folder: Path) -> None:
     """A run that somebody has sent may hold a link under a name that is written to, to a file of its new owner."""
-    for path in folder.iterdir():
+    for path in (*folder.iterdir(), *folder.glob("checkpoints/step-*")):
         if path.is_symlink() or (path.name == ".lock" and not path.is_file()):
             raise UserError(f"{path}: a link or no file; in a run's folder nothing is written through it: remove it")
 

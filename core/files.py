@@ -30,6 +30,9 @@ def whole_file(path: Path) -> Iterator[Path]:
         unfinished.chmod(0o666 & ~_umask())  # mkstemp makes files that only their owner may read
         unfinished.replace(path)
         _sync_names(path.parent)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # a file that is written to does not say its name
+        raise
     finally:
         unfinished.unlink(missing_ok=True)
 

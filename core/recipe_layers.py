@@ -18,7 +18,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from core.environment import escaped
-from core.errors import UserError, nearest_word, require
+from core.errors import MachineError, UserError, nearest_word, require
 from core.part import find, kinds, names, type_hints
 from core.schedule import is_other_form
 
@@ -28,8 +28,8 @@ _OVERRIDE = re.compile(rf"{_KEY.pattern}=")
 SHIPPED = Path(__file__).resolve().parents[1] / "configs"
 #: Larger recipes than anybody writes.
 _DEEPEST, _MOST_NODES = 40, 100_000
-#: What reading YAML runs into: its own errors, numbers of too many digits, too many brackets, no permission.
-_UNREADABLE = (yaml.YAMLError, OmegaConfBaseException, ValueError, RecursionError, OSError)
+#: What reading YAML runs into: its own errors, numbers of too many digits, too many brackets.
+_UNREADABLE = (yaml.YAMLError, OmegaConfBaseException, ValueError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -193,6 +193,8 @@ def _read_file(path: Path) -> dict[Any, Any]:
         text = path.read_text(encoding="utf-8")
         _check_extent(yaml.compose(text, Loader=yaml.SafeLoader))
         tree = OmegaConf.to_container(OmegaConf.load(io.StringIO(text)), resolve=False)
+    except OSError as error:
+        raise MachineError(f"{path}: cannot be read: {error.strerror}") from error
     except _UNREADABLE as error:
         raise UserError(f"{path}: not a readable YAML file: {_one_line(error)}") from error
     if not isinstance(tree, dict):

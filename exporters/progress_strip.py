@@ -1,5 +1,6 @@
 """`progress-strip`: one view of the object as it was at several moments of its training."""
 
+import logging
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,10 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from core.errors import first_line
 from core.kinds import Exporter, System
 from core.memory import PICTURE, require_size
 from exporters.phases import Phases, keep_record
 from systems.contact_sheet import GAP, N_ROWS, first_tile, save_png, to_bytes
+
+log = logging.getLogger(__name__)
 
 LABEL_HEIGHT = 14
 PREVIEW = re.compile(r"step-(\d+)\.png")
@@ -37,7 +41,8 @@ class ProgressStrip(Exporter, name="progress-strip"):
         """Put the views beside each other, each with its step."""
         phases = Phases("progress-strip")
         with phases.phase("strip"):
-            moments = [(step, _front(path)) for step, path in earlier_previews(run_folder, system.total_steps)]
+            earlier = [(step, _front(path)) for step, path in earlier_previews(run_folder, system.total_steps)]
+            moments = [(step, picture) for step, picture in earlier if picture is not None]
             moments = _evenly(moments, self.config.n_moments - 1)
             render = system.render(system.validation_cameras(1, system.guidance.latent_size))
             moments.append((system.total_steps, to_bytes(system.decode(render.latents)[0])))
@@ -49,7 +54,7 @@ class ProgressStrip(Exporter, name="progress-strip"):
 def earlier_previews(run_folder: Path, before_step: int) -> list[tuple[int, Path]]:
     """Steps and contact sheets of a run from before a step, in the order of the steps."""
     named = [(PREVIEW.fullmatch(path.name), path) for path in (run_folder / "previews").glob("step-*.png")]
-    found = sorted((int(name[1]), path) for name, path in named if name)
+    found = sorted((int(name[1]), path) for name, path in named if name and path.is_file())
     return [(step, path) for step, path in found if step < before_step]
 
 
@@ -65,9 +70,13 @@ def labelled_strip(moments: list[tuple[int, NDArray[np.uint8]]]) -> NDArray[np.u
     return np.asarray(strip)
 
 
-def _front(sheet: Path) -> NDArray[np.uint8]:
-    with Image.open(sheet) as picture:
-        return first_tile(np.asarray(picture.convert("RGB")), N_ROWS)
+def _front(sheet: Path) -> NDArray[np.uint8] | None:
+    try:
+        with Image.open(sheet) as picture:
+            return first_tile(np.asarray(picture.convert("RGB")), N_ROWS)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # whatever lies there
+        log.warning("%s is left out of the strip: %s", sheet, first_line(error))
+        return None
 
 
 def _evenly(moments: list[tuple[int, NDArray[np.uint8]]], n_most: int) -> list[tuple[int, NDArray[np.uint8]]]:

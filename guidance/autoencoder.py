@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from core.errors import UserError
 from core.memory import recomputed, with_less_at_once
 from guidance.frozen import FrozenNetworks
 from guidance.model_source import ModelSource
@@ -54,6 +55,12 @@ class Autoencoder(FrozenNetworks):
         self.n_channels = int(config["latent_channels"])
         self.pixel_factor = 2 ** (len(config.get("encoder_block_out_channels") or config["block_out_channels"]) - 1)
         mean, std = statistics(config)
+        fit = all(each.isfinite().all() and each.numel() in (1, self.n_channels) for each in (mean, std, 1 / std))
+        if self.n_channels < 1 or self.pixel_factor < 1 or not fit:
+            raise UserError(
+                f"model '{source.name}': its VAE's config gives no latents: {self.n_channels} channels, "
+                f"1/{self.pixel_factor} of a picture's size, mean {mean.tolist()}, deviation {std.tolist()}"
+            )
         self.register_buffer("mean", mean, persistent=False)
         self.register_buffer("std", std, persistent=False)
         self._overflows = bool(config.get("force_upcast", False))

@@ -1,9 +1,12 @@
 """Whether a model can guide at all, judged from its small config files before any weights are loaded or downloaded."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from core.errors import UserError
+from core.errors import UserError, first_line
+from core.memory import is_out_of_memory
 from guidance.camera_conditioning import FILE_NAME, POSE_NUMBERS, CameraConditioning, read_camera_conditioning
 from guidance.model_families import FITTING, ModelFamily, find_family
 from guidance.model_source import ModelSource, denoiser_part
@@ -12,6 +15,25 @@ from guidance.noise_schedule import read_noise_schedule
 AUTOENCODERS = ("AutoencoderKL", "AutoencoderTiny")
 #: Files of which a tokenizer has at least one.
 VOCABULARIES = ("tokenizer.json", "vocab.json", "spiece.model")
+#: Height and width of latents beyond that of any model.
+LARGEST_SIZE = 4096
+
+
+@contextmanager
+def followed(source: ModelSource) -> Iterator[None]:
+    """Within this block, configs that libraries or we stumble over are refused in one line.
+
+    Raises:
+        UserError: naming the model and what it was.
+    """
+    try:
+        yield
+    except Exception as error:  # a config may hold anything, and each kind of thing fails in its own way
+        if isinstance(error, UserError | OSError) or is_out_of_memory(error):
+            raise
+        raise UserError(
+            f"model '{source.name}': its config files make no sense: {type(error).__name__}: {first_line(error)}"
+        ) from error
 
 
 def latent_size(source: ModelSource) -> int:
@@ -23,8 +45,9 @@ def latent_size(source: ModelSource) -> int:
     size = source.config(denoiser_part(source)).get("sample_size")
     if isinstance(size, list) and len(set(size)) == 1:
         size = size[0]
-    if not isinstance(size, int):
-        raise UserError(f"model '{source.name}': its denoiser's config gives no square sample_size (got {size})")
+    if not isinstance(size, int) or not 1 < size <= LARGEST_SIZE:
+        wanted = f"no square sample_size from 2 to {LARGEST_SIZE}"
+        raise UserError(f"model '{source.name}': its denoiser's config gives {wanted} (got {size})")
     return size
 
 

@@ -16,6 +16,7 @@ from guidance.foreign_families import is_distilled
 from guidance.frozen import Precision
 from guidance.latent_diffusion import LatentDiffusion
 from guidance.lora import LoraFile
+from guidance.model_gate import followed
 from guidance.model_source import ModelSource, find_model
 from guidance.single_file import find_single_file
 from guidance.textual_inversion import EmbeddingFile
@@ -92,7 +93,8 @@ class ModelSettings:
         if kept is not None and key in kept:
             return kept[key]
         add_ons = AddOns.read(self.lora, self.embeddings, self.control, setting)
-        model = LatentDiffusion(source, cameras, add_ons, self.t5)
+        with followed(source):
+            model = LatentDiffusion(source, cameras, add_ons, self.t5)
         if kept is not None:
             kept.clear()  # one model at a time: the next job's is mostly the same
             kept[key] = model

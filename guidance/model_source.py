@@ -215,11 +215,11 @@ def read_json(name: str, address: str, file_name: str) -> dict[str, Any]:
     path = Path(address) / file_name
     if not Path(address).is_dir():
         path = fetch(name, address, file_name)
+    if not path.is_file():  # nor a pipe, which would be waited for
+        raise UserError(f"model '{name}': {path} is missing")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UserError(f"model '{name}': {path} is missing") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"model '{name}': {path} cannot be read as JSON: {first_line(error)}") from error
     if not isinstance(content, dict):
         raise UserError(f"model '{name}': {path} holds no JSON object")

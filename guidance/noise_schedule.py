@@ -19,8 +19,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.errors import UserError
+from core.errors import UserError, first_line
 
+FILE = "scheduler/scheduler_config.json"
+#: Of any model: a thousand.
+MOST_TIMESTEPS = 100_000
 FAMILIES = ("epsilon", "v_prediction", "flow")
 
 
@@ -50,18 +53,32 @@ def read_noise_schedule(config: Mapping[str, Any]) -> NoiseSchedule:
     Raises:
         UserError: for a prediction type that is none of the three families, or a scheduler of another kind.
     """
+    n_timesteps = config.get("num_train_timesteps", 1000)
+    if not isinstance(n_timesteps, int) or not 1 < n_timesteps <= MOST_TIMESTEPS:
+        raise UserError(f"{FILE}: num_train_timesteps: from 2 to {MOST_TIMESTEPS}, got {n_timesteps}")
+    try:
+        schedule = _read(config)
+    except (TypeError, ValueError, IndexError, RuntimeError) as error:  # what a library makes of a value
+        raise UserError(f"{FILE}: makes no schedule of noise: {first_line(error)}") from error
+    numbers = torch.stack([schedule.alpha, schedule.sigma, schedule.network_time])
+    rises = len(schedule) > 1 and bool((schedule.sigma.diff() > -1e-6).all() and schedule.sigma[-1] > schedule.sigma[0])
+    if not rises or not bool(numbers.isfinite().all()):
+        raise UserError(f"{FILE}: makes no schedule of noise: its betas, or its shift, give none that rises")
+    return schedule
+
+
+def _read(config: Mapping[str, Any]) -> NoiseSchedule:
     if "FlowMatch" in str(config.get("_class_name", "")):
         return _flow_schedule(config)
     if str(config.get("timestep_type", "discrete")) != "discrete" or config.get("sigma_data") is not None:
         raise UserError(
-            "scheduler/scheduler_config.json: noise is scaled as in EDM (timestep_type: continuous); "
+            f"{FILE}: noise is scaled as in EDM (timestep_type: continuous); "
             "epsilon, v_prediction and flow matching are"
         )
     family = str(config.get("prediction_type", "epsilon"))
     if family not in ("epsilon", "v_prediction"):
         raise UserError(
-            f"scheduler/scheduler_config.json: prediction_type '{family}' is not supported; "
-            "epsilon, v_prediction and flow matching are"
+            f"{FILE}: prediction_type '{family}' is not supported; epsilon, v_prediction and flow matching are"
         )
     return _ddpm_schedule({**_defaults(str(config.get("_class_name", "DDPMScheduler"))), **config}, family)
 
@@ -73,9 +90,7 @@ def _defaults(class_name: str) -> dict[str, Any]:
     scheduler = getattr(diffusers, class_name, None)
     parameters = inspect.signature(scheduler.__init__).parameters if scheduler else {}
     if "beta_schedule" not in parameters or "sigma_data" in parameters:
-        raise UserError(
-            f"scheduler/scheduler_config.json: {class_name} has no schedule of betas or flow, which guidance needs"
-        )
+        raise UserError(f"{FILE}: {class_name} has no schedule of betas or flow, which guidance needs")
     shared = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas")
     return {name: parameters[name].default for name in shared if name in parameters}
 

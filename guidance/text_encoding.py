@@ -13,10 +13,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from core.errors import UserError
 from guidance.add_ons import AddOns
 from guidance.embedding_cache import content_key, find_embedding, keep_embedding
 from guidance.model_families import ModelFamily, TextEmbedding
-from guidance.model_gate import tokenizer_of
+from guidance.model_gate import followed, tokenizer_of
 from guidance.model_source import ModelSource
 from guidance.pipelines import text_pipeline
 from guidance.textual_inversion import teach_encoder, teach_tokenizer
@@ -37,9 +38,10 @@ class TextEncoder:
         """By the folders of their encoders; each knows how many tokens its encoder reads, and the recipe's words."""
         tokenizers: dict[str, Any] = {}
         for part in self._encoders:
-            tokenizer = self._source.tokenizer(tokenizer_of(part))
-            positions = self._source.config(part).get("max_position_embeddings") or tokenizer.model_max_length
-            tokenizer.model_max_length = min(tokenizer.model_max_length, positions)  # 1e30 where it has no limit
+            with followed(self._source):
+                tokenizer = self._source.tokenizer(tokenizer_of(part))
+                positions = self._source.config(part).get("max_position_embeddings") or tokenizer.model_max_length
+                tokenizer.model_max_length = min(tokenizer.model_max_length, positions)  # 1e30 where it has no limit
             if part != self._family.t5:
                 teach_tokenizer(tokenizer, self._add_ons.words)
             tokenizers[part] = tokenizer
@@ -54,7 +56,11 @@ class TextEncoder:
         )
 
     def embed(self, texts: list[str], dtype: torch.dtype, device: torch.device) -> TextEmbedding:
-        """Embeddings of texts in the precision of a denoiser, by encoders in the same one."""
+        """Embeddings of texts in the precision of a denoiser, by encoders in the same one.
+
+        Raises:
+            UserError: the denoiser takes others, being of another model.
+        """
         family, width = self._family.title, self._family.config.get("joint_attention_dim")
         read = [family, str(width), str(self._source.index.get("force_zeros_for_empty_prompt"))]
         words = [*read, str(dtype), device.type, *self._add_ons.content(), *texts]
@@ -63,6 +69,10 @@ class TextEncoder:
         if found is None:
             found = self._embed(texts, dtype, device).as_type(dtype)
             keep_embedding(key or content_key(self._files(), words), found)  # the files of a hub id are here by now
+        taken, given = width or self._family.config.get("cross_attention_dim"), found.tokens.shape[-1]
+        if isinstance(taken, int) and taken != given:
+            misfit = f"its text encoder gives {given} numbers for a token and its denoiser takes {taken}"
+            raise UserError(f"model '{self._source.name}': {misfit}; they are of different models")
         return found.to(device)
 
     @torch.no_grad()

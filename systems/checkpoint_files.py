@@ -141,13 +141,19 @@ def newest_whole(run_folder: Path) -> Path | None:
 
 
 def fault_of(checkpoint: Path) -> str | None:
-    """What is broken in a checkpoint; None where its files are those that were written."""
+    """What is broken in a checkpoint; None where its files are those that were written.
+
+    Raises:
+        MachineError: it may not be read.
+    """
     try:
         for name in (SUMS, WEIGHTS, STATE):
             if not (checkpoint / name).is_file():
                 return f"{name} is missing"
         sums = "".join(f"{_digest(checkpoint / name)}  {name}\n" for name in (WEIGHTS, STATE))
         kept = (checkpoint / SUMS).read_bytes()
+    except PermissionError as error:
+        raise MachineError(f"{error.filename}: cannot be read: {error.strerror}; change its permissions") from error
     except OSError as error:
         return f"it cannot be read: {error.strerror}"
     return None if kept == sums.encode() else f"its files are not those that {SUMS} was written for"

@@ -240,12 +240,12 @@ def test_two_processes_cannot_work_in_one_folder(tmp_path: Path) -> None:
         assert (tmp_path / ".lock").read_text() == f"{os.getpid()} on {socket.gethostname()}"
 
 
-@pytest.mark.parametrize("name", [".lock", "metrics.csv", "previews"])
+@pytest.mark.parametrize("name", [".lock", "metrics.csv", "previews", "checkpoints/step-000004"])
 def test_nothing_is_written_through_a_link(tmp_path: Path, name: str) -> None:
     mine = tmp_path / "mine"
-    mine.mkdir() if name == "previews" else mine.write_text("precious")
+    mine.write_text("precious") if name in (".lock", "metrics.csv") else mine.mkdir()
     run = tmp_path / "run"
-    run.mkdir()
+    (run / name).parent.mkdir(parents=True)
     (run / name).symlink_to(mine)
     with pytest.raises(UserError, match=rf"run/{name}: a link or no file"), locked(run):
         pass

@@ -1,5 +1,6 @@
 """The strip shows the front view of each preview, in order, and what the training ended with."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +51,17 @@ def test_of_many_previews_evenly_spaced_ones(tmp_path: Path) -> None:
     strip = np.asarray(Image.open(path))
     shown = [strip[:SIDE, i * (SIDE + GAP)].mean() for i in range(3)]
     assert shown == [0, 40, 90]
+
+
+def test_what_is_no_picture_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    _preview(tmp_path, 3, 50)
+    (tmp_path / "previews" / "step-000004.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(50))
+    os.mkfifo(tmp_path / "previews" / "step-000005.png")
+    system = fitting_system(100, size=SIDE)
+    system.set_up()
+    (path,) = ProgressStrip(ProgressStrip.Config()).export(system, tmp_path)
+    assert np.asarray(Image.open(path)).shape[1] == 2 * (SIDE + GAP) - GAP
+    assert "step-000004.png is left out of the strip: " in caplog.text
 
 
 def test_a_run_without_previews_shows_its_end(tmp_path: Path) -> None:

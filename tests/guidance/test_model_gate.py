@@ -1,16 +1,22 @@
 """Models that cannot guide are refused from their config files: no weights are there to be loaded."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
+import diffusers as untyped_diffusers
 import pytest
 
 from core.errors import UserError
 from guidance.foreign_families import is_distilled
+from guidance.latent_sds import LatentSDS
 from guidance.model_gate import check_model, latent_size, wanted_encoders
 from guidance.model_source import ModelSource, find_model
 from tests.tiny_pipelines import Family, Layout, make_tiny_model
+
+# Its names are made at run time, where pyright cannot see them.
+diffusers: Any = untyped_diffusers
 
 
 def _edit(path: Path, **changes: object) -> None:
@@ -257,3 +263,66 @@ def test_a_noise_schedule_that_is_not_known_is_refused(tmp_path: Path):
     _edit(folder / "scheduler" / "scheduler_config.json", prediction_type="clairvoyance")
     with pytest.raises(UserError, match="clairvoyance"):
         check_model(_without_weights(folder))
+
+
+SCHEDULER, VAE, UNET = "scheduler/scheduler_config.json", "vae/config.json", "unet/config.json"
+FLOW = {"_class_name": "FlowMatchEulerDiscreteScheduler"}
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("file", "changes", "said"),
+    [
+        *[(UNET, {"sample_size": size}, "no square sample_size") for size in (0, -1, 1, True, 10**25, {"a": 1})],
+        (UNET, {"block_out_channels": 3}, "its config files make no sense: TypeError"),
+        *[
+            (SCHEDULER, {"num_train_timesteps": n}, "num_train_timesteps: from 2")
+            for n in (0, 1, "x", None, 10**9, 1e3)
+        ],
+        *[(SCHEDULER, {"beta_schedule": name}, "makes no schedule of noise") for name in ("nope", None, ["linear"])],
+        *[(SCHEDULER, {"beta_end": beta}, "makes no schedule of noise") for beta in (-1, 5, NAN, "x", None)],
+        *[
+            (SCHEDULER, {"trained_betas": each}, "makes no schedule of noise")
+            for each in ([NAN] * 9, [], "x", [0.0] * 9)
+        ],
+        *[(SCHEDULER, {**FLOW, "shift": shift}, "makes no schedule of noise") for shift in (0, -1, NAN, "x")],
+        *[(VAE, {"scaling_factor": each}, "its VAE's config gives no latents") for each in (NAN, float("inf"))],
+        (VAE, {"scaling_factor": "x"}, "its config files make no sense: ValueError"),
+        (VAE, {"shift_factor": [1, 2]}, "its VAE's config gives no latents"),
+        *[(VAE, {"latents_std": each}, "its VAE's config gives no latents") for each in ([0] * 4, [1, 2], [NAN] * 4)],
+        (VAE, {"latents_mean": ["x"] * 4}, "its config files make no sense"),
+        (VAE, {"block_out_channels": []}, "its VAE's config gives no latents"),
+        (VAE, {"block_out_channels": None}, "its config files make no sense: TypeError"),
+    ],
+)
+def test_configs_that_hold_anything_are_one_line(file: str, changes: dict[str, Any], said: str, tmp_path: Path):
+    folder = make_tiny_model(tmp_path)
+    _edit(folder / file, **changes)
+    with pytest.raises(UserError, match=said) as caught:
+        LatentSDS(LatentSDS.Config(model=str(folder)))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"[1]", b"{", b"\xff", b"[" * 100_000, None])
+@pytest.mark.parametrize("file", ["model_index.json", UNET, SCHEDULER])
+def test_configs_that_are_none(file: str, content: bytes | None, tmp_path: Path):
+    folder = make_tiny_model(tmp_path)
+    (folder / file).unlink()
+    if content is None:
+        os.mkfifo(folder / file)
+    else:
+        (folder / file).write_bytes(content)
+    with pytest.raises(
+        UserError, match=f"{file} (cannot be read as JSON|holds no JSON object|is missing)|no model_index"
+    ):
+        LatentSDS(LatentSDS.Config(model=str(folder)))
+
+
+def test_a_text_encoder_of_another_model_is_refused(tmp_path: Path):
+    folder = make_tiny_model(tmp_path)
+    config = json.loads((folder / UNET).read_text())
+    other = diffusers.UNet2DConditionModel.from_config({**config, "cross_attention_dim": 24})
+    other.save_pretrained(folder / "unet")
+    guidance = LatentSDS(LatentSDS.Config(model=str(folder)))
+    with pytest.raises(UserError, match=r"encoder gives \d+ numbers for a token and its denoiser takes 24; they are"):
+        guidance.prepare("a red mushroom")
