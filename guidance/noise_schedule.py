@@ -99,6 +99,8 @@ def _ddpm_schedule(config: Mapping[str, Any], family: str) -> NoiseSchedule:
     from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 
     scheduler: Any = DDPMScheduler.from_config(dict(config))
+    if not bool(((scheduler.betas >= 0) & (scheduler.betas <= 1)).all()):
+        raise ValueError(f"betas from 0 to 1 do, got {scheduler.betas.min():g} to {scheduler.betas.max():g}")
     abar = scheduler.alphas_cumprod.double().clamp(0, 1)
     alpha, sigma = abar.sqrt(), (1 - abar).sqrt()
     return NoiseSchedule(alpha.float(), sigma.float(), torch.arange(len(abar)).float(), family)

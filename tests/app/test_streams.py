@@ -49,6 +49,16 @@ def test_what_can_be_written_is(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == "heard\n"
 
 
+def test_children_have_streams_where_the_program_was_given_none() -> None:
+    child = "import sys; sys.exit(3 if None in (sys.stdin, sys.stdout, sys.stderr) else 0)"
+    code = (
+        "import subprocess, sys\nfrom app.streams import lasting_streams\n"
+        f"with lasting_streams():\n    sys.exit(subprocess.run([sys.executable, '-c', {child!r}]).returncode)"
+    )
+    script = f'exec "{sys.executable}" -c "$0" <&- >&- 2>&-'
+    assert subprocess.run(["bash", "-c", script, code], cwd=ROOT, check=False).returncode == 0
+
+
 @pytest.mark.fault(
     "stdout and stderr are a pipe whose reader has gone, /dev/full, or closed",
     "the training and its exports end with 0",
