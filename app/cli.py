@@ -60,10 +60,10 @@ def main(arguments: Sequence[str]) -> int:
                 print(_parser().format_help(), end="")
                 return 0
             return _run(options, signals)
-        except (Interrupted, KeyboardInterrupt):
-            print("Stopped at once; what had been saved before is untouched.", file=sys.stderr)
-            return signals.exit_code or 130
-        except Exception as error:
+        except (Exception, Interrupted, KeyboardInterrupt) as error:
+            if signals.has_interrupted or not isinstance(error, Exception):
+                print("Stopped at once; what had been saved before is untouched.", file=sys.stderr)
+                return signals.exit_code or 130
             from app.terminal import show_failure
 
             return show_failure(error, debug="--debug" in arguments)

@@ -80,6 +80,8 @@ class Signals:
         self.received: signal.Signals | None = None
         """The signal that ends the command."""
         self.armed: StopOnSignals | None = None
+        self.has_interrupted = False
+        """Whether something was broken off where it stood; a library may have made another error of that."""
         self._before: dict[signal.Signals, Any] = {}
         self._end: threading.Timer | None = None
 
@@ -117,6 +119,7 @@ class Signals:
         self._end.daemon = True
         self._end.start()
         if self.armed is None:
+            self.has_interrupted = True
             raise Interrupted
         signal.setitimer(signal.ITIMER_REAL, LONGEST_STEP_SECONDS)
         self.armed.request()

@@ -15,9 +15,7 @@ def lasting_streams() -> Iterator[None]:
         try:
             os.fstat(number)
         except OSError:  # else the first file that is opened takes the number, and gets what libraries print
-            os.set_inheritable(
-                os.open(os.devnull, os.O_RDWR), True
-            )  # for children, the workers of jobs, the same holds
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # or children, the workers of jobs, have none
     before = sys.stdout, sys.stderr
     with open(os.devnull, "w", encoding="utf-8") as nowhere:
         sys.stdout, sys.stderr = (_Lasting(stream or nowhere) for stream in before)

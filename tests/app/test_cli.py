@@ -1,5 +1,7 @@
 """The command line: raw prompts, clear faults, and an answer to --help before torch is imported."""
 
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -167,3 +169,18 @@ def test_list_and_describe(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Did you mean 'hash-grid'?" in capsys.readouterr().err
     assert main(["--list", "geometri"]) == 2
     assert "Did you mean 'geometry'?" in capsys.readouterr().err
+
+
+def test_what_a_library_makes_of_an_interruption_is_none_of_its_errors(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object) -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(10)
+        except BaseException as error:
+            raise KeyError("a loop was left") from error
+
+    monkeypatch.setattr("app.commands.run", interrupted)
+    assert main(["--config", "a.yaml"]) == 128 + signal.SIGTERM
+    assert capsys.readouterr().err == "Stopped at once; what had been saved before is untouched.\n"

@@ -7,7 +7,7 @@ import pytest
 
 from app.describe import settings_of
 from app.parts import register_parts
-from core.errors import UserError
+from core.errors import MachineError, UserError
 from core.part import find, kinds, names
 from core.recipe import read_recipe
 from core.settings import read_settings
@@ -71,3 +71,14 @@ def test_recipes_that_stand_for_more_than_they_say(tmp_path: Path):
         with pytest.raises(UserError, match=said) as caught:
             read_recipe(tmp_path / "r.yaml")
         assert "\n" not in str(caught.value)
+
+
+def test_a_recipe_that_may_not_be_read_is_a_fault_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "r.yaml").write_text("system: {}")
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    with pytest.raises(MachineError, match=r"r\.yaml: cannot be read: Permission denied"):
+        read_recipe(tmp_path / "r.yaml")

@@ -111,6 +111,19 @@ def test_what_is_no_file_is_broken_and_never_waited_for(tmp_path: Path, name: st
         newest_whole(tmp_path)
 
 
+def test_one_that_may_not_be_read_is_no_broken_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = save(tmp_path, 7)
+
+    def refuse(file: Path, *_: Any) -> None:
+        raise PermissionError(13, "Permission denied", str(file))
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(
+        MachineError, match=r"step-000007/weights.safetensors: cannot be read: Permission denied; change"
+    ):
+        fault_of(path)
+
+
 class Planted:
     """Would make a file when it is unpickled."""
 
