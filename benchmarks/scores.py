@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -104,20 +105,19 @@ def steps_at_equal_calls(steps: int, calls: int, further_calls: int) -> int:
 
 
 def planned(options: argparse.Namespace) -> dict[tuple[str, str, int], BenchmarkRun]:
-    """All trainings, by score, object and seed."""
+    """All trainings, by score, object and seed; in an order in which a part of them compares the scores too."""
     recipe = read_recipe(options.config, options.overrides)
     calls = 3 if recipe.system.config.guidance.part.part_name == "loud-view-sds" else 2
     steps = recipe.trainer.max_steps // (10 if options.quick else 1)
     prompts = toy_prompts(OBJECTS)[: 1 if options.quick else None]
     runs: dict[tuple[str, str, int], BenchmarkRun] = {}
-    for name in chosen_scores(options.only):
+    seeds = SEEDS[: 1 if options.quick else None]
+    for seed, prompt, name in product(seeds, prompts, chosen_scores(options.only)):
         case = SCORES[name]
         n = steps_at_equal_calls(steps, calls, case.further_calls)
-        for prompt in prompts:
-            for seed in SEEDS[: 1 if options.quick else None]:
-                settings = [*options.overrides, *case.overrides, f"trainer.max_steps={n}", f"seed={seed}"]
-                run = plan_run(prompt, "prompt", options.config, settings, options.work)
-                runs[name, prompt.subject.kind, seed] = run
+        settings = [*options.overrides, *case.overrides, f"trainer.max_steps={n}", f"seed={seed}"]
+        run = plan_run(prompt, "prompt", options.config, settings, options.work)
+        runs[name, prompt.subject.kind, seed] = run
     return runs
 
 

@@ -16,10 +16,11 @@ from core.cameras import camera_rays
 from core.errors import UserError, require
 from core.kinds import Background, Encode, Geometry, Renderer, TexturedSurface
 from core.part import names
-from core.types import Cameras, RenderOutput
+from core.types import Cameras, RenderOutput, ShapeLook
 from renderers.compositing import over_background
 from renderers.outline import MOST_POINTS, EncodedOutline
 from renderers.rasterize import RASTERIZERS
+from renderers.shape_views import ShownMesh
 from renderers.surface_views import SurfaceView, ViewPool
 
 log = logging.getLogger(__name__)
@@ -82,6 +83,11 @@ class MeshRenderer(Renderer, name="rasterizer"):
             samples=None,
             background=behind,
         )
+
+    def shape(self, geometry: Geometry) -> ShapeLook:
+        """The mesh as this rasterizer sees it, prepared anew: pools of views keep none of these looks."""
+        surface = _textured_surface(geometry)
+        return ShownMesh(surface.vertices, surface.faces, self.config.backend)
 
     def draw_ahead(self, geometry: Geometry, cameras: Cameras, wait: bool = False) -> None:
         """Find what the cameras see of the mesh, and keep it."""

@@ -25,7 +25,6 @@ from core.schedule import Schedule
 from core.types import Cameras, GuidanceOutput, RenderOutput
 from systems.loss_terms import GUIDANCE_TERM, LossTerms, check_losses
 from systems.optimizer import AdamSettings, check_groups
-from systems.shown_shape import shown_shape
 from systems.steps import StepRendering, Steps, stream, within_memory
 from systems.training_size import TrainingSize
 from systems.views.orbit import Orbit
@@ -103,7 +102,7 @@ class LightningSystem(System, LightningModule):
             raise UserError(f"{self.setting('views')}: '{self.guidance.part_name}' {reason}")
         self.background.n_together = self.views.n_together
         self.losses = LossTerms(config.losses, self.geometry, self.renderer, self.guidance, self.setting("losses"))
-        self.guidance.latent_guidance.show_shape(shown_shape(self.geometry, self.renderer, self.losses.parts()))
+        self.guidance.latent_guidance.show_shape(self.renderer.shape(self.geometry) or self.losses.shape)
         self._latent_size, self.to_input = self.guidance.latent_size, self.losses.to_input
         self._training_size = TrainingSize.of(config.latent_size, self.guidance, self.setting("latent_size"))
         self._is_set_up = False

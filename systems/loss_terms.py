@@ -84,6 +84,8 @@ class LossTerms(nn.Module):
                 )
         #: Of the first loss that follows a file, where that lies.
         self.to_input = next((loss.to_input for loss in self.parts() if loss.to_input is not None), None)
+        #: Likewise its mesh.
+        self.shape = next((loss.shape for loss in self.parts() if loss.shape is not None), None)
         #: Whether renderings are to hold normals.
         self.with_normals = any("normals" in loss.needs for loss in self.parts())
 

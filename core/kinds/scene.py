@@ -12,7 +12,7 @@ from torch import Generator, Tensor, nn
 from core.continuation import copy_trained
 from core.errors import UserError
 from core.part import Part
-from core.types import Cameras, FieldOutput, LinearColour, RenderOutput
+from core.types import Cameras, FieldOutput, LinearColour, RenderOutput, ShapeLook
 
 #: Pictures, RGB in [0, 1], (views rows columns 3), to latents (views height width channels).
 Encode = Callable[[Tensor], Tensor]
@@ -164,6 +164,10 @@ class Renderer(Part, nn.Module, kind="renderer"):
 
     def refresh(self, geometry: Geometry, step: int, rng: Generator) -> None:
         """Update state that follows the geometry (an occupancy grid); called once before each training step."""
+
+    def shape(self, geometry: Geometry) -> ShapeLook | None:
+        """The mesh that it shows, whatever is painted on it; None where there is none."""
+        return None
 
     def never_skip(self, cells: Callable[[float, int], Bool[Tensor, "cells cells cells"]]) -> None:
         """Show parts of space whatever seems to be empty there; nothing to do where nothing is skipped.

@@ -15,7 +15,7 @@ from core.kinds.guidance import Guidance, Views
 from core.kinds.scene import Background, Extra, Geometry, Renderer
 from core.part import Part
 from core.schedule import Schedule, require_values
-from core.types import Cameras, RenderOutput
+from core.types import Cameras, RenderOutput, ShapeLook
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,8 @@ class Loss(Part, nn.Module, kind="loss"):
     """What a rendering must hold for it: "samples", "normals", "depth"."""
     to_input: Float[np.ndarray, "4 4"] | None = None
     """From the world to the coordinates of the file that the shape follows, where there is one (p' = M p)."""
+    shape: ShapeLook | None = None
+    """The mesh of that file."""
 
     def __init__(self, config: Any, geometry: Geometry, renderer: Renderer) -> None:
         super().__init__()

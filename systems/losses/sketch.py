@@ -16,6 +16,7 @@ from core.types import RaySamples
 from geometry.mesh_file import read_mesh
 from geometry.placement import Placement
 from geometry.sketch import Corners, SketchReading, read_sketch
+from renderers.shape_views import ShownMesh
 
 
 class SketchLoss(Loss):
@@ -69,6 +70,8 @@ class SketchLoss(Loss):
             )
         self.sketch = read_sketch(config.path, config, geometry.bound, self.with_normals)
         self.to_input = self.sketch.to_file
+        vertices, faces = self.sketch.mesh.vertices, self.sketch.mesh.faces
+        self.shape = ShownMesh(torch.from_numpy(vertices).float(), torch.from_numpy(faces))
         # Limbs far from the middle, where the field starts empty, are to be seen at every step.
         renderer.never_skip(self.sketch.touched_cells)
 

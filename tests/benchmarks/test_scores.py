@@ -45,6 +45,16 @@ def test_each_case_is_a_run_of_its_own(tmp_path: Path):
     assert "system.guidance.score=vsd" in runs["vsd", "mushroom", 0].overrides
 
 
+def test_a_part_of_all_cases_compares_the_scores(tmp_path: Path):
+    register_parts()
+    options = argparse.Namespace(
+        config=ROOT / "configs" / "latent-nerf.yaml", overrides=[], quick=False, only="sds,csd", work=tmp_path
+    )
+    order = list(planned(options))
+    assert len(order) == 2 * 6 * 2
+    assert order[:3] == [("sds", "mushroom", 0), ("csd", "mushroom", 0), ("sds", "chair", 0)]
+
+
 def _measured(seed: int, azimuth: int | None, both: int, iou: float) -> Measured:
     votes = Votes(8, both, both, azimuth, [], [], [], both)
     return Measured("csd", seed, 650, 0.1 * seed, Figures(10.0, 1.0, iou, iou, 1.0, [], iou, iou, votes))
