@@ -32,7 +32,8 @@ def steer(system: LightningSystem, setting: str, value: Any) -> None:
     """Change one of them, from the next step on.
 
     Raises:
-        UserError: no such setting, or a value that a recipe could not have either; then nothing has changed.
+        UserError: no such setting, or a value that a recipe could not have either; then, and with any other error,
+            nothing has changed.
     """
     guidance, terms = system.guidance.latent_guidance, _loss_settings(system)
     changes: dict[str, Callable[[Any], None]] = {"prompt": lambda text: _take_prompt(system, text)}
@@ -62,8 +63,12 @@ def _of_guidance(system: LightningSystem, guidance: Guidance, name: str) -> Call
         config = guidance.config
         path = guidance.setting(name).removesuffix(name).rstrip(".")
         guidance.config = read_settings(type(config), {**plain(config), name: value}, path)
-        if isinstance(value, str):  # texts are embedded with the prompt
-            system.guidance.prepare(system.prompt)
+        try:
+            if isinstance(value, str):  # texts are embedded with the prompt
+                system.guidance.prepare(system.prompt)
+        except BaseException:
+            guidance.config = config
+            raise
 
     return change
 

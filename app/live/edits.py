@@ -20,6 +20,7 @@ from typing import Any
 from lightning import Callback, LightningModule, Trainer
 
 from core.errors import UserError
+from core.failures import told
 from core.files import whole_file
 from systems.base import LightningSystem
 from systems.steering import steer, steerable
@@ -138,8 +139,8 @@ class Edits(Callback):
             edit = Edit(step, setting, value)
             try:
                 _make(pl_module, edit)
-            except UserError as error:
-                done(str(error))
+            except Exception as error:  # what somebody asks for ends no training
+                done(str(told(error)))
                 continue
             self._write(edit)
             done(None)

@@ -11,10 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-import yaml
-
 from app.describe import field_docs
-from app.live.strangers import raw_text
+from app.live.strangers import plain_value, raw_text
 from core.errors import UserError
 from core.part import Choice, type_hints
 from core.paths import FolderOrName, map_paths
@@ -151,10 +149,7 @@ def _read(field: Field, given: Any) -> Any:
     text = raw_text(field.key, given, LONGEST_SETTING)
     if isinstance(field.value, str):
         return text
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UserError(f"{field.key}: neither a number, a list nor a schedule: {text!r}") from error
+    return plain_value(field.key, text)
 
 
 def put(tree: Any, key: str, value: Any) -> None:

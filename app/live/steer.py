@@ -3,11 +3,9 @@
 import json
 from typing import Any
 
-import yaml
-
 from app.describe import field_docs
 from app.live.panel import Panel
-from app.live.strangers import raw_text
+from app.live.strangers import plain_value, raw_text
 from core.errors import UserError
 from systems.steering import LONGEST_TEXT, steerable
 
@@ -81,7 +79,4 @@ def _read(setting: str, given: Any) -> Any:
     text = raw_text(setting, given, LONGEST_TEXT)
     if setting == "prompt" or setting.endswith("prompt"):
         return text
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UserError(f"{setting}: neither a number nor a schedule such as {{start: 1, end: 0}}") from error
+    return plain_value(setting, text)

@@ -2,6 +2,9 @@
 
 import re
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from core.errors import UserError
 
@@ -27,6 +30,20 @@ def leads_out(run: Path) -> bool:
 def plain_markdown(text: str) -> str:
     """A text of which Markdown and HTML make nothing but itself."""
     return "".join(f"&#{ord(sign)};" if sign in "<>&*_`[]()#|~\\!$:{}\n" else sign for sign in text)
+
+
+def plain_value(name: str, text: str) -> Any:
+    """A number, a list or a schedule that a browser has sent as YAML.
+
+    Raises:
+        UserError: it is none. Anchors are refused: a few of them stand for more values than any memory holds.
+    """
+    try:
+        if not set("&*") & set(text):
+            return yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError, ValueError):
+        pass
+    raise UserError(f"{name}: neither a number, a list nor a schedule such as {{start: 1, end: 0}}")
 
 
 def raw_text(name: str, value: object, longest: int) -> str:

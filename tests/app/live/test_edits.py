@@ -134,6 +134,28 @@ def test_what_a_recipe_could_not_say_is_refused_in_one_line_and_changes_nothing(
     assert run.system.prompt == "a ball"
 
 
+def test_a_change_that_fails_of_itself_ends_no_training_and_changes_nothing(
+    overrides: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steering, answers = Steering(), []
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("the text encoder is out of order")
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Started):
+            monkeypatch.setattr(type(event.system.guidance), "prepare", fail)
+            steering.ask(f"{GUIDANCE}.negative_prompt", "red", answers.append)
+
+    settings = {"overrides": [*overrides, "trainer.max_steps=1"], "on_event": listen, "steering": steering}
+    run = train(ROOT / "configs" / "latent-nerf.yaml", "a ball", out=tmp_path, **settings)
+    assert run.is_finished
+    assert len(answers) == 1
+    assert "the text encoder is out of order" in answers[0]
+    assert run.system.guidance.config.negative_prompt == ""
+    assert not (run.folder / EDITS).exists()
+
+
 def test_a_line_that_was_being_written_when_the_power_went_does_not_count(overrides: list[str], tmp_path: Path) -> None:
     halted = steered(overrides, tmp_path, stop_after=3)
     whole = (halted.folder / EDITS).read_bytes()

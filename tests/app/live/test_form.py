@@ -69,6 +69,9 @@ def test_stages_are_filled_in_each_by_itself(recipes: dict) -> None:
         ("system.geometry.n_levels", -1.0, "system.geometry.n_levels"),
         ("system.geometry.n_levels", float("nan"), "expected a number"),
         ("system.guidance.max_noise", "[1, 2", "neither a number"),
+        ("system.guidance.max_noise", "[&a [1, 1], &b [*a, *a], [*b, *b]]", "neither a number"),
+        ("system.guidance.max_noise", "[" * 400, "neither a number"),
+        ("system.guidance.max_noise", "9" * 400, "expected a number or a schedule"),
         ("system.guidance.max_noise", "${oc.env:HOME}", "expected a number or a schedule"),
         ("system.guidance.model", "/etc", "no setting that can be filled in"),
         ("plugins", "[/tmp/x.py]", "no setting that can be filled in"),
@@ -238,7 +241,7 @@ def test_a_visitor_fills_in_the_form_and_a_run_is_made(page: Command) -> None:
         assert not any(str(page.log.parent) in note for note in robot.notes)
         robot.press("Start")
         until(lambda: "a red ball**" in robot.text, "it is trained")
-        until(lambda: "**: finished" in robot.text, "and exported", 300)
+        until(lambda: "**: finished" in robot.text, "and exported", 900)
     made = [path for path in (page.log.parent / "runs").iterdir() if path.name.startswith("a-red-ball")]
     assert len(made) == 1
     assert (made[0] / "report.html").is_file()
