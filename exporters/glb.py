@@ -94,7 +94,8 @@ def glb_bytes(mesh: Mesh, extras: dict[str, Any], textures: Sequence[Texture] = 
         attributes["TEXCOORD_0"] = binary.add(mesh.uv_with(v_down=True).astype("<f4"), "VEC2", ARRAY)
         pictures = _pictures([binary.view(png_bytes(one.picture)) for one in textures])
         materials = [_material(one.name, index) for index, one in enumerate(textures)]
-    listed = [binary.add(faces.astype("<u4").reshape(-1), "SCALAR", INDICES) for faces in _by_texture(mesh, textures)]
+    parts = [mesh.faces[one.faces] for one in textures] or [mesh.faces]
+    listed = [binary.add(faces.astype("<u4").reshape(-1), "SCALAR", INDICES) for faces in parts]
     primitives = [{"attributes": attributes, "indices": one, "material": index} for index, one in enumerate(listed)]
     tree = {
         "asset": {"version": "2.0", "generator": GENERATOR, **({"extras": extras} if extras else {})},
@@ -122,10 +123,6 @@ def _far_middle(mesh: Mesh) -> Float[np.ndarray, "3"] | None:
 def textures_of(mesh: Mesh, textures: Sequence[Texture] = ()) -> list[Texture]:
     """The mesh's own texture, which all of its faces show; or else these."""
     return list(textures) if mesh.texture is None else [Texture(mesh.texture, np.arange(len(mesh.faces)))]
-
-
-def _by_texture(mesh: Mesh, textures: Sequence[Texture]) -> list[Int[np.ndarray, "shown 3"]]:
-    return [mesh.faces[one.faces] for one in textures] or [mesh.faces]
 
 
 def _material(name: str, texture: int) -> dict[str, Any]:

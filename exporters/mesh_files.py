@@ -81,8 +81,13 @@ def comment_lines(extras: dict[str, Any]) -> list[str]:
 
 def _library(textures: Sequence[Texture], pictures: Sequence[str]) -> bytes:
     described = zip(textures, pictures, strict=True)
-    text = (f"newmtl {one.name or MATERIAL}\nKd 1 1 1\nKs 0 0 0\nillum 1\nmap_Kd {name}\n" for one, name in described)
+    text = (f"newmtl {_in_a_line(one)}\nKd 1 1 1\nKs 0 0 0\nillum 1\nmap_Kd {name}\n" for one, name in described)
     return "".join(text).encode()
+
+
+def _in_a_line(texture: Texture) -> str:
+    """Its material's name for OBJ; other formats allow anything in it."""
+    return " ".join(texture.name.split()) or MATERIAL
 
 
 def _obj(mesh: Mesh, notes: list[str], library: str, textures: Sequence[Texture]) -> bytes:
@@ -100,7 +105,7 @@ def _obj(mesh: Mesh, notes: list[str], library: str, textures: Sequence[Texture]
     for number, one in enumerate(textures):
         shown[one.faces] = number
     for face, number, before in zip(mesh.faces, shown, [-1, *shown[:-1]], strict=True):
-        lines += [f"usemtl {textures[number].name or MATERIAL}"] if number != before else []
+        lines += [f"usemtl {_in_a_line(textures[number])}"] if number != before else []
         lines.append("f " + " ".join(corner.format(int(vertex) + 1) for vertex in face))
     return ("\n".join(lines) + "\n").encode()
 

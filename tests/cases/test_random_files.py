@@ -20,8 +20,9 @@ from core.errors import UserError
 from exporters.painted_files import PaintedTexture, write_painted
 from geometry.mesh import Mesh
 from geometry.mesh_file import read_mesh
+from tests.cases.gltf_by_chance import gltf_files
 from tests.cases.test_obj import area
-from tests.geometry.small_meshes import glb, triangle, written
+from tests.geometry.small_meshes import written
 
 hypothesis = pytest.importorskip("hypothesis", reason="random files are built by hypothesis (requirements-dev.txt)")
 st = hypothesis.strategies
@@ -172,7 +173,7 @@ def test_damaged_files_end_in_a_mesh_or_in_one_line(kind: str, tmp_path: Path):
     @SETTINGS
     @hypothesis.given(st.data())
     def check(data: Any) -> None:
-        whole = glb([triangle(0)]) if kind == "glb" else BUILDERS[kind](data.draw(figures()), data.draw)
+        whole = data.draw(gltf_files()) if kind == "glb" else BUILDERS[kind](data.draw(figures()), data.draw)
         path = written(tmp_path, f"a.{kind}", damaged(whole, data.draw))
         start = time.monotonic()
         tracemalloc.start()

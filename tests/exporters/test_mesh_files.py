@@ -13,9 +13,13 @@ from PIL import Image
 
 from core.cameras import camera_rays, orbit_cameras
 from exporters import mesh_files
+from exporters.glb import Texture
 from exporters.mesh_files import comment_lines, write_mesh
 from exporters.texture_bake import bake_points
 from geometry.mesh import Mesh
+from geometry.mesh_file import read_mesh
+from geometry.own_texture import own_pictures
+from geometry.pictures import open_picture
 from geometry.unwrap import unwrap
 from tests.artefacts import keep
 
@@ -150,6 +154,24 @@ def test_obj_names_its_picture(tmp_path: Path) -> None:
     assert "map_Kd mesh.png" in (tmp_path / "mesh.mtl").read_text().splitlines()
     with Image.open(tmp_path / "mesh.png") as picture:
         assert np.array_equal(np.asarray(picture), mesh.texture)
+
+
+def test_each_texture_has_a_material_of_its_own(tmp_path: Path) -> None:
+    """Names are any text in glTF; in OBJ they end with their line."""
+    square = Mesh(
+        np.eye(4, 3, dtype=np.float32), np.array([[0, 1, 2], [1, 2, 3], [0, 1, 3]]), uv=np.eye(4, 2, dtype="f")
+    )
+    pictures = [np.full((2, 2, 3), level, np.uint8) for level in (9, 99)]
+    named = zip(pictures, ([0, 2], [1]), ("Paint\nf 1 1 1", "Räder #2"), strict=True)
+    textures = [Texture(picture, np.array(shown), name) for picture, shown, name in named]
+    files = write_mesh(tmp_path / "mesh.obj", square, {}, textures)
+    assert [file.name for file in files] == ["mesh.obj", "mesh.mtl", "mesh-Paint_f_1_1_1.png", "mesh-R_der_2.png"]
+    back = read_mesh(files[0])
+    np.testing.assert_array_equal(back.corners, square.corners)
+    materials, number = back.file.material_of_faces()
+    assert [materials[i] for i in number] == ["Paint f 1 1 1", "Räder #2", "Paint f 1 1 1"]
+    shown = {name: open_picture("a picture", own.content) for name, own in own_pictures(back.file).items()}
+    assert [shown[name].getpixel((0, 0)) for name in materials] == [(9, 9, 9), (99, 99, 99)]
 
 
 def test_ply_names_its_picture(tmp_path: Path) -> None:
