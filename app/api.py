@@ -30,6 +30,7 @@ from app.folder_checks import locked
 from app.inputs import keep_inputs
 from app.live.edits import Edits, Steering
 from app.plan import Plan, Request, make_plan
+from app.ranks import fit_together
 from app.run import Run, write_files
 from app.run_folder import (
     begin_anew,
@@ -42,7 +43,7 @@ from app.run_folder import (
 )
 from app.stages import carry_out_each, write_stages
 from app.stopping import Stop
-from app.training import Ending, StepEvents, fit, make_trainer
+from app.training import Ending, StepEvents
 from core.errors import DivergedError, UserError
 from core.failures import machine_told
 from core.recipe import Recipe
@@ -204,9 +205,8 @@ def _train(plan: Plan, run: Run, on_event: Listener, stop: Stop, steering: Steer
     on_event(Started(folder, run.system, run.step, config.max_steps))
     checkpoint = plan.run.checkpoint if plan.run else None
     while True:
-        trainer = make_trainer(config, plan.device, folder, callbacks)
         try:
-            fit(trainer, run.system, checkpoint, stop)
+            trainer = fit_together(plan, run, checkpoint, callbacks, finite.n_returns, stop)
         except DivergedError as error:
             checkpoint = newest_whole(folder)
             if finite.has_gone_back or checkpoint is None:

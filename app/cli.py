@@ -184,6 +184,7 @@ def _hide_gpu() -> None:
 def _run(options: argparse.Namespace, signals: Signals) -> int:
     if options.device == "cpu":
         _hide_gpu()
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # advice that torch prints past Python's warnings
     from app.misfits import hide_misfits
     from app.terminal import say, set_up_messages
 

@@ -9,6 +9,7 @@ import torch
 
 from app.building import build_exporters, ready_system
 from app.plan import Plan
+from app.ranks import check_divisible
 from app.run import refuse_held
 from app.training import Device, make_trainer
 from core.recipe import Recipe
@@ -62,6 +63,8 @@ def measured(plan: Plan) -> Cost:
     if plan.run is not None:
         refuse_held(plan)
     system, _ = ready_system(plan)
+    if recipe.trainer.devices > 1:
+        check_divisible(system, recipe.trainer.devices)
     build_exporters(recipe.exporters, system)
     # Lightning's own context, so that mixed precision costs here what it costs in the training.
     context = make_trainer(recipe.trainer, device, plan.out, []).precision_plugin.train_step_context

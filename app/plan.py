@@ -103,7 +103,7 @@ class Plan:
             f"prompt: {_short(recipe.shown_prompt)}",
             f"system: {recipe.system.part.part_name} ({', '.join(named)})",
             *([f"begins with: {start.folder}"] if start else []),
-            f"steps: {recipe.trainer.max_steps} on {self.device} in {self.precision}",
+            f"steps: {recipe.trainer.max_steps} on {self.device} in {self.precision}{_divided(recipe)}",
             f"run folder: {folder}",
             *[f"copied into it: {path} ({key})" for key, path in self.copies.items()],
             f"losses go to: {', '.join(recipe.trainer.logger) or 'nowhere'}",
@@ -177,7 +177,7 @@ def _plan_of_one(request: Request) -> Plan:
         check_out(request.out, _checkpoint_bytes(recipe))
     if request.trained:
         recipe = with_named_exporters(recipe, request.overrides)
-    device = resolve_device(request.device)
+    device = resolve_device(request.device, 1 if request.trained else recipe.trainer.devices)
     require_loggers(recipe.trainer.logger)
     return Plan(
         recipe=recipe,
@@ -238,6 +238,11 @@ def _with_prompt_of(recipe: Recipe, folder: Path) -> Recipe:
 def _start(recipe: Recipe, request: Request) -> Plan:
     """The plan of the run that another one begins with; it is built, not trained."""
     return make_plan(Request(run=recipe.start_from, trained=True, device=request.device, trust=request.trust))
+
+
+def _divided(recipe: Recipe) -> str:
+    n = recipe.trainer.devices
+    return f", the views of each divided among {n} processes" if n > 1 else ""
 
 
 def _short(prompt: str) -> str:

@@ -12,8 +12,10 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import disable_possible_user_warnings
 
+from app.divided_views import DividedViews
 from app.events import Listener, Stepped
 from app.stopping import Interrupted, Saver, Stop
+from core.chance import ALONE, Rank
 from core.errors import MachineError, UserError
 from core.recipe import TrainerConfig
 from systems.checkpoint_files import CheckpointFiles
@@ -21,17 +23,20 @@ from systems.checkpoint_files import CheckpointFiles
 Device = Literal["cpu", "cuda"]
 
 
-def resolve_device(wanted: str) -> Device:
+def resolve_device(wanted: str, n_devices: int = 1) -> Device:
     """The device of this process: a GPU with `auto` where there is one.
 
     Raises:
-        MachineError: `cuda` was asked for and cannot be had.
+        MachineError: `cuda` was asked for and cannot be had; or there are fewer GPUs than are to train one object.
     """
     if wanted == "cuda" and not torch.cuda.is_available():
         raise MachineError(
             "--device cuda: torch sees no CUDA device here; use --device cpu, or install a CUDA build of torch"
         )
-    return "cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu"
+    device = "cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu"
+    if device == "cuda" and n_devices > torch.cuda.device_count():
+        raise MachineError(f"trainer.devices: {n_devices}, and torch sees {torch.cuda.device_count()} GPUs here")
+    return device
 
 
 def resolve_precision(wanted: str, device: Device) -> Any:
@@ -47,8 +52,14 @@ def resolve_precision(wanted: str, device: Device) -> Any:
     return wanted
 
 
-def make_trainer(config: TrainerConfig, device: Device, folder: Path, callbacks: Sequence[Callback]) -> Trainer:
-    """A Trainer that does what the recipe says and nothing by itself: files and words come from callbacks."""
+def make_trainer(
+    config: TrainerConfig, device: Device, folder: Path, callbacks: Sequence[Callback], rank: Rank = ALONE
+) -> Trainer:
+    """A Trainer that does what the recipe says and nothing by itself: files and words come from callbacks.
+
+    Args:
+        rank: of the processes that train together, which have joined (app/ranks.py).
+    """
     disable_possible_user_warnings()  # hints on data loading and logging, which text-to-3D has none of
     # Lightning 2.6 calls what torch 2.13 deprecates; nothing that a user could mend.
     warnings.filterwarnings("ignore", message=".isinstance.treespec, LeafSpec")
@@ -57,7 +68,8 @@ def make_trainer(config: TrainerConfig, device: Device, folder: Path, callbacks:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     return Trainer(
         accelerator="gpu" if device == "cuda" else "cpu",
-        devices=1,
+        devices=rank.n_ranks,
+        strategy=DividedViews(rank) if rank.n_ranks > 1 else "auto",
         precision=resolve_precision(config.precision, device),
         max_steps=config.max_steps,
         max_epochs=-1,

@@ -1,14 +1,16 @@
 """Does a night of jobs hold? Failures among many rows, workers killed at random, what a job costs beside its training.
 
-    python -m benchmarks.jobs [--quick] [--engine ray]
+    python -m benchmarks.jobs [--case mixed] [--engine ray] [--quick]
 
-Rows are Latent-NeRF on the bundled model, of few steps. Each part has a folder in the work folder, made anew.
+Rows are of few steps on the bundled model. Each case has a folder in the work folder, made anew; its figures are kept,
+and the report is of all cases that have been measured so far. `timed` wants a machine that does nothing else.
 """
 
 import argparse
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -16,6 +18,8 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +28,13 @@ from app.jobs.folder import DONE, JOB, read_json
 from app.jobs.table import read_rows
 from benchmarks.command import Report, benchmark_parser, run_benchmark
 from benchmarks.floors import Floor
+from benchmarks.job_rows import HARM_STEPS, HARMS, mixed, plain_row, write_recipe, write_rows
 from benchmarks.machine import ROOT
 from benchmarks.runs import RunFailedError
 from core.files import whole_file
 
-CONFIG = ROOT / "configs" / "latent-nerf.yaml"
-PLUGIN = ROOT / "tests" / "plugins" / "troubled_loss.py"
-#: Of rows that do harm: a loss that is not finite three times in a row after the first step, so they need four steps.
-HARMS, HARM_STEPS = ("diverge", "kill"), 4
+#: Which cases each engine is measured by.
+CASES = {"local": ("mixed", "killed", "skipped", "timed"), "ray": ("mixed", "killed")}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,65 +46,83 @@ def _parser() -> argparse.ArgumentParser:
     parser = benchmark_parser(
         "jobs", "Many rows, some of them broken.", None, work="jobs", quick="fewer rows and steps"
     )
-    parser.add_argument("--engine", choices=("local", "ray"), default="local")
+    parser.add_argument("--engine", choices=tuple(CASES), default="local")
+    parser.add_argument("--case", choices=CASES["local"], help="this one alone (default: all of the engine)")
     return parser
 
 
 def _run(options: argparse.Namespace) -> Report:
     quick = options.quick
+    measures = {
+        "mixed": lambda: mixed_rows(options, 8 if quick else 24),
+        "killed": lambda: killed_workers(options, 8 if quick else 40, 2 if quick else 6),
+        "skipped": lambda: skipping(options, 100 if quick else 1000),
+        "timed": lambda: overhead(options, 3 if quick else 20, 5 if quick else 100),
+    }
+    for case in [options.case] if options.case else CASES[options.engine]:
+        floors = [asdict(floor) for floor in measures[case]()]
+        with whole_file(_kept(options, options.engine, case)) as unfinished:
+            unfinished.write_text(json.dumps({"date": date.today().isoformat(), "floors": floors}))
+    wanted = {(engine, case): _kept(options, engine, case) for engine, cases in CASES.items() for case in cases}
+    kept = {key: json.loads(path.read_text()) for key, path in wanted.items() if path.is_file()}
     floors = [
-        *mixed_rows(options, 8 if quick else 24),
-        *killed_workers(options, 8 if quick else 40, 2 if quick else 6),
-        *overhead(options, 3 if quick else 20, 5 if quick else 100),
-        *skipping(options, 100 if quick else 1000),
+        Floor(**{**floor, "name": f"{engine}: {floor['name']}"})
+        for (engine, _), found in kept.items()
+        for floor in found["floors"]
     ]
-    return Report(f"jobs-{options.engine}", not quick, {}, "", floors)
+    dates = {f"{engine}, {case}": found["date"] for (engine, case), found in kept.items()}
+    return Report("jobs", not quick and len(kept) == len(wanted), {"measured": dates}, "", floors)
+
+
+def _kept(options: argparse.Namespace, engine: str, case: str) -> Path:
+    return options.work / f"{'quick-' if options.quick else ''}{engine}-{case}.json"
 
 
 def mixed_rows(options: argparse.Namespace, n_rows: int) -> list[Floor]:
-    """A broken mesh, one that diverges, one that kills its worker; the others are done, and equal for any workers."""
+    """A broken mesh, one that diverges, one that kills its worker; the others are done, and equal whoever runs them."""
     rows, expected = mixed(options.work, n_rows)
-    sheets: list[dict[str, bytes]] = []
-    n_right = n_rows
-    for workers in (1, 2):
+    meshes: dict[str, dict[str, bytes]] = {}
+    floors: list[Floor] = []
+    for workers in (1, 2) if options.engine == "local" else (2,):
         out = _launch(options, f"mixed-{workers}", rows, HARM_STEPS, "--workers", str(workers), code=5)
-        last = {line["id"]: line["status"] for line in _lines(out)}
-        n_right = min(n_right, sum(last.get(name) == status for name, status in expected.items()))
-        done = [name for name, status in last.items() if status == "done"]
-        sheets.append({name: (out / name / "contact_sheet.png").read_bytes() for name in done})
-    return [
-        _floor("rows that end as they must", n_right, n_rows),
-        _floor("equal bytes with one worker and with two", int(sheets[0] == sheets[1]), 1),
-    ]
+        last = {line["id"]: line for line in _lines(out)}
+        n_right = sum(last[name]["status"] == status for name, status in expected.items() if name in last)
+        n_told = sum(bool(line["error"]) for line in last.values() if line["status"] != "done")
+        page = Counter(re.findall(r'<tr data-status="(\w+)"', (out / "index.html").read_text()))
+        floors += [
+            _floor(f"rows that end as they must, {workers} workers", n_right, n_rows),
+            _floor(f"failures with a line, {workers} workers", n_told, 1 + len(HARMS)),
+            _floor(f"rows right on the page, {workers} workers", (page & Counter(expected.values())).total(), n_rows),
+        ]
+        meshes[f"{workers}-{options.engine}"] = _meshes(out)
+    other = options.work / "mixed-2-local"
+    if options.engine == "ray" and other.is_dir():
+        meshes["2-local"] = _meshes(other)
+    first, *others = meshes.values()
+    n_equal = sum(all(each.get(name) == mesh for each in others) for name, mesh in first.items())
+    return [*floors, _floor(f"equal mesh.glb in {' and '.join(meshes)}", n_equal, n_rows - 1 - len(HARMS))]
 
 
-def mixed(work: Path, n_rows: int) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    """Rows of which the first three come to harm, and how each must end."""
-    broken = work / "broken.obj"
-    broken.write_text("v 0 0 0\nf 1 2 3\n")
-    paint = {"config": str(CONFIG.with_name("latent-paint.yaml")), "shape": str(broken.resolve())}
-    harms: list[dict[str, str]] = [paint, *({"system.losses.trouble.how": how} for how in HARMS)]
-    rows = [_row(i, **(harms[i] if i < len(harms) else {})) for i in range(n_rows)]
-    ends = ["failed", *("poisoned" for _ in HARMS)]
-    return rows, {row["id"]: ends[i] if i < len(ends) else "done" for i, row in enumerate(rows)}
+def _meshes(out: Path) -> dict[str, bytes]:
+    return {path.parent.name: path.read_bytes() for path in out.glob("*/mesh.glb")}
 
 
 def killed_workers(options: argparse.Namespace, n_rows: int, n_kills: int) -> list[Floor]:
     """Workers are killed at random moments, and once the driver; one more start does the rest."""
-    rows, chance = [_row(i) for i in range(n_rows)], random.Random(0)
+    rows, chance = [plain_row(i) for i in range(n_rows)], random.Random(0)
     out = _folder(options, "killed")
     words = _words(options, out, rows, 10, "--workers", "2", "trainer.checkpoint_every=2")
     driver = subprocess.Popen(words)
     for _ in range(n_kills):
         time.sleep(chance.uniform(3, 10))
-        workers = _workers_of(driver.pid)
+        workers = _workers_of(driver.pid, options.engine)
         if workers:
             os.kill(chance.choice(workers), signal.SIGKILL)
     driver.send_signal(signal.SIGKILL)
     driver.wait()
     subprocess.run([*words, "--retry-failed"], check=False)
     done = Counter(line["id"] for line in _lines(out) if line["status"] == "done")
-    unfinished = [path for path in out.rglob(".*") if path.suffix in (".json", ".ckpt", ".png")]
+    unfinished = [path for path in out.rglob(".*") if not path.name.startswith((".lock", ".exported", ".driver"))]
     return [
         _floor("rows done after kills and one more start", sum(count == 1 for count in done.values()), n_rows),
         _floor("no half file", int(not unfinished), 1),
@@ -110,7 +131,7 @@ def killed_workers(options: argparse.Namespace, n_rows: int, n_kills: int) -> li
 
 def overhead(options: argparse.Namespace, n_rows: int, steps: int) -> list[Floor]:
     """What jobs take on one warm worker beside training and export; and what a second worker gives."""
-    rows = [_row(i) for i in range(n_rows)]
+    rows = [plain_row(i) for i in range(n_rows)]
     one, two = (_launch(options, f"overhead-{n}", rows, steps, "--workers", str(n)) for n in (1, 2))
     seconds = [line["seconds"] for line in _lines(one)]
     own = sum(each["training"] + each["export"] for each in seconds)
@@ -123,11 +144,11 @@ def overhead(options: argparse.Namespace, n_rows: int, steps: int) -> list[Floor
 
 def skipping(options: argparse.Namespace, n_rows: int) -> list[Floor]:
     """Rows that are done are checked, indexed and skipped."""
-    rows = [_row(i) for i in range(n_rows)]
+    rows = [plain_row(i) for i in range(n_rows)]
     first = _launch(options, "skipped", rows[:1], 3)
     for row in rows[1:]:
         folder = first / row["id"]
-        shutil.copytree(first / rows[0]["id"], folder)
+        shutil.copytree(first / rows[0]["id"], folder, ignore=shutil.ignore_patterns("checkpoints"))
     jobs = write_rows(first.parent / "skipped.jsonl", rows)
     checker = Checker(jobs, write_recipe(options.work), ["trainer.max_steps=3", *options.overrides])
     # Only what is checked is made to fit: the digests of each row.
@@ -144,21 +165,11 @@ def _floor(name: str, value: float, wanted: float) -> Floor:
     return Floor(name, value, wanted, f"{value:.3g} of {wanted:.3g}")
 
 
-def _row(i: int, **more: Any) -> dict[str, Any]:
-    return {"id": f"row-{i}", "prompt": "a red mushroom", "seed": i, **more}
-
-
 def _folder(options: argparse.Namespace, name: str) -> Path:
     out = options.work / f"{name}-{options.engine}"
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     return out
-
-
-def write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
-    """A jobs file."""
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
 
 
 def _words(options: argparse.Namespace, out: Path, rows: Sequence[dict[str, Any]], steps: int, *more: str) -> list[str]:
@@ -167,24 +178,6 @@ def _words(options: argparse.Namespace, out: Path, rows: Sequence[dict[str, Any]
     words = [sys.executable, str(ROOT / "launch.py"), "--config", str(recipe), "--jobs", str(jobs), "--out", str(out)]
     chosen = ["--engine", options.engine, "--device", options.device, f"trainer.max_steps={steps}"]
     return [*words, *chosen, *more, *options.overrides]
-
-
-def write_recipe(work: Path) -> Path:
-    """Latent-NeRF with one picture to export, and a loss that does no harm unless a row says so.
-
-    Said in a file, and not on the command line, which would win over what rows say of the loss.
-    """
-    tree = {
-        "extends": str(CONFIG),
-        "plugins": [str(PLUGIN)],
-        "system": {"losses": {"trouble": {"type": "troubled"}}},
-        "trainer": {"preview_every": 0},
-        "exporters": [{"type": "contact-sheet"}],
-    }
-    path = work / "troubled.yaml"
-    with whole_file(path) as unfinished:
-        unfinished.write_text(json.dumps(tree))  # JSON is YAML
-    return path
 
 
 def _launch(
@@ -208,15 +201,16 @@ def _lines(out: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
 
 
-def _workers_of(driver: int) -> list[int]:
-    """Grandchildren of the driver, in Linux's /proc: its own child is what workers are forked from."""
+def _workers_of(driver: int, engine: str) -> list[int]:
+    """Grandchildren of the driver, in Linux's /proc: workers are forked by a child of its own, or Ray's actors."""
     parents: dict[int, list[int]] = {}
-    for status in Path("/proc").glob("[0-9]*/stat"):
+    for folder in Path("/proc").glob("[0-9]*"):
         try:
-            text = status.read_text()
+            text, title = (folder / "stat").read_text(), (folder / "cmdline").read_bytes()
         except OSError:
             continue
-        parents.setdefault(int(text.rpartition(")")[2].split()[1]), []).append(int(status.parent.name))
+        if engine == "local" or b"ray::" not in title or b"Actor" in title:
+            parents.setdefault(int(text.rpartition(")")[2].split()[1]), []).append(int(folder.name))
     return [grandchild for child in parents.get(driver, []) for grandchild in parents.get(child, [])]
 
 

@@ -16,6 +16,7 @@ import trimesh
 
 from benchmarks.machine import ROOT
 from benchmarks.speed import OCCUPANCY_STEP, Stopwatch, Training, take_step
+from core.chance import stream
 from core.kinds import TrainingStep
 from geometry.mesh import Mesh
 from geometry.placement import Placement, placed
@@ -25,7 +26,6 @@ from sketches.build import SKETCHES
 from systems.losses.sketch import distance_weight
 from systems.losses.sketch_shape import SketchShapeLoss, shape_loss
 from systems.sketch_shape import SketchShape
-from systems.steps import stream
 
 HALF = 0.6  # the toybox field's bound
 N_POINTS = 100_000

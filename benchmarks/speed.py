@@ -31,9 +31,9 @@ from app.plan import Request, make_plan
 from app.training import make_trainer, resolve_device
 from benchmarks.command import Report, benchmark_parser, resolve_threads, run_benchmark
 from benchmarks.random_model import random_stable_diffusion
+from core.chance import stream
 from geometry.latent_field import HashGridField
 from systems.base import LightningSystem
-from systems.steps import stream
 
 DESCRIPTION = "Time the training steps of a recipe and their parts."
 ROUNDS = 3

@@ -12,8 +12,8 @@ import torch
 
 from app.parts import register_parts
 from benchmarks.machine import ROOT
+from core.chance import stream
 from core.recipe import read_recipe
-from systems.steps import stream
 
 RECIPE = ROOT / "configs" / "latent-nerf.yaml"
 #: Short steps, so that many rounds fit into a time in which the machine's other work stays about the same.

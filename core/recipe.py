@@ -51,12 +51,15 @@ class TrainerConfig:
     """Where losses and previews go; csv is the run's metrics.csv, which its report draws."""
     gradient_clip: float | None = None
     """Largest norm of the gradient, or null for no limit."""
+    devices: int = 1
+    """Processes that divide the views of each step among them, with a GPU each; on a CPU they divide its cores."""
 
     def __post_init__(self) -> None:
         require(1 <= self.max_steps <= 10**9, f"max_steps: from 1 to 10^9, got {self.max_steps}")
         require(self.preview_every >= 0, f"preview_every: at least 0, got {self.preview_every}")
         require(self.checkpoint_every >= 0, f"checkpoint_every: at least 0, got {self.checkpoint_every}")
         require(self.checkpoint_minutes >= 0, f"checkpoint_minutes: at least 0, got {self.checkpoint_minutes:g}")
+        require(1 <= self.devices <= 1024, f"devices: from 1 to 1024, got {self.devices}")
         require_size("n_preview_views", self.n_preview_views, self.n_preview_views * PICTURE)
         clip = self.gradient_clip
         require(clip is None or clip > 0, f"gradient_clip: above 0, or null for no limit, got {clip}")

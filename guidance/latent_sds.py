@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from torch import Generator, Tensor
 
 from core.cameras import view_names
+from core.chance import normal, uniform
 from core.kinds import trained_groups
 from core.schedule import NEVER, Schedule, require_values
 from core.types import Cameras, GuidanceOutput, RenderOutput
@@ -154,7 +155,7 @@ class LatentSDS(TextGuidance, name="latent-sds"):
         timestep = draw_timesteps(len(latents), floor, ceiling, n_timesteps, rng, n_together).to(latents.device)
         alpha, sigma = self.model.alpha[timestep], self.model.sigma[timestep]
         z = latents.detach().float()
-        noise = torch.randn(z.shape, generator=rng, device=rng.device).to(z.device)
+        noise = normal(rng, *z.shape).to(z.device)
         return NoisyLatents(add_noise(z, noise, alpha, sigma), noise, timestep, alpha, sigma)
 
     def with_noise(self, noisy: NoisyLatents, render: RenderOutput, cameras: Cameras, rng: Generator) -> NoisyLatents:
@@ -187,11 +188,10 @@ class LatentSDS(TextGuidance, name="latent-sds"):
         if score == "csd":
             return predicted.unconditional
         if score == "nfsd" and predicted.negative is not None:
-            much = noisy.timestep >= LITTLE_NOISE * model.n_timesteps
-            return predicted.negative * per_pixel(much.float())
+            return predicted.negative * per_pixel((noisy.timestep >= LITTLE_NOISE * model.n_timesteps).float())
         if score == "asd":
-            share = torch.rand(len(render.latents) // self.view_needs.n_together, generator=rng, device=rng.device)
-            share = share.repeat_interleave(self.view_needs.n_together).to(noisy.timestep.device)
+            n = self.view_needs.n_together
+            share = uniform(rng, len(render.latents) // n).repeat_interleave(n).to(noisy.timestep.device)
             more = (noisy.timestep * (1 + self.config.asynchrony * share)).long().clamp(max=model.n_timesteps - 1)
             noisier = later(noisy, render.latents, more, model.alpha, model.sigma)
             return self.answers(noisier, cameras, [self.told_views(cameras)])[0]

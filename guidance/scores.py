@@ -28,6 +28,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Generator, Tensor
 
 from core.cameras import camera_rays
+from core.chance import normal
 from core.errors import require
 from core.schedule import Schedule, require_values
 from core.types import Cameras, RenderOutput, TensorRecord
@@ -191,7 +192,7 @@ def surface_noise(
     points = rays.origins + rays.directions * render.depth.to(rays.origins)[..., None]
     number = _cell_numbers((points / cell).floor().long()).flatten(1)
     kept = (render.opacity.flatten(1) > OPAQUE) & _first_of_its_kind(number)
-    fresh = torch.randn(render.latents.shape, generator=rng, device=rng.device).to(number.device)
+    fresh = normal(rng, *render.latents.shape).to(number.device)
     noise = torch.where(kept[..., None], _normal_draws(number, channels), fresh.flatten(1, 2))
     return noise.reshape(views, height, width, channels)
 

@@ -24,6 +24,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from core.chance import uniform
+
 Weighting = Literal["sigma2", "sqrt-alpha-sigma2", "uniform"]
 
 #: w(t) by the name that recipes use. `sqrt-alpha-sigma2` is what Latent-NeRF's published code computes:
@@ -49,7 +51,7 @@ def draw_timesteps(
         ceiling: most noise, as a share of the schedule; at least `floor`.
         n_timesteps: length of the schedule; index 0 is the least noise.
     """
-    share = floor + (ceiling - floor) * torch.rand(n_views // n_together, generator=rng, device=rng.device)
+    share = floor + (ceiling - floor) * uniform(rng, n_views // n_together)
     return (share * n_timesteps).long().clamp(0, n_timesteps - 1).repeat_interleave(n_together)
 
 

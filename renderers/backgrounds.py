@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
+from core.chance import integers
 from core.errors import UserError, first_misfit, require
 from core.kinds import Background, Encode
 from core.memory import SAMPLE, require_size
@@ -193,8 +194,7 @@ class RandomColor(FlatBackground, name="random-color"):
         """In training one colour for the views of an object, drawn from `rng`; in evaluation always the preview's."""
         n_views, height, width, _ = directions.shape
         if self.training:
-            n_objects = n_views // self.n_together
-            index = torch.randint(max(len(self.bank), 1), (n_objects,), generator=rng, device=rng.device)
+            index = integers(rng, max(len(self.bank), 1), n_views // self.n_together)
             index = index.repeat_interleave(self.n_together)
         else:
             index = torch.full((n_views,), min(self.config.preview, max(len(self.bank) - 1, 0)))

@@ -29,18 +29,6 @@ class PackedSamples(TensorRecord):
     rank: Int[Tensor, "samples"]
     """How many samples of the same ray lie in front of it."""
 
-    def __len__(self) -> int:
-        return len(self.rank)
-
-    def __getitem__(self, chosen: Int[Tensor, "chosen"]) -> "PackedSamples":
-        return PackedSamples(
-            self.positions[chosen],
-            self.distances[chosen],
-            self.widths[chosen],
-            self.ray_index[chosen],
-            self.rank[chosen],
-        )
-
 
 @torch.no_grad()
 def pack(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
-from torch import Generator, Tensor
+from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,11 @@ def ball_span(
 
 
 def stratified_intervals(
-    near: Float[Tensor, "rays"], far: Float[Tensor, "rays"], step: float, n_intervals: int, rng: Generator | None
+    near: Float[Tensor, "rays"],
+    far: Float[Tensor, "rays"],
+    step: float,
+    n_intervals: int,
+    places: Float[Tensor, "rays intervals"] | None = None,
 ) -> Intervals:
     """Intervals of length `step` from near to far, the last one cut short, each with one sample.
 
@@ -51,12 +55,20 @@ def stratified_intervals(
     Args:
         step: length of an interval, in world units.
         n_intervals: how many of them the longest span takes.
-        rng: places each sample anywhere in its interval; without it samples stand in the middle.
+        places: where in its interval each sample stands, from 0 to 1; None: in the middle.
     """
     starts = near[:, None] + step * torch.arange(n_intervals, dtype=near.dtype, device=near.device)
     widths = (far[:, None] - starts).clamp(0, step)
-    if rng is None:
-        return Intervals(starts + 0.5 * widths, widths)
-    # Drawn on the generator's own device, so that one seed gives the same samples on every device.
-    shares = torch.rand(starts.shape, generator=rng, device=rng.device, dtype=near.dtype).to(near.device)
-    return Intervals(starts + shares * widths, widths)
+    return Intervals(starts + (0.5 if places is None else places) * widths, widths)
+
+
+def ball_intervals(
+    origins: Float[Tensor, "rays 3"],
+    directions: Float[Tensor, "rays 3"],
+    radius: float,
+    n_intervals: int,
+    places: Float[Tensor, "rays intervals"] | None = None,
+) -> Intervals:
+    """Intervals of each ray in the ball around the world's origin, `n_intervals` of them across its diameter."""
+    near, far = ball_span(origins, directions, radius)
+    return stratified_intervals(near, far, 2 * radius / n_intervals, n_intervals, places)

@@ -19,6 +19,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Generator, Tensor
 
 from core.cameras import camera_rays
+from core.chance import uniform
 from core.errors import UserError, require
 from core.kinds import Background, DensityField, Extra, Geometry, Renderer
 from core.memory import SAMPLE, recomputed, require_size
@@ -28,7 +29,7 @@ from renderers.compositing import over_background, ray_weights, sum_over_rays
 from renderers.normals import outward_normals
 from renderers.occupancy import OccupancyGrid
 from renderers.packing import PackedSamples, pack
-from renderers.sampling import ball_span, stratified_intervals
+from renderers.sampling import ball_intervals
 
 T = TypeVar("T")
 # A sample that gives less than this to its ray shows no surface worth a normal.
@@ -126,11 +127,18 @@ class VolumeRenderer(Renderer, name="volume"):
         rays = camera_rays(cameras)
         shape = rays.directions.shape[:-1]
         origins, directions = rays.origins.reshape(-1, 3), rays.directions.reshape(-1, 3)
+        places = None
+        if self.training:  # drawn where the generator is, so that one seed gives the same samples on every device
+            drawn = uniform(rng, len(origins), self.config.samples_per_ray, dtype=origins.dtype)
+            places = drawn.to(origins.device)
         size = self.config.rays_per_chunk
+        chunks = [slice(first, first + size) for first in range(0, len(origins), size)]
         seen = _join(
             [
-                self._follow(field, origins[first : first + size], directions[first : first + size], rng, with_normals)
-                for first in range(0, len(origins), size)
+                self._follow(
+                    field, origins[rays], directions[rays], None if places is None else places[rays], with_normals
+                )
+                for rays in chunks
             ]
         )
         foreground, opacity = seen.foreground.view(*shape, -1), seen.opacity.view(shape)
@@ -146,34 +154,31 @@ class VolumeRenderer(Renderer, name="volume"):
         )
 
     def _follow(
-        self, field: DensityField, origins: Tensor, directions: Tensor, rng: Generator, with_normals: bool
+        self, field: DensityField, origins: Tensor, directions: Tensor, places: Tensor | None, with_normals: bool
     ) -> RayColours:
         """What the rays show: candidates, then the field chunk by chunk, then the sums along each ray."""
         n_rays = len(origins)
-        near, far = ball_span(origins, directions, field.bound)
         step = 2 * field.bound / self.config.samples_per_ray
-        moved_by = rng if self.training else None
-        intervals = stratified_intervals(near, far, step, self.config.samples_per_ray, moved_by)
+        intervals = ball_intervals(origins, directions, field.bound, self.config.samples_per_ray, places)
         candidates = pack(origins, directions, intervals, self.occupancy)
         chosen, density, features, weights = self._look(field, candidates, n_rays)
-        kept = candidates[chosen]
+        ray_index, positions = candidates.ray_index[chosen], candidates.positions[chosen]
         weighted = weights[:, None] * torch.cat(
-            [features, torch.ones_like(features[:, :1]), kept.distances[:, None]], 1
+            [features, torch.ones_like(features[:, :1]), candidates.distances[chosen, None]], 1
         )
-        sums = sum_over_rays(weighted, kept.ray_index, n_rays)
+        sums = sum_over_rays(weighted, ray_index, n_rays)
         foreground, opacity, reach = sums[:, :-2], sums[:, -2], sums[:, -1]
         normals = None
         if with_normals:
             visible = (weights > FAINT_WEIGHT).nonzero()[:, 0]
-            seen = self._seen(lambda positions: outward_normals(field, positions, step), kept.positions[visible])
-            outward = torch.cat(seen)
-            normals = sum_over_rays(weights[visible, None] * outward, kept.ray_index[visible], n_rays)
+            looks = self._seen(lambda points: outward_normals(field, points, step), positions[visible])
+            normals = sum_over_rays(weights[visible, None] * torch.cat(looks), ray_index[visible], n_rays)
         return RayColours(
             foreground=foreground,
             opacity=opacity,
             depth=reach / opacity.clamp_min(torch.finfo(opacity.dtype).eps),
             normals=normals,
-            samples=RaySamples(kept.positions, kept.widths, kept.ray_index, density, weights),
+            samples=RaySamples(positions, candidates.widths[chosen], ray_index, density, weights),
         )
 
     def _seen(self, look: Callable[[Tensor], T], positions: Tensor) -> list[T]:
@@ -194,18 +199,17 @@ class VolumeRenderer(Renderer, name="volume"):
         """
         size = self.config.samples_per_chunk
         deepest = -math.log(self.config.early_stop) if self.config.early_stop > 0 else math.inf
-        n_chunks = max(1, math.ceil((int(candidates.rank.max()) + 1) / size)) if len(candidates) else 1
+        n_chunks = max(1, math.ceil((int(candidates.rank.max()) + 1) / size)) if candidates.rank.numel() else 1
         passed = candidates.positions.new_zeros(n_rays, 1)
         looked: list[tuple[Tensor, ...]] = []
         for chunk in range(n_chunks):
             open_rays = passed.detach()[:, 0] < deepest
             in_chunk = candidates.rank.div(size, rounding_mode="floor") == chunk
             chosen = (in_chunk & open_rays[candidates.ray_index]).nonzero()[:, 0]
-            seen = candidates[chosen]
-            outputs = self._seen(field, seen.positions)
+            outputs = self._seen(field, candidates.positions[chosen])
             output = outputs[0] if len(outputs) == 1 else FieldOutput.joined(outputs)
-            place = (seen.ray_index, seen.rank - chunk * size)
-            depths = passed.new_zeros(n_rays, size).index_put(place, output.density * seen.widths)
+            place = (candidates.ray_index[chosen], candidates.rank[chosen] - chunk * size)
+            depths = passed.new_zeros(n_rays, size).index_put(place, output.density * candidates.widths[chosen])
             looked.append((chosen, output.density, output.features, ray_weights(depths, passed)[place]))
             passed = passed + depths.sum(dim=1, keepdim=True)
         if n_chunks == 1:

@@ -17,6 +17,7 @@ from jaxtyping import Float
 from lightning import LightningModule
 from torch import Generator, Tensor
 
+from core.chance import ALONE, stream
 from core.errors import UserError
 from core.kinds import Background, Geometry, Guidance, Loss, Renderer, System, TrainingStep, Views
 from core.memory import with_less_at_once
@@ -25,7 +26,7 @@ from core.schedule import Schedule
 from core.types import Cameras, GuidanceOutput, RenderOutput
 from systems.loss_terms import GUIDANCE_TERM, LossTerms, check_losses
 from systems.optimizer import AdamSettings, check_groups
-from systems.steps import StepRendering, Steps, stream, within_memory
+from systems.steps import StepRendering, Steps, within_memory
 from systems.training_size import TrainingSize
 from systems.views.orbit import Orbit
 
@@ -117,13 +118,9 @@ class LightningSystem(System, LightningModule):
         self._is_set_up = True
 
     def training_step(self, batch: int, batch_idx: int) -> dict[str, Any]:
-        """One step. The batch carries nothing; all chance comes from seed and step.
-
-        Returns:
-            `loss`, to be minimised, and `numbers` by name, to be shown.
-        """
+        """One step: `loss`, to be minimised, and `numbers` by name, to be shown. All chance is seed's and step's."""
         step = self.global_step
-        loss, numbers = self.compute_loss(step, stream(self.seed, self.stream_name, step, self.device))
+        loss, numbers = self.compute_loss(step, stream(self.seed, self.stream_name, step, self.device, self.rank))
         # The callbacks get the numbers with the step's outputs: Lightning's own log would take a tenth of a small step.
         return {"loss": loss, "numbers": {"loss": loss.detach(), **numbers}}
 
@@ -138,6 +135,8 @@ class LightningSystem(System, LightningModule):
         size = self._training_size.at(step, self.total_steps) if self.config.latent_size else self._latent_size
         if not isinstance(cameras := self.views.draw(size, step, self.total_steps, rng), Cameras):
             raise self.views.wrong_result(cameras, "draw: Cameras")
+        if self.rank != ALONE:
+            cameras = self.rank.own(cameras)
         rendered = self.render_step(cameras, rng)
         guidance = self.guidance(rendered.whole, cameras, step, self.total_steps, rng)
         if not isinstance(guidance, GuidanceOutput):

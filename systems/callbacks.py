@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.fabric.loggers.logger import Logger
 from numpy.typing import NDArray
@@ -74,7 +75,9 @@ class MetricsLog(Callback):
         step = trainer.global_step
         if not (is_due(step, self.every) or step == 1):
             return
-        numbers = {name: float(value) for name, value in outputs["numbers"].items()}
+        own = [torch.as_tensor(number, device=pl_module.device).reshape(()) for number in outputs["numbers"].values()]
+        mean = trainer.strategy.reduce(torch.stack(own))  # over the ranks
+        numbers = dict(zip(outputs["numbers"], mean.tolist(), strict=True))
         if not math.isfinite(numbers["loss"]):
             return
         seconds = time.monotonic() - self._began

@@ -44,7 +44,7 @@ class FiniteSteps(Callback):
 
     def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
         """Remember the loss: it may be infinite while its gradient is not."""
-        self._loss = loss.detach()
+        self._loss = trainer.strategy.reduce(loss.detach().clone())  # ranks skip the same steps
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Any) -> None:
         """Leave the optimiser without gradients where they, or the loss, are not finite.

@@ -9,12 +9,12 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from core.chance import stream
 from core.kinds import FirstLook, Renderer, TexturedSurface
 from core.part import Choice
 from core.types import Cameras
 from renderers.backgrounds import NoBackground
 from systems.shading import Light, shade
-from systems.steps import stream
 from systems.texture_fit import Repainted
 
 GREY = 0.5

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from core.chance import stream
 from core.errors import UserError
 from core.kinds import FirstLook, TexturedSurface
 from core.part import Choice
@@ -18,7 +19,6 @@ from core.types import Cameras
 from guidance.same_latents import check_same_latents, same_latents
 from systems.base import LightningSystem
 from systems.first_look import first_pictures
-from systems.steps import stream
 from systems.texture_fit import VIEWS_AT_ONCE, fitted_texture
 
 log = logging.getLogger(__name__)

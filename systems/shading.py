@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
+from core.chance import normal, uniform
 from core.errors import require
 from core.types import RenderOutput
 
@@ -26,8 +27,8 @@ class Shading:
 
     def light(self, n_views: int, rng: Generator) -> "Light":
         """A direction for each view, and which views are lit at all."""
-        toward = F.normalize(torch.randn(n_views, 3, generator=rng, device=rng.device), dim=-1)
-        lit = torch.rand(n_views, generator=rng, device=rng.device) < self.share
+        toward = F.normalize(normal(rng, n_views, 3), dim=-1)
+        lit = uniform(rng, n_views) < self.share
         return Light(toward, torch.where(lit, self.ambient, 1.0))
 
 

@@ -1,16 +1,10 @@
-"""A training step as everybody counts it: its number, its random draws, and what it renders.
+"""A training step as everybody counts it: its number, and what it renders."""
 
-Nothing is carried from step to step: every step of every stream has its own generator, made from the run's seed, so a
-resumed training draws what the uninterrupted one would have drawn, and neither logging nor validation can disturb it.
-"""
-
-import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import torch
-
+from core.chance import ALONE
 from core.kinds import System
 from core.memory import with_less_memory
 from core.types import Cameras, RenderOutput
@@ -38,14 +32,13 @@ class Steps:
         """Nothing to restore."""
 
 
-def stream(seed: int, name: str, step: int, device: torch.device | str = "cpu") -> torch.Generator:
-    """The generator of one step of a named stream ("training", "validation")."""
-    digest = hashlib.sha256(f"{seed}/{name}/{step}".encode()).digest()
-    return torch.Generator(device).manual_seed(int.from_bytes(digest[:4], "little"))
-
-
 def within_memory(step: Callable[[], T], system: System) -> T:
-    """What a step gives, with its gradients; where memory runs out, it is tried once more in smaller chunks."""
+    """What a step gives, with its gradients; where memory runs out, it is tried once more in smaller chunks.
+
+    Not where other ranks are in the same step, who would wait for what is added up a second time.
+    """
+    if system.rank != ALONE:
+        return step()
 
     def take_less() -> str:
         has_changed = [part.take_less_memory() for part in (system.renderer, system.guidance)]

@@ -16,6 +16,7 @@ from lightning import LightningModule
 from torch import Generator, Tensor
 
 from core.cameras import view_names
+from core.chance import stream
 from core.errors import require
 from core.kinds import Background
 from core.part import Choice
@@ -25,7 +26,6 @@ from guidance.pictures import read_pictures
 from guidance.word_learning import WordLearner
 from systems.base import LightningSystem
 from systems.optimizer import AdamSettings
-from systems.steps import stream
 from systems.views.orbit import Orbit
 
 
@@ -33,6 +33,7 @@ class TextualInversion(LightningSystem, name="textual-inversion"):
     """Learns a word from pictures."""
 
     guidance: LatentSDS
+    divides_views = False
 
     @dataclass(frozen=True)
     class Config:

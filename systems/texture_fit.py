@@ -15,11 +15,11 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from core.chance import stream
 from core.kinds import Renderer, TexturedSurface
 from core.types import Cameras
 from geometry.mip_texture import sample_mip
 from renderers.backgrounds import NoBackground
-from systems.steps import stream
 
 #: Pixels of which the object takes less may show the background.
 OPAQUE = 0.999

@@ -10,13 +10,12 @@ from typing import Any
 from app.jobs.folder import JOB, Contents, Task, contents_of, digests_of, inputs_missing, read_json, state_of
 from app.jobs.names import bad_name, given, job_name, numbered, shared_folders
 from app.jobs.table import Row
-from app.parts import register_parts
+from app.parts import packed_recipe, register_parts
 from app.training import Device, resolve_precision
 from core.errors import UserError, did_you_mean, gathering
 from core.paths import absolute
 from core.recipe import Recipe
 from core.recipe_layers import Layer, Overrides, file_layers
-from core.setting_paths import plain
 from core.stages import first_system, stages_of
 from systems.loggers import require_loggers
 
@@ -38,7 +37,7 @@ class Job:
 
     def task(self, out: Path, device: str) -> Task:
         """What a worker is given of it."""
-        recipes = tuple((dict(plain(recipe)), recipe.environment) for recipe in self.recipes)
+        recipes = tuple(packed_recipe(recipe) for recipe in self.recipes)
         shown = self.recipes[0].shown_prompt
         return Task(self.id, self.row.number, shown, out / self.id, recipes, dict(self.digests), device)
 
@@ -166,6 +165,8 @@ class Checker:
             faults.append(f"config: '{first.system.part.part_name}' goes on from a run; take a recipe with stages")
         for recipe in recipes:
             resolve_precision(recipe.trainer.precision, self.device)
+            if recipe.trainer.devices > 1:
+                faults.append("trainer.devices: 1 for a row; give --workers the devices, which then do a row each")
             require_loggers(recipe.trainer.logger)
         return _Shared(recipes, contents_of(recipes, self._digests), tuple(faults))
 

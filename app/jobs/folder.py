@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from app.inputs import content_digests, copied_paths
-from core.environment import FromEnvironment
+from app.parts import PackedRecipe
 from core.errors import UserError
 from core.files import whole_file
 from core.paths import map_paths
@@ -42,8 +42,8 @@ class Task:
     prompt: str
     """As it is shown."""
     folder: Path
-    recipes: tuple[tuple[dict[str, Any], tuple[FromEnvironment, ...]], ...]
-    """Of its stages, mostly one: as `plain` has them, and what of them names the environment."""
+    recipes: tuple[PackedRecipe, ...]
+    """Of its stages, mostly one."""
     digests: dict[str, str]
     """Of row, recipe and inputs, see `digests_of`."""
     device: str = "auto"

@@ -10,7 +10,6 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +19,14 @@ from tqdm import tqdm
 from app.api import carry_out
 from app.events import Event, Exported, Started, Stepped, Trained
 from app.jobs.folder import LOG, THUMBNAIL, Record, Status, Task, begin, finish
-from app.parts import register_parts
+from app.parts import unpacked_recipe
 from app.plan import Request, make_plan
 from app.run import Run
 from app.stopping import Stop
 from app.terminal import set_up_messages
-from core.environment import FromEnvironment
 from core.errors import DivergedError, UserError
 from core.failures import told
 from core.memory import is_out_of_memory
-from core.plugins import load_plugin
-from core.recipe import Recipe, check_recipe
 from exporters.phases import read_record
 from guidance.latent_diffusion import LatentDiffusion
 from guidance.model_settings import models_kept
@@ -121,7 +117,7 @@ def carry_out_task(task: Task, stop: Stop, tell: Told, kept: Kept, cold: float =
 
 def _made(task: Task, stop: Stop, timing: Timing) -> Run:
     try:
-        recipes = tuple(_recipe(*each) for each in task.recipes)
+        recipes = tuple(unpacked_recipe(each) for each in task.recipes)
         request = Request(recipe=recipes, folder=task.folder, device=task.device, allow_changed=True)
         run = carry_out(make_plan(request), on_event=timing, stop=stop)
         if run.is_finished:
@@ -131,13 +127,6 @@ def _made(task: Task, stop: Stop, timing: Timing) -> Run:
             traceback.print_exc()
         raise
     return run
-
-
-def _recipe(mapping: dict[str, Any], environment: tuple[FromEnvironment, ...]) -> Recipe:
-    register_parts()
-    for plugin in mapping["plugins"]:
-        load_plugin(Path(plugin))
-    return replace(check_recipe(mapping), environment=environment)
 
 
 def what_went_wrong(error: Exception) -> tuple[Status, str]:

@@ -118,6 +118,8 @@ class Page:
         """
         is_first = self.session.shown is None
         try:
+            if plan.recipe.trainer.devices > 1:
+                raise UserError("--live: shows the training of one process; say trainer.devices=1")
             return carry_out(plan, on_event=hear, stop=stop, steering=self.session.steering)
         except ExportError as error:
             self.session.tell_all("Not exported", str(error))

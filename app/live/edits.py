@@ -115,7 +115,6 @@ class Edits(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Changes until now were made when the run was opened; one that goes back to a checkpoint begins from there."""
         assert isinstance(pl_module, LightningSystem)
-        _without_torn_line(self.folder / EDITS)
         if self._begun is None:
             n_made = sum(edit.step <= trainer.global_step for edit in read_edits(self.folder))
             self._begun = n_made, steerable(pl_module)
@@ -137,6 +136,9 @@ class Edits(Callback):
             _make(pl_module, self._ahead.popleft())
         for setting, value, done in self.steering.taken():
             edit = Edit(step, setting, value)
+            if trainer.world_size > 1:
+                done("trainer.devices: while several processes train, nothing can be changed")
+                continue
             try:
                 _make(pl_module, edit)
             except Exception as error:  # what somebody asks for ends no training
@@ -147,7 +149,9 @@ class Edits(Callback):
 
     def _write(self, edit: Edit) -> None:
         """On the disk before the next step is made: no step may depend on a change that a power cut could forget."""
-        with (self.folder / EDITS).open("ab") as file:
+        path = self.folder / EDITS
+        _without_torn_line(path)
+        with path.open("ab") as file:
             file.write(json.dumps(asdict(edit)).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())

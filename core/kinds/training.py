@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
+from core.chance import ALONE, Rank, rank_of
 from core.environment import FromEnvironment
 from core.kinds.guidance import Guidance, Views
 from core.kinds.scene import Background, Extra, Geometry, Renderer
@@ -32,6 +33,11 @@ class TrainingStep:
     step: int
     total_steps: int
     rng: Generator
+
+    @property
+    def rank(self) -> Rank:
+        """Which of several processes, with a part of the step's views each; means over samples take its `weight`."""
+        return rank_of(self.rng)
 
 
 class Loss(Part, nn.Module, kind="loss"):
@@ -92,6 +98,10 @@ class System(Part, kind="system"):
     scales and moves; it does not mirror."""
     settings_of_jobs: ClassVar[Mapping[str, str]] = {}
     """What the columns `shape` (a mesh) and `texture` (a picture, or own-texture) of a jobs file set."""
+    rank: Rank = ALONE
+    """Which of the processes that train it this is; each has a part of a step's views."""
+    divides_views: ClassVar[bool] = True
+    """Whether processes can share a step: its loss is a mean over views."""
     environment: Sequence[FromEnvironment] = ()
     """What of prompt and settings names the environment; files that it is written to hold the name alone."""
 

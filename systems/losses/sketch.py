@@ -84,7 +84,7 @@ class SketchLoss(Loss):
         """Those that this step's loss is about: every `sample_stride`-th."""
         samples, stride = now.render.samples, self.config.sample_stride
         assert samples is not None, "checked when the system was built"
-        return samples.every(stride, now.step % stride)
+        return samples.every(stride, (now.step - now.rank.before(len(samples.density))) % stride)
 
     def strictness(self, positions: Float[Tensor, "samples 3"], reading: SketchReading) -> Float[Tensor, "samples"]:
         """How strictly the sketch is followed at samples: by their distance, and not at all in `complete_box`."""

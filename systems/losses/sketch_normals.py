@@ -30,7 +30,8 @@ class SketchNormalsLoss(SketchLoss, name="sketch-normals"):
         positions = samples.positions[chosen]
         assert isinstance(now.geometry, DensityField), "checked when the sketch was read"
         ours = outward_normals(now.geometry, positions, 2 * self.sketch.cell)
-        return normal_loss(ours, self.sketch.normals(positions), samples.weights[chosen].detach())
+        weights = samples.weights[chosen].detach()
+        return now.rank.weight(weights.sum()) * normal_loss(ours, self.sketch.normals(positions), weights)
 
 
 def normal_loss(

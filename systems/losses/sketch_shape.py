@@ -41,7 +41,8 @@ class SketchShapeLoss(SketchLoss, name="sketch-shape"):
         samples = self.samples(now)
         reading = self.sketch(samples.positions)
         strictness = self.strictness(samples.positions, reading)
-        return shape_loss(samples.density, reading.occupied, strictness, self.config.delta)
+        loss = shape_loss(samples.density, reading.occupied, strictness, self.config.delta)
+        return now.rank.weight(len(samples.density)) * loss
 
 
 def shape_loss(

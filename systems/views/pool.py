@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import torch
 from torch import Generator
 
+from core.chance import stream
 from core.kinds import Guidance
 from core.memory import PICTURE, require_size
 from core.types import Cameras
-from systems.steps import stream
 from systems.views.orbit import Orbit
 
 

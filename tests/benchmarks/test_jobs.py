@@ -4,7 +4,7 @@ from pathlib import Path
 
 from app.jobs.checking import Checker
 from app.jobs.table import read_rows
-from benchmarks.jobs import HARM_STEPS, HARMS, mixed, write_recipe, write_rows
+from benchmarks.job_rows import HARM_STEPS, HARMS, mixed, write_recipe, write_rows
 
 
 def test_rows_do_the_harm_that_they_say(tmp_path: Path) -> None:
@@ -14,5 +14,6 @@ def test_rows_do_the_harm_that_they_say(tmp_path: Path) -> None:
     checker = Checker(path, write_recipe(tmp_path), [f"trainer.max_steps={HARM_STEPS}"])
     recipes = [job.recipes[0] for job in checker.jobs(read_rows(path), tmp_path / "out")]
     assert [recipe.system.config.losses["trouble"].config.how for recipe in recipes[1:]] == [*HARMS, "none", "none"]
-    assert recipes[0].system.part.part_name == "latent-paint"
-    assert [choice.part.part_name for choice in recipes[1].exporters] == ["contact-sheet"]
+    systems = [recipe.system.part.part_name for recipe in recipes]
+    assert systems == ["latent-paint", "latent-nerf", "latent-nerf", "latent-nerf", "sketch-shape"]
+    assert [choice.part.part_name for choice in recipes[1].exporters] == ["mesh"]

@@ -14,7 +14,7 @@ def test_packed_samples_are_those_of_a_plain_loop() -> None:
     directions = torch.nn.functional.normalize(torch.rand(12, 3, generator=rng) - 0.5 - origins, dim=-1)
     directions[3] *= -1  # looks away from the ball: no samples
     near, far = ball_span(origins, directions, 0.7)
-    intervals = stratified_intervals(near, far, 0.1, 14, rng)
+    intervals = stratified_intervals(near, far, 0.1, 14, torch.rand(12, 14, generator=rng))
     grid = OccupancyGrid(0.7, 6)
     grid.occupied.copy_(torch.rand(6, 6, 6, generator=rng) < 0.4)
     packed = pack(origins, directions, intervals, grid)
@@ -28,7 +28,7 @@ def test_packed_samples_are_those_of_a_plain_loop() -> None:
             if width > 0 and grid.occupied[x, y, z]:
                 expected.append([*position, distance, width, ray, rank])
                 rank += 1
-    assert len(packed) == len(expected) > 20
+    assert len(packed.rank) == len(expected) > 20
     found = torch.stack([packed.distances, packed.widths, packed.ray_index, packed.rank], dim=1)
     torch.testing.assert_close(torch.cat([packed.positions, found], dim=1), torch.tensor(expected))
     assert 3 not in packed.ray_index

@@ -80,7 +80,8 @@ def dense_rendering(field: Balls, cameras: Cameras, n_samples: int, seed: int) -
     rays = camera_rays(cameras)
     origins, directions = rays.origins.reshape(-1, 3), rays.directions.reshape(-1, 3)
     near, far = ball_span(origins, directions, field.bound)
-    made = stratified_intervals(near, far, 2 * field.bound / n_samples, n_samples, Generator().manual_seed(seed))
+    places = torch.rand(len(near), n_samples, generator=Generator().manual_seed(seed))
+    made = stratified_intervals(near, far, 2 * field.bound / n_samples, n_samples, places)
     colours, opacities = [], []
     for origin, direction, distances, widths in zip(origins, directions, made.distances, made.widths, strict=True):
         output = field(origin + distances[:, None] * direction)

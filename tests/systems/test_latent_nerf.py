@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from core.chance import stream
 from core.kinds import DensityField
 from systems.latent_nerf import LatentNeRF
-from systems.steps import stream
 from tests.systems.losses.small_steps import step_of
 from tests.systems.small_systems import BALL_RADIUS, ball_pictures, distilling_system, fitting_system, quiet_trainer
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from core.cameras import camera_rays
+from core.chance import stream
 from core.errors import UserError
 from core.part import Choice
 from core.schedule import Schedule
@@ -20,7 +21,6 @@ from renderers.backgrounds import DirectionalBackground
 from systems.latent_nerf import LatentNeRF
 from systems.latent_nerf_rgb import LatentNeRFRGB, pasted
 from systems.shading import Shading
-from systems.steps import stream
 from tests.systems.small_systems import ball_pictures, fitting_system, quiet_trainer, small_config
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 import trimesh
 
+from core.chance import stream
 from core.errors import UserError
 from core.part import Choice
 from core.settings import read_settings
@@ -23,7 +24,6 @@ from renderers.backgrounds import SolidColor
 from renderers.mesh import MeshRenderer
 from renderers.outline import EncodedOutline
 from systems.latent_paint import N_FITTED_VIEWS, LatentPaint
-from systems.steps import stream
 from tests.geometry.test_textured_mesh import sheet, two_boxes
 from tests.systems.small_paint import as_written, fitting_paint, paint_config, texture_at, views_of, write_ball
 from tests.systems.small_systems import BALL_RADIUS, ball_pictures, fitting_system, quiet_trainer

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 
+from core.chance import stream
 from core.errors import UserError
 from core.part import Choice
 from core.schedule import Schedule
@@ -14,7 +15,6 @@ from guidance.multi_view_sds import MultiViewSDS
 from guidance.rgb import RGBGuidance
 from renderers.backgrounds import RandomColor
 from systems.latent_nerf import LatentNeRF
-from systems.steps import stream
 from systems.views.multi_view import MultiView
 from systems.views.orbit import Orbit
 from tests.systems.small_systems import RANGES, quiet_trainer, small_config

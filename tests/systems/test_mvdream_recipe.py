@@ -6,8 +6,8 @@ from typing import Any
 import torch
 
 from app.parts import register_parts
+from core.chance import stream
 from core.recipe import read_recipe
-from systems.steps import stream
 from tests.systems.small_systems import quiet_trainer
 from tests.told_models import make_told_model
 

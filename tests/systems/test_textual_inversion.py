@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from app import api
+from core.chance import stream
 from core.errors import UserError
 from core.part import Choice
 from core.schedule import Schedule
@@ -16,7 +17,6 @@ from exporters.learnt_word import LearntWordFile
 from guidance.latent_sds import LatentSDS
 from guidance.textual_inversion import EmbeddingFile, read_word
 from systems.latent_nerf import LatentNeRF
-from systems.steps import stream
 from systems.textual_inversion import TextualInversion
 from tests.tiny_pipelines import make_tiny_model
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import torch
 
+from core.chance import stream
 from geometry.textured_mesh import TexturedMesh
-from systems.steps import stream
 from systems.texture_fit import fitted_texture
 from tests.systems.small_paint import fitting_paint, write_ball
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from core.chance import stream
 from core.errors import UserError
 from core.part import Choice
 from core.schedule import Schedule
@@ -14,7 +15,6 @@ from guidance.latent_sds import LatentSDS
 from guidance.rgb import RGBGuidance
 from guidance.target_image import TargetImage
 from systems.latent_nerf import LatentNeRF
-from systems.steps import stream
 from systems.training_size import TrainingSize
 from systems.views.pool import CameraPool
 from tests.systems.small_systems import RANGES, distilling_system, small_config

@@ -99,6 +99,8 @@ def test_equal_rows_and_missing_inputs_are_faults(tmp_path: Path) -> None:
     assert said[0].endswith("stands more than once; the rows are equal, give them ids")
     (said,) = faults_of(tmp_path, [{"prompt": "a ball", "system.guidance.folder": "no/such"}])
     assert said == f"row 1: system.guidance.folder: {tmp_path / 'no/such'}: no such file"
+    (said,) = faults_of(tmp_path, [{"prompt": "a ball", "trainer.devices": 2}])
+    assert said.startswith("row 1: trainer.devices: 1 for a row; give --workers")
 
 
 def test_the_fault_of_many_rows_is_one_line(tmp_path: Path) -> None:

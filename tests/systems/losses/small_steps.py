@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from core.cameras import orbit_cameras
+from core.chance import stream
 from core.kinds import TrainingStep
 from core.types import Cameras
 from systems.base import LightningSystem
-from systems.steps import stream
 
 
 def step_of(

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from core.chance import stream
 from core.errors import UserError
 from core.part import Choice
 from core.schedule import Schedule
@@ -18,7 +19,6 @@ from systems.checkpoints import Checkpoints
 from systems.latent_nerf import LatentNeRF
 from systems.latent_nerf_rgb import LatentNeRFRGB
 from systems.losses.kept_colours import KeptColours, square_means_error
-from systems.steps import stream
 from tests.systems.losses.small_steps import step_of
 from tests.systems.small_systems import fitting_system, quiet_trainer
 from tests.systems.test_latent_nerf_rgb import refining

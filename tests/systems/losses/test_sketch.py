@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from core.chance import stream
 from core.errors import UserError
 from core.kinds import Geometry
 from core.part import Choice
@@ -19,7 +20,6 @@ from systems.losses.sketch import SketchLoss, distance_weight
 from systems.losses.sketch_normals import SketchNormalsLoss
 from systems.losses.sketch_shape import SketchShapeLoss
 from systems.sketch_shape import SketchShape
-from systems.steps import stream
 from tests.systems.losses.small_steps import step_of, with_free_density
 from tests.systems.small_sketch import HALF, STRICT, fitting_sketch, sketch_system, write_brick
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from core.chance import stream
 from core.errors import UserError
 from core.part import Choice
 from core.settings import read_settings
 from guidance.latent_sds import LatentSDS
 from systems.losses.sketch_shape import SketchShapeLoss, shape_loss
 from systems.sketch_shape import SketchShape
-from systems.steps import stream
 from tests.systems.losses.small_steps import step_of
 from tests.systems.small_sketch import STRICT, fitting_sketch, sketch_system, write_brick
 

@@ -3,11 +3,11 @@
 import torch
 
 from core.cameras import ViewBins
+from core.chance import stream
 from core.kinds import Guidance
 from core.training_distribution import TrainingDistribution
 from core.types import Cameras, ViewNeeds
 from guidance.target_image import TargetImage
-from systems.steps import stream
 from systems.views.orbit import OrbitingViews
 
 #: What a small model says of its training pictures.

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from core.chance import stream
 from core.errors import UserError
 from core.types import ViewNeeds
-from systems.steps import stream
 from systems.views.multi_view import MultiView
 from systems.views.orbit import Orbit
 from tests.systems.views.small_views import distance, drawn, guidance

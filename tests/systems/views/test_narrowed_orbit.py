@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from core.cameras import ViewBins, view_names
+from core.chance import stream
 from core.errors import UserError
 from core.schedule import Schedule
-from systems.steps import stream
 from systems.views.narrowed_orbit import NarrowedOrbit
 from tests.systems.views.small_views import TRAINED_ON, distance, guidance
 
