@@ -85,7 +85,7 @@ class MeshRenderer(Renderer, name="rasterizer"):
         )
 
     def shape(self, geometry: Geometry) -> ShapeLook:
-        """The mesh as this rasterizer sees it, prepared anew: pools of views keep none of these looks."""
+        """The mesh, whatever is painted on it, seen by the same backend."""
         surface = _textured_surface(geometry)
         return ShownMesh(surface.vertices, surface.faces, self.config.backend)
 

@@ -106,7 +106,8 @@ A stock `ControlNetModel` of diffusers that shows `toybox/model` the depth of wh
 the optical axis over its maximum: near is bright, nothing black; pictures of 128 x 128). It began as a copy of the
 denoiser's first half and was trained on the toy world's own renders; the denoiser itself is as it was.
 
-    python launch.py --config configs/latent-paint-depth.yaml --prompt "a green car" system.geometry.path=car.glb
+    python launch.py --config configs/latent-paint.yaml --prompt "a green car" system.geometry.path=car.glb \\
+        'system.guidance.control=[{{path: toybox/depth, kind: depth}}]'
 
 ![Samples](contact-sheet.png)
 
