@@ -23,6 +23,8 @@ COMPONENTS = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5
 WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9, "MAT4": 16}
 #: Numbers of one accessor at most, and of one for which nothing is stored: those are 0 but where it is sparse.
 MOST_NUMBERS, MOST_ZEROS = 2**26, 2**22
+#: Bytes that compressed views may become altogether: a few of them can stand for any number.
+MOST_UNPACKED = 2**28
 #: What reading a file runs into where its JSON is inconsistent, or far too deep.
 BROKEN = (LookupError, TypeError, ValueError, AttributeError, OverflowError, MemoryError, RecursionError, struct.error)
 
@@ -47,7 +49,7 @@ class Gltf:
         return next((content for kind, content in self.chunks if kind == b"BIN\0"), b"")
 
     @cached_property
-    def _read(self) -> dict[Any, Any]:
+    def _read(self) -> dict[tuple[str, int], Any]:
         """Buffers by number, and what is unpacked by the view that holds it, as they are asked for."""
         return {}
 
@@ -57,13 +59,13 @@ class Gltf:
         Raises:
             Exception: of BROKEN, where it is shorter than it says.
         """
-        if index not in self._read:
+        if ("buffer", index) not in self._read:
             about = self.item("buffers", index)
             content = self.resource(about["uri"]) if "uri" in about else self.binary
             if len(content) < about["byteLength"]:
                 raise ValueError(f"buffer {index} has {len(content):,} bytes instead of {about['byteLength']:,}")
-            self._read[index] = content
-        return self._read[index]
+            self._read["buffer", index] = content
+        return self._read["buffer", index]
 
     def item(self, name: str, index: int) -> dict[str, Any]:
         """An object of one of the file's lists, such as "materials".
@@ -88,7 +90,8 @@ class Gltf:
         if not packed:
             return self._bytes(index, view)
         if ("meshopt", index) not in self._read:
-            self._read["meshopt", index] = meshopt_view(self.path, packed[0], self._bytes(index, packed[0]))
+            left = MOST_UNPACKED - sum(len(found) for (kind, _), found in self._read.items() if kind == "meshopt")
+            self._read["meshopt", index] = meshopt_view(self.path, packed[0], self._bytes(index, packed[0]), left)
         return self._read["meshopt", index]
 
     def _bytes(self, index: int, where: dict[str, Any]) -> bytes:

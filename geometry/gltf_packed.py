@@ -16,8 +16,6 @@ from core.errors import UserError
 DRACO = "KHR_draco_mesh_compression"
 MESHOPT = ("EXT_meshopt_compression", "KHR_meshopt_compression")
 BASIS = "KHR_texture_basisu"
-#: Bytes that one view may become: a few of them can stand for any number.
-MOST_UNPACKED = 2**28
 
 
 def draco_mesh(what: object, content: bytes) -> Any:
@@ -37,19 +35,20 @@ def draco_mesh(what: object, content: bytes) -> Any:
         raise ValueError(f"it holds no mesh of Draco: {error}") from error
 
 
-def meshopt_view(what: object, about: dict[str, Any], content: bytes) -> bytes:
+def meshopt_view(what: object, about: dict[str, Any], content: bytes, most: int) -> bytes:
     """A buffer view as it was before meshoptimizer compressed it.
 
     Args:
         about: what the extension says of it.
+        most: bytes that it may become.
 
     Raises:
         UserError: the package is not installed.
         Exception: of BROKEN (gltf_file.py), where it is broken.
     """
     count, stride = int(about["count"]), int(about["byteStride"])
-    if not (0 <= count <= MOST_UNPACKED and 0 < stride <= 256 and count * stride <= MOST_UNPACKED):
-        raise ValueError(f"a compressed view says that it has {count:,} elements of {stride:,} bytes")
+    if count < 0 or stride < 1 or count * stride > most:
+        raise ValueError(f"a compressed view has {count:,} elements of {stride:,} bytes; {most:,} bytes are unpacked")
     meshopt = _package("meshopt", what, MESHOPT[0])
     try:
         return meshopt.decode_gltf_buffer(content, count, stride, about["mode"], about.get("filter")).tobytes()

@@ -107,8 +107,8 @@ def test_plain_bytes_are_read_where_the_file_has_them_too(tmp_path: Path):
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"count": 2**40}, "a compressed view says that it has 1,099,511,627,776 elements of 12 bytes"),
-        ({"count": -4}, "a compressed view says that it has -4 elements"),
+        ({"count": 2**40}, "a compressed view has 1,099,511,627,776 elements of 12 bytes; 268,435,456 bytes are"),
+        ({"count": -4}, "a compressed view has -4 elements"),
         ({"byteStride": 0}, "elements of 0 bytes"),
         ({"byteStride": 10}, "a row must be 4 to 256 bytes"),
         ({"byteLength": 7}, "not a readable GLTF file"),
@@ -124,6 +124,12 @@ def test_what_a_compressed_view_says_is_checked(tmp_path: Path, changes: dict[st
     with pytest.raises(UserError, match=told) as caught:
         read_mesh(written(tmp_path, builder))
     assert "\n" not in str(caught.value)
+
+
+def test_all_views_together_may_become_so_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("geometry.gltf_file.MOST_UNPACKED", 48 + 31)
+    with pytest.raises(UserError, match="a compressed view has 4 elements of 8 bytes; 19 bytes are unpacked"):
+        read_mesh(written(tmp_path, packed_square()))
 
 
 def with_ktx2(content: bytes) -> GltfBuilder:
