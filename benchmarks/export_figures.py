@@ -63,17 +63,11 @@ def measure_export(system: LightningSystem, folder: Path) -> ExportFigures:
     (path,) = MeshExporter(MeshExporter.Config()).export(system, folder)
     seconds = time.monotonic() - start
     record = read_record(folder)["mesh"]
-    size = system.guidance.picture_size
-    cameras = judged_cameras(size)
-    decoded = judged_pictures(system)
-    opacity = system.render(judged_cameras(system.guidance.latent_size)).opacity.cpu()
-    opaque = F.interpolate(opacity[:, None], (size, size), mode="bilinear")[:, 0].numpy() > OPAQUE
-    file = MeshFile(path)
-    pictures = file.pictures(cameras)
-    seen = on_grey(file, size)
+    decoded, file = judged_pictures(system), MeshFile(path)
+    seen, (psnr, silhouette_iou) = on_grey(file, decoded.shape[1]), against_views(system, decoded, file)
     figures = ExportFigures(
-        psnr_db=psnr_db(decoded.numpy(), pictures.colours, opaque & pictures.mask),
-        silhouette_iou=float((opaque & pictures.mask).sum() / max(1, (opaque | pictures.mask).sum())),
+        psnr_db=psnr,
+        silhouette_iou=silhouette_iou,
         says=verdict_in_words(load_judge().verdicts(seen.movedim(-1, 1))),
         said=verdict_in_words(load_judge().verdicts(decoded.movedim(-1, 1))),
         seconds=seconds,
@@ -86,6 +80,18 @@ def measure_export(system: LightningSystem, folder: Path) -> ExportFigures:
     with whole_file(folder / FILE) as unfinished:
         unfinished.write_text(json.dumps(asdict(figures), indent=1) + "\n")
     return figures
+
+
+def against_views(
+    system: LightningSystem, decoded: Float[Tensor, "views rows columns 3"], file: MeshFile
+) -> tuple[float, float]:
+    """PSNR in dB, and IoU of silhouettes, of a mesh's pictures against `judged_pictures` of a system."""
+    size = decoded.shape[1]
+    opacity = system.render(judged_cameras(system.guidance.latent_size)).opacity.cpu()
+    opaque = F.interpolate(opacity[:, None], (size, size), mode="bilinear")[:, 0].numpy() > OPAQUE
+    pictures = file.pictures(judged_cameras(size))
+    both, either = opaque & pictures.mask, opaque | pictures.mask
+    return psnr_db(decoded.numpy(), pictures.colours, both), float(both.sum() / max(1, either.sum()))
 
 
 def read_export(folder: Path) -> ExportFigures | None:
