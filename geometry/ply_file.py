@@ -4,6 +4,7 @@ Source: Turk, The PLY Polygon File Format (1994); strips as in the scans of Stan
 """
 
 import io
+import os
 import re
 import warnings
 from collections.abc import Sequence
@@ -26,8 +27,11 @@ PICTURE = re.compile(r"TextureFile\s+(.+?)\s*")
 _ELEMENT = re.compile(rb"^element[ \t]+\S+[ \t]+(-?\d+)", re.MULTILINE)
 
 
-def parsed_ply(content: bytes, path: Path) -> Any:
+def parsed_ply(content: bytes, path: Path, may_map: bool = False) -> Any:
     """The file as `plyfile.PlyData`.
+
+    Args:
+        may_map: whether lists of one length may come as a table.
 
     Raises:
         UserError: it is no PLY file, or is broken.
@@ -41,9 +45,28 @@ def parsed_ply(content: bytes, path: Path) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # numpy's, of an empty list in a text file
-            return PlyData.read(io.BytesIO(content))
+            return (_of_triangles(content) if may_map else None) or PlyData.read(io.BytesIO(content))
     except Exception as error:  # plyfile raises whatever its parsing ran into
         raise unreadable(path, str(error) or type(error).__name__) from error
+
+
+def _of_triangles(content: bytes) -> Any:
+    """The file, where it is binary and all faces are triangles: plyfile maps those, and reads others one by one.
+
+    None for another file, and where the system has no files in memory alone.
+    """
+    from plyfile import PlyData, PlyParseError
+
+    header = content[: content.find(b"end_header")]
+    if not hasattr(os, "memfd_create") or b"format binary" not in header or STRIPS.encode() in header:
+        return None
+    with os.fdopen(os.memfd_create("ply"), "w+b") as file:
+        file.write(content)
+        file.seek(0)
+        try:
+            return PlyData.read(file, known_list_len={"face": {**dict.fromkeys(CORNERS, 3), WEDGES: 6}})
+        except PlyParseError:
+            return None
 
 
 def read_ply(content: bytes, path: Path) -> list[Mesh]:
@@ -52,7 +75,7 @@ def read_ply(content: bytes, path: Path) -> list[Mesh]:
     Raises:
         UserError: it is no PLY file, is broken, or a face names a vertex that does not exist.
     """
-    ply = parsed_ply(content, path)
+    ply = parsed_ply(content, path, may_map=True)
     try:
         return [_polygons(ply, path).mesh()]
     except (KeyError, ValueError, TypeError, IndexError, OverflowError) as error:
@@ -62,14 +85,15 @@ def read_ply(content: bytes, path: Path) -> list[Mesh]:
 def _polygons(ply: Any, path: Path) -> Polygons:
     vertices, faces = ply["vertex"].data, ply["face"].data if "face" in ply else {}
     positions = np.stack([vertices[axis] for axis in "xyz"], axis=-1).astype(np.float64)
-    outlines = next((faces[name] for name in CORNERS if name in columns(faces)), [])
+    outlines = next((faces[name] for name in CORNERS if name in columns(faces)), np.zeros(0, object))
     named = tuple(found[1] for line in ply.comments if (found := PICTURE.fullmatch(line)))
-    large = np.array([len(outline) > 2 for outline in outlines], bool)
-    corner, n_corners = strung([outline for outline, is_large in zip(outlines, large, strict=True) if is_large])
+    large = np.full(len(outlines), True) if outlines.ndim == 2 else np.array([len(each) > 2 for each in outlines], bool)
+    corner, n_corners = strung(outlines[large])
     uv, place, material = None, None, None
     if WEDGES in columns(faces):
-        wedges = [wedge for wedge, is_large in zip(faces[WEDGES], large, strict=True) if is_large]
-        uv, place = np.concatenate([*wedges, np.zeros(0)]).reshape(-1, 2), np.arange(len(corner))
+        wedges = faces[WEDGES][large]
+        wedges = wedges.reshape(-1) if wedges.ndim == 2 else np.concatenate([*wedges, np.zeros(0)])
+        uv, place = wedges.astype(np.float64).reshape(-1, 2), np.arange(len(corner))
     if uv is None or not len(uv) or len(uv) != len(corner):
         pair = uv_names(vertices)
         uv, place = np.stack([vertices[name] for name in pair], axis=-1) if pair else None, None
@@ -94,8 +118,10 @@ def uv_names(vertices: Any) -> tuple[str, ...]:
     return next((pair for pair in UV_NAMES if {*pair} <= {*columns(vertices)}), ())
 
 
-def strung(polygons: Sequence[Any]) -> tuple[Int[np.ndarray, "corners"], Int[np.ndarray, "polygons"]]:
+def strung(polygons: Sequence[Any] | np.ndarray) -> tuple[Int[np.ndarray, "corners"], Int[np.ndarray, "polygons"]]:
     """The corners of all polygons in one list, and how many each polygon has."""
+    if isinstance(polygons, np.ndarray) and polygons.ndim == 2:
+        return polygons.reshape(-1).astype(np.int64), np.full(len(polygons), polygons.shape[1])
     n_corners = np.array([len(polygon) for polygon in polygons], np.int64)
     return np.concatenate([*polygons, np.zeros(0)]).astype(np.int64), n_corners
 
