@@ -6,6 +6,7 @@ Source: Turk, The PLY Polygon File Format (1994); strips as in the scans of Stan
 import io
 import os
 import re
+import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -58,7 +59,7 @@ def _of_triangles(content: bytes) -> Any:
     from plyfile import PlyData, PlyParseError
 
     header = content[: content.find(b"end_header")]
-    if not hasattr(os, "memfd_create") or b"format binary" not in header or STRIPS.encode() in header:
+    if sys.platform != "linux" or b"format binary" not in header or STRIPS.encode() in header:
         return None
     with os.fdopen(os.memfd_create("ply"), "w+b") as file:
         file.write(content)
