@@ -45,7 +45,7 @@ def test_what_is_mapped_is_what_is_read(
         return [mesh.vertices, mesh.faces, mesh.uv]
 
     at_once = arrays()
-    monkeypatch.setattr(sys, "platform", "another")
+    monkeypatch.setattr("geometry.ply_file._of_triangles", lambda content: None)
     for one, other in zip(at_once, arrays(), strict=True):
         np.testing.assert_array_equal(one, other)
 
