@@ -115,7 +115,7 @@ def check_controls(
             mine, theirs = (list(said) if isinstance(said, tuple) else said for said in (config[name], network[name]))
             if mine != theirs:
                 raise UserError(f"{where}: made for another model: its {name} is {mine}, '{model.name}' has {theirs}")
-        factor = 2 ** (len(config["conditioning_embedding_out_channels"]) - 1)
+        factor = 2 ** max(0, len(config["conditioning_embedding_out_channels"] or ()) - 1)
         if factor != pixel_factor:
             raise UserError(
                 f"{where}: made for another model: it takes {factor} pixels for each latent, '{model.name}' has "

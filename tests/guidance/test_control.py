@@ -200,6 +200,7 @@ def _edit(path: Path, **changes: object) -> None:
         ({"block_out_channels": [8, 32]}, r"its block_out_channels is \[8, 32\], '.*' has \[8, 16\]"),
         ({"addition_embed_type": "text_time"}, "its addition_embed_type is text_time, '.*' has None"),
         ({"conditioning_embedding_out_channels": [4, 8, 8, 8]}, "it takes 8 pixels for each latent, '.*' has 2"),
+        ({"conditioning_embedding_out_channels": None}, "it takes 1 pixels for each latent, '.*' has 2"),
         ({"conditioning_channels": 1}, "is shown something else than pictures of depth"),
         ({"global_pool_conditions": True}, "is shown something else than pictures of depth"),
         ({"_class_name": "ControlNetUnionModel"}, "is of the class ControlNetUnionModel; what fits: ControlNetModel"),
