@@ -50,6 +50,8 @@ class Steer:
                 continue
             self._made[setting] = field.value
             self._panel.session.steering.ask(setting, value, self._told)
+            if self._panel.session.controls.is_paused:
+                self._panel.tell("Noted", f"{_label(setting)} changes with the next step; the training is paused.")
 
     def _told(self, fault: str | None) -> None:
         if fault is not None:
