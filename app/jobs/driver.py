@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from app.jobs.engine import Ended, Engine, News, Progressed
 from app.jobs.folder import Record, Task, begin, finish, read_record
 from app.jobs.results import Results
-from app.stopping import Stop
+from app.stopping import LONGEST_SECONDS, Stop
 
 #: Seconds between two looks at clocks and requests to stop, where nothing else happens.
 LOOK_EVERY_S = 0.5
@@ -47,16 +47,20 @@ class Driver:
     def run(self, tasks: Sequence[Task], stop: Stop) -> None:
         """Let all tasks be done; comes back earlier, with all workers at rest, when asked to stop."""
         self._waiting.extend(tasks)
-        is_told = False
+        told_at: float | None = None
         while self._running or (self._waiting and not stop.is_requested):
-            if stop.is_requested and not is_told:
+            if stop.is_requested and told_at is None:
                 self.engine.stop()
-                is_told = True
+                told_at = time.monotonic()
             if not stop.is_requested:
                 self._give()
             for news in self.engine.wait(LOOK_EVERY_S):
                 self._take(news, stop)
             self._end_what_hangs()
+            if told_at is not None and time.monotonic() - told_at > LONGEST_SECONDS - LOOK_EVERY_S:
+                for worker in self._running:  # their last checkpoints count
+                    self.engine.replace(worker)
+                self._running.clear()
 
     def _give(self) -> None:
         for worker in range(self.engine.n_workers):
