@@ -112,6 +112,18 @@ def test_the_dry_run_counts_and_writes_nothing(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_broken_mesh_is_no_reason_to_know_nothing_of_the_other_rows(
+    recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "broken.obj").write_text("v 0 0 0\nf 1 2 3\n")
+    paint = {"config": str(ROOT / "configs" / "latent-paint.yaml"), "shape": str(tmp_path / "broken.obj")}
+    rows = [{"id": "broken", "prompt": "a ball", **paint}, {"id": "sound", "prompt": "a ball"}]
+    assert run(recipe, rows, tmp_path / "out", "--dry-run") == 0
+    assert "2 rows: 2 to do" in capsys.readouterr().out
+    assert "row 1 cannot be built: " in caplog.text
+    assert run(recipe, rows[:1], tmp_path / "out", "--dry-run") == 2
+
+
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
