@@ -4,6 +4,7 @@ import logging
 import os
 import shutil
 import time
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,8 @@ class Checkpoints(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save a new training before it costs anything: a folder that cannot be written to shows now."""
         self._folder_id = _identity(self.run_folder)
+        held = os.open(self.run_folder, os.O_RDONLY)  # as long as it is open, no other folder gets its number
+        weakref.finalize(self, os.close, held)
         self._saved_at = time.monotonic()
         self._kept_buffers = frozenset(pl_module.state_dict())
         if trainer.ckpt_path is None:
