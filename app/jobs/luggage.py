@@ -6,8 +6,8 @@ there is something to go on from.
 
 import io
 import shutil
-import tarfile
 import uuid
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -81,16 +81,16 @@ def unpacked_folder(content: bytes, folder: Path) -> None:
 
 def _packed(files: dict[str, Path]) -> bytes:
     content = io.BytesIO()
-    with tarfile.open(fileobj=content, mode="w") as tar:
+    with zipfile.ZipFile(content, "w", strict_timestamps=False) as archive:
         for name, path in files.items():
-            tar.add(path, arcname=name, recursive=False)
+            archive.write(path, name)
     return content.getvalue()
 
 
 def _unpack(content: bytes, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(fileobj=io.BytesIO(content)) as tar:
-        tar.extractall(folder, filter="data")
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        archive.extractall(folder)
 
 
 def _paths_in(tree: Any) -> set[str]:
