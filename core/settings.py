@@ -209,11 +209,12 @@ def _scalar(annotation: Any, value: Any, path: str, faults: Faults) -> Any:
     # True is an int for Python; a recipe that says `n_levels: true` is wrong all the same.
     if not isinstance(value, accepted) or (isinstance(value, bool) and annotation is not bool):
         return _fault(faults, f"{path}: expected {expected}, got {value!r}")
-    if isinstance(value, str) and "\0" in value:
-        return _fault(faults, f"{path}: a NUL character, which no file's name can hold")
-    if annotation is int and abs(value) > _LARGEST:
+    if isinstance(value, str):
+        if "\0" in value:
+            return _fault(faults, f"{path}: a NUL character, which no file's name can hold")
+    elif annotation is int and abs(value) > _LARGEST:
         return _fault(faults, f"{path}: an integer of at most 16 digits, got more")
-    if annotation is float and not abs(value) <= sys.float_info.max:
+    elif annotation is float and not abs(value) <= sys.float_info.max:
         return _fault(faults, f"{path}: expected a finite number, got {'a larger one' if value == value else 'NaN'}")
     return made(value)
 

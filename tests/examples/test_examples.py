@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 from unittest.mock import Mock
 
 import nbformat
@@ -43,7 +44,7 @@ def test_the_points_of_the_cloud_lie_where_the_ball_is(tmp_path: Path) -> None:
 
 def test_the_loss_of_a_slope_is_its_rise_from_pixel_to_pixel() -> None:
     load_plugin(EXAMPLES / "my_loss.py")
-    part = find("loss", "smooth-depth")
+    part: Any = find("loss", "smooth-depth")
     loss = part(part.Config(), Mock(spec=Geometry), Mock(spec=Renderer))
     depth = torch.tensor([[[1.0, 1.5], [1.0, 1.5]]])  # one view of two rows: nothing down, 0.5 across
     now = Mock(render=Mock(depth=depth, opacity=torch.ones_like(depth)))
@@ -54,7 +55,7 @@ def test_the_loss_of_a_slope_is_its_rise_from_pixel_to_pixel() -> None:
 
 def test_the_field_is_its_grid_between_its_points_and_nothing_outside() -> None:
     load_plugin(EXAMPLES / "my_field.py")
-    part = find("geometry", "voxels")
+    part: Any = find("geometry", "voxels")
     field = part(part.Config(resolution=3, bound=0.6), n_channels=4)
     with torch.no_grad():
         field.grid.zero_()

@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("viser", reason="the live page needs requirements-live.txt")
 
-from app.jobs.folder import Record, Task, begin, finish
+from app.jobs.folder import Record, Status, Task, begin, finish
 from app.live.form import known_recipes
 from app.live.index import listed_runs, table
 from app.live.settings_form import fields_of, filled_in, mesh_keys
@@ -159,7 +159,8 @@ def test_the_list_says_how_far_runs_and_jobs_are_and_how_they_ended(tmp_path: Pa
     make_run(staged / "2-latent-nerf-rgb")
     for name, content in {"recipe.yaml": "", "prompt.txt": "a cup", "stages.json": STAGES}.items():
         (staged / name).write_text(content)
-    for job, status in (("job-1", "done"), ("job-2", "poisoned")):
+    ends: dict[str, Status] = {"job-1": "done", "job-2": "poisoned"}
+    for job, status in ends.items():
         task = Task(job, 1, "a <b>car</b>", tmp_path / job, (), {})
         begin(task)
         (task.folder / "prompt.txt").write_text(task.prompt)
