@@ -25,18 +25,18 @@ def test_a_step_that_does_not_fit(tmp_path: Path) -> None:
     assert "363.8 TiB were asked for. Try fewer views" in last_line(child)
 
 
-#: A step that keeps some 700 MiB for its gradient.
+#: A step that keeps some 1.4 GiB for its gradient.
 LARGE = [
     "system.geometry.hidden_width=1024",
     "system.renderer={type: volume, samples_per_ray: 48, rays_per_chunk: 1024}",
-    "system.views={type: orbit, n_views: 64}",
+    "system.views={type: orbit, n_views: 128}",
     "trainer.max_steps=2",
 ]
 
 
 @pytest.mark.fault("a step that takes more memory than is left", "it is tried once more in smaller chunks, and goes on")
 def test_a_step_that_fits_in_smaller_chunks(tmp_path: Path) -> None:
-    child = Child(command(tmp_path, *LARGE), tmp_path / "said", environment={"FAULT": "tight:400"})
+    child = Child(command(tmp_path, *LARGE), tmp_path / "said", environment={"FAULT": "tight:900"})
     assert child.wait() == 0, child.said
     line = "out of memory; trying once more in smaller chunks, and so from here on, which takes longer"
     assert child.said.count(line) == 1
