@@ -65,7 +65,8 @@ def train_multiview(arguments: list[str]) -> int:
         denoiser, facts = train_views(denoiser, vae, options.work, settings, show, options.compile)
     if options.until == "export":
         steps = facts["steps"]
-        denoiser.unet.register_to_config(sample_size=settings.size_at(steps - 1))  # what it was last trained at
+        finest = FINE if settings.since_fine(steps) > 0 else COARSE
+        denoiser.unet.register_to_config(sample_size=finest)
         before = json.loads((options.start / "training.json").read_text())
         sets = {f"sets_of_{size}_x_{size}": settings.sets_of(size, steps) for size in (COARSE, FINE)}
         data = {"views_per_object": N_VIEWS, **sets, "seed": settings.seed}

@@ -24,6 +24,7 @@ from toybox.world import load_world
 
 N_VIEWS = 4
 SET_OBJECTS = 64
+SET_PICTURES = SET_OBJECTS * N_VIEWS
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,8 @@ def train_views(
         nn.utils.clip_grad_norm_(live.parameters(), 1.0)
         optimiser.step()
         losses.append(errors.mean().item())
-        average_into(average, live, settings.since_size(step), settings.ema)
+        since = settings.since_fine(step)
+        average_into(average, live, since if since >= 0 else step, settings.ema)
         bar.set_postfix(loss=f"{np.mean(losses[-50:]):.4f}", refresh=False)
         if (step + 1) % settings.save_every == 0 or step + 1 == settings.steps:
             state: dict[str, Any] = {"live": live.state_dict(), "average": average.state_dict()}

@@ -19,6 +19,4 @@ def few_steps(monkeypatch) -> ViewSettings:
     """Two steps on the mean picture and two over all levels, on sets of two objects."""
     for module in (view_sets, view_plan):
         monkeypatch.setattr(module, "SET_OBJECTS", 2)
-    return ViewSettings(
-        mean_steps=2, coarse_steps=2, fine_steps=0, coarse_batch=4, first_sets=2, steps_a_set=2, save_every=1
-    )
+    return ViewSettings(mean_steps=2, coarse_steps=2, fine_steps=0, coarse_batch=4, first_sets=2, save_every=1)

@@ -1,17 +1,20 @@
 """What each step of the multi-view training does and learns from."""
 
+from collections import Counter
+
 import pytest
 import torch
 
 from toybox.view_plan import COARSE, FINE, ViewSettings, ViewSupply
-from toybox.view_sets import N_VIEWS
+from toybox.view_sets import N_VIEWS, SET_PICTURES
 
 
 def test_phases_follow_each_other():
-    settings = ViewSettings(mean_steps=10, coarse_steps=20, fine_steps=10, landing=0.25)
+    settings = ViewSettings(mean_steps=10, coarse_steps=20, fine_steps=10, warmup=5, landing=0.25)
     rng = torch.Generator().manual_seed(0)
-    assert [settings.size_at(step) for step in (0, 29, 30, 39)] == [COARSE, COARSE, FINE, FINE]
-    assert [settings.since_size(step) for step in (29, 30, 39)] == [29, 0, 9]
+    assert {settings.size_at(step) for step in range(30)} == {COARSE}
+    assert [settings.since_fine(step) for step in (29, 30, 39)] == [-1, 0, 9]
+    assert [settings.rate_at(step) / settings.mean_rate for step in (0, 4, 9)] == pytest.approx([0.2, 1, 1])
     assert {settings.views_at(step) for step in range(10)} == {1}
     assert [settings.views_at(step) for step in range(10, 14)] == [1, N_VIEWS, 1, N_VIEWS]
     assert settings.shares_at(9, 64, rng).min() >= settings.mean_from
@@ -26,11 +29,20 @@ def test_phases_follow_each_other():
     assert settings.rate_at(39) < settings.rate_at(38)
 
 
-def test_a_training_that_is_cut_short_has_drawn_from_fewer_sets():
-    settings = ViewSettings(mean_steps=10, coarse_steps=20, fine_steps=10, first_sets=5, steps_a_set=2, most_sets=16)
-    assert [settings.sets_of(COARSE, steps) for steps in (1, 10, 30, 40)] == [5, 9, 16, 16]
-    assert [settings.sets_of(FINE, steps) for steps in (10, 30, 31, 40)] == [0, 0, 5, 9]
-    assert (settings.sets_of(COARSE), settings.sets_of(FINE)) == (16, 9)
+def test_fine_steps_keep_the_coarse_size_in_mind_with_every_number_of_views():
+    settings = ViewSettings(mean_steps=10, coarse_steps=20, fine_steps=100)
+    taken = Counter((settings.size_at(step), settings.views_at(step)) for step in range(30, 130))
+    assert taken == {(size, views): 25 for size in (COARSE, FINE) for views in (1, N_VIEWS)}
+
+
+def test_one_more_set_is_drawn_from_whenever_a_set_of_pictures_has_been_learnt_from():
+    settings = ViewSettings(mean_steps=1, coarse_steps=9, fine_steps=40, first_sets=3, most_sets=9)
+    for steps in range(1, settings.steps + 1):
+        for size, batch in ((COARSE, settings.coarse_batch), (FINE, settings.fine_batch)):
+            before = sum(settings.size_at(step) == size for step in range(steps)) - 1
+            wanted = 0 if before < 0 else min(9, 3 + before * batch // SET_PICTURES)
+            assert settings.sets_of(size, steps) == wanted
+    assert settings.sets_of(COARSE) == 9
 
 
 def test_supply_is_a_function_of_the_step(tmp_path, vae, few_steps):

@@ -97,9 +97,7 @@ def test_sixty_steps_in_strong_noise_teach_the_camera(tmp_path, monkeypatch):
     monkeypatch.setattr(view_sets, "load_world", lambda: ducks)
     for module in (view_plan, view_training):
         monkeypatch.setattr(module, "COARSE", 8)
-    settings = ViewSettings(
-        mean_steps=60, mean_rate=3e-3, coarse_steps=0, fine_steps=0, coarse_batch=16, first_sets=2, steps_a_set=1000
-    )
+    settings = ViewSettings(mean_steps=60, mean_rate=3e-3, coarse_steps=0, fine_steps=0, coarse_batch=16, first_sets=2)
     vae = load_pipeline().vae.requires_grad_(False)
     taught, _ = train_views(_small(), vae, tmp_path, settings)
 
