@@ -5,22 +5,21 @@ Only the ControlNet is trained, as a copy of the denoiser's first half whose ans
 Source: Zhang et al., Adding Conditional Control to Text-to-Image Diffusion Models (arXiv:2302.05543).
 """
 
-import copy
 import inspect
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from diffusers.models.attention_processor import AttnProcessor
-from torch import Tensor, nn
+from torch import Tensor
 
 from toybox.backdrops import Backdrops
 from toybox.buffers import View
 from toybox.captions import Subject
-from toybox.checkpoint import cosine_rate, load_state, save_state, settings_since, stage_facts, steps
+from toybox.checkpoint import cosine_rate
 from toybox.data import FreshViews, caster_of
 from toybox.denoiser import (
     COARSE_PIXELS,
@@ -28,11 +27,10 @@ from toybox.denoiser import (
     Denoiser,
     DenoiserSettings,
     StepBatches,
-    average_into,
     denoiser_losses,
-    go_on_from,
 )
 from toybox.latents import AutoencoderKL, diffusers, encode
+from toybox.learning import Learning
 from toybox.networks import new_scheduler
 from toybox.precision import quick_autocast
 
@@ -98,18 +96,12 @@ def train_control(
     """Trains, or goes on training, a ControlNet in `folder`; returns the average with facts for the card."""
     torch.manual_seed(settings.seed)
     denoiser.eval().requires_grad_(False).unet.to(memory_format=torch.channels_last)
-    live = new_control(denoiser.unet).to(memory_format=torch.channels_last).train()
-    average = copy.deepcopy(live).eval().requires_grad_(False)
-    optimiser = torch.optim.AdamW(live.parameters(), lr=settings.rate, weight_decay=1e-2, betas=(0.9, 0.99))
-    saved = load_state(folder / CHECKPOINT)
-    history = settings_since(saved, asdict(settings))
-    first, losses, clock, levels = go_on_from(saved, live, average, optimiser)
+    live = new_control(denoiser.unet).to(memory_format=torch.channels_last)
+    learning = Learning("control", folder / CHECKPOINT, live, settings)
     scheduler = new_scheduler()
     backdrops = {size: Backdrops(vae, size) for size in (COARSE_PIXELS, FINE_PIXELS)}
     batches = StepBatches(FreshViews(), settings, 0)
-    for step, bar in steps("control", first, settings.steps):
-        for group in optimiser.param_groups:
-            group["lr"] = cosine_rate(step, settings.steps, settings.rate, warmup=100)
+    for step in learning.steps():
         rng = torch.Generator().manual_seed(settings.seed * 10**6 + step)
         batch, captions = batches[step]
         size = batch.pictures.shape[-1]
@@ -123,15 +115,6 @@ def train_control(
                 latents = encode(vae, batch.pictures, rng).float()
             shifts = backdrops[size].shifts(batch)
             errors, share = denoiser_losses(answer, latents, captions, scheduler, rng, settings.noise_power, shifts)
-        optimiser.zero_grad()
-        levels.balanced(errors, share).backward()
-        nn.utils.clip_grad_norm_(live.parameters(), 1.0)
-        optimiser.step()
-        losses.append(errors.mean().item())
-        average_into(average, live, step, settings.ema)
-        bar.set_postfix(loss=f"{np.mean(losses[-100:]):.4f}", refresh=False)
-        if (step + 1) % settings.save_every == 0 or step + 1 == settings.steps:
-            state = {"live": live.state_dict(), "average": average.state_dict(), "optimiser": optimiser.state_dict()}
-            facts = {"step": step + 1, "losses": losses, "levels": levels.expected, "seconds": clock.seconds}
-            save_state(folder / CHECKPOINT, {**state, **facts, "history": history})
-    return average, stage_facts(max(first, settings.steps), history, clock.seconds, losses)
+        rate = cosine_rate(step, settings.steps, settings.rate, warmup=100)
+        learning.learn(step, rate, learning.levels.balanced(errors, share), errors)
+    return learning.result()

@@ -7,7 +7,6 @@ It goes on where --work holds a training, with its settings, after a kill at any
 
 import argparse
 import shutil
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,11 @@ import torch
 from torch import nn
 
 from toybox.beginnings import kept_settings
-from toybox.checkpoint import load_state, save_json, stage_facts
+from toybox.checkpoint import save_json
 from toybox.control import CHECKPOINT, ControlSettings, new_control, train_control
 from toybox.denoiser import Denoiser
 from toybox.latents import diffusers
+from toybox.learning import snapshot
 from toybox.origins import origin_facts
 from toybox.pipeline import load_pipeline, put_in_place
 from toybox.world import CONTROL_FOLDER, MODEL_FOLDER
@@ -35,7 +35,7 @@ def train_control_net(arguments: list[str]) -> int:
         settings = replace(settings, steps=options.steps)
     pipeline = load_pipeline(MODEL_FOLDER)
     if options.snapshot:
-        control, facts = _snapshot(options.work, pipeline.unet)
+        control, facts = snapshot(options.work / CHECKPOINT, new_control(pipeline.unet))
     else:
         vae = pipeline.vae.requires_grad_(False).to(memory_format=torch.channels_last)
         control, facts = train_control(Denoiser.of(pipeline), vae, options.work, settings)
@@ -67,16 +67,6 @@ def load_control(folder: Path = CONTROL_FOLDER) -> Any:
     """The ControlNet of an exported folder, in float32 and frozen."""
     control = diffusers.ControlNetModel.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
     return control.requires_grad_(False).eval()
-
-
-def _snapshot(work: Path, unet: Any) -> tuple[Any, dict[str, Any]]:
-    """The averaged weights of the last checkpoint, with facts for the card."""
-    saved = load_state(work / CHECKPOINT)
-    if saved is None:
-        sys.exit(f"toybox.train: {work / CHECKPOINT}: no checkpoint yet; run without --snapshot first")
-    control = new_control(unet)
-    control.load_state_dict(saved["average"])
-    return control, stage_facts(saved["step"], saved["history"], saved["seconds"], saved["losses"])
 
 
 def _options(arguments: list[str]) -> argparse.Namespace:

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +14,16 @@ from torch.utils.data import DataLoader, Dataset
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from toybox.backdrops import Backdrops, expected_shift
-from toybox.checkpoint import Clock, cosine_rate, load_state, save_state, settings_since, stage_facts, steps
+from toybox.checkpoint import cosine_rate
 from toybox.data import Batch, BufferStore, ViewSource
 from toybox.latents import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, encode
-from toybox.loss_levels import LossLevels
+from toybox.learning import Learning
 from toybox.networks import new_scheduler, new_text_encoder, new_unet
 from toybox.precision import quick_autocast
 from toybox.tokenizer import kept_tokenizer
 from toybox.world import load_world
 
+CHECKPOINT = "denoiser.pt"
 COARSE_PIXELS, FINE_PIXELS = 64, 128  # sides of the pictures, and four times those of their latents
 
 
@@ -152,31 +153,6 @@ def denoiser_losses(
     return errors.flatten(1).mean(dim=1), timestep / total
 
 
-@torch.no_grad()
-def average_into(average: nn.Module, module: nn.Module, step: int, highest: float) -> None:
-    """One step of the exponential moving average; young averages forget faster."""
-    decay = min(highest, (1 + step) / (10 + step))
-    for old, new in zip(average.parameters(), module.parameters(), strict=True):
-        old.lerp_(new, 1 - decay)
-
-
-def go_on_from(
-    saved: dict | None, live: nn.Module, average: nn.Module, optimiser: torch.optim.Optimizer
-) -> tuple[int, list[float], Clock, LossLevels]:
-    """Puts what a checkpoint holds in its place, where there is one.
-
-    Returns:
-        The step to go on with, losses, clock and levels so far.
-    """
-    if saved is None:
-        return 0, [], Clock(), LossLevels()
-    live.load_state_dict(saved["live"])
-    average.load_state_dict(saved["average"])
-    optimiser.load_state_dict(saved["optimiser"])
-    levels = LossLevels(saved.get("levels"))  # checkpoints from before there were levels have none
-    return saved["step"], saved["losses"], Clock(saved["seconds"]), levels
-
-
 def train_denoiser(
     store: BufferStore,
     vae: AutoencoderKL,
@@ -195,21 +171,13 @@ def train_denoiser(
     torch.manual_seed(settings.seed)
     tokenizer = kept_tokenizer(folder / "tokenizer", start.tokenizer if start else None)
     live = start or Denoiser(tokenizer)
-    average = copy.deepcopy(live)
     live.unet.to(memory_format=torch.channels_last)
-    live.to(device).train()
-    average.to(device).eval().requires_grad_(False)
+    learning = Learning("denoiser", folder / CHECKPOINT, live, settings, device)
     vae = vae.to(device, memory_format=torch.channels_last)
-    optimiser = torch.optim.AdamW(live.parameters(), lr=settings.rate, weight_decay=1e-2, betas=(0.9, 0.99))
-    saved = load_state(folder / "denoiser.pt")
-    history = settings_since(saved, asdict(settings))
-    first, losses, clock, levels = go_on_from(saved, live, average, optimiser)
     scheduler = new_scheduler()
     backdrops = {size: Backdrops(vae, size) for size in (COARSE_PIXELS, FINE_PIXELS)}
-    batches = batch_loader(StepBatches(store, settings, first))
-    for (step, bar), (batch, captions) in zip(steps("denoiser", first, settings.steps), batches, strict=True):
-        for group in optimiser.param_groups:
-            group["lr"] = cosine_rate(step, settings.steps, settings.rate, warmup=100)
+    batches = batch_loader(StepBatches(store, settings, learning.first))
+    for step, (batch, captions) in zip(learning.steps(), batches, strict=True):
         rng = torch.Generator().manual_seed(settings.seed * 10**6 + step)
         moved = batch.to(device)
         shifts = backdrops[moved.pictures.shape[-1]].shifts(moved)
@@ -217,20 +185,11 @@ def train_denoiser(
             with torch.no_grad():
                 latents = encode(vae, moved.pictures, rng).float()
             errors, share = denoiser_losses(live, latents, captions, scheduler, rng, settings.noise_power, shifts)
-        optimiser.zero_grad()
-        levels.balanced(errors, share).backward()
-        nn.utils.clip_grad_norm_(live.parameters(), 1.0)
-        optimiser.step()
-        losses.append(errors.mean().item())
-        average_into(average, live, step, settings.ema)
-        bar.set_postfix(loss=f"{np.mean(losses[-100:]):.4f}", refresh=False)
-        if (step + 1) % settings.save_every == 0 or step + 1 == settings.steps:
-            state = {"live": live.state_dict(), "average": average.state_dict(), "optimiser": optimiser.state_dict()}
-            facts = {"step": step + 1, "losses": losses, "levels": levels.expected, "seconds": clock.seconds}
-            save_state(folder / "denoiser.pt", {**state, **facts, "history": history})
-            if show and (step + 1) % (5 * settings.save_every) == 0:
-                show(average, step + 1)
-    return average, stage_facts(max(first, settings.steps), history, clock.seconds, losses)
+        rate = cosine_rate(step, settings.steps, settings.rate, warmup=100)
+        kept = learning.learn(step, rate, learning.levels.balanced(errors, share), errors)
+        if kept and show and (step + 1) % (5 * settings.save_every) == 0:
+            show(learning.average, step + 1)
+    return learning.result()
 
 
 def batch_loader(batches: StepBatches) -> DataLoader:

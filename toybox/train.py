@@ -18,11 +18,11 @@ import torch
 
 from toybox.autoencoder import AutoencoderSettings, train_autoencoder
 from toybox.beginnings import earlier_model, has_begun, kept_settings
-from toybox.checkpoint import load_state, stage_facts
 from toybox.control_command import train_control_net
 from toybox.data import BufferStore, render_buffers
-from toybox.denoiser import Denoiser, DenoiserSettings, train_denoiser
+from toybox.denoiser import CHECKPOINT, Denoiser, DenoiserSettings, train_denoiser
 from toybox.latents import AutoencoderKL, StableDiffusionPipeline, decode, encode
+from toybox.learning import snapshot
 from toybox.origins import origin_facts
 from toybox.pipeline import SHEET_CAPTIONS, assemble, export, generate, sheet
 from toybox.tokenizer import kept_tokenizer
@@ -60,7 +60,10 @@ def main(arguments: list[str] | None = None) -> int:
     vae, vae_facts = (earlier[0].vae, earlier[1]["autoencoder"]) if earlier else _autoencoder(options, store)
     if until < STAGES.index("denoiser"):
         return 0
-    denoiser, facts = _snapshot(options.work) if options.snapshot else _denoiser(options, store, vae, earlier)
+    if options.snapshot:
+        denoiser, facts = snapshot(options.work / CHECKPOINT, Denoiser(kept_tokenizer(options.work / "tokenizer")))
+    else:
+        denoiser, facts = _denoiser(options, store, vae, earlier)
     if earlier:
         facts["before"] = earlier[1]["denoiser"]
     if until < STAGES.index("export"):
@@ -137,15 +140,6 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     if options.device == "auto":
         options.device = "cuda" if torch.cuda.is_available() else "cpu"
     return options
-
-
-def _snapshot(work: Path) -> tuple[Denoiser, dict]:
-    saved = load_state(work / "denoiser.pt")
-    if saved is None:
-        sys.exit(f"toybox.train: {work / 'denoiser.pt'}: no checkpoint yet; run without --snapshot first")
-    denoiser = Denoiser(kept_tokenizer(work / "tokenizer")).eval()
-    denoiser.load_state_dict(saved["average"])
-    return denoiser, stage_facts(saved["step"], saved["history"], saved["seconds"], saved["losses"])
 
 
 def _show_autoencoder(store: BufferStore, work: Path) -> Callable[[AutoencoderKL, int], None]:

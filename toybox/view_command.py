@@ -6,7 +6,6 @@ It goes on where --work holds a training, with its settings, after a kill at any
 """
 
 import argparse
-import copy
 import json
 import shutil
 import sys
@@ -21,9 +20,10 @@ from tqdm import tqdm
 from toybox.beginnings import kept_settings
 from toybox.buffers import View
 from toybox.captions import Subject
-from toybox.checkpoint import load_state, save_json, stage_facts
+from toybox.checkpoint import save_json
 from toybox.judge import load_judge
 from toybox.latents import AutoencoderKL
+from toybox.learning import snapshot
 from toybox.origins import origin_facts
 from toybox.pipeline import assemble, export, load_pipeline, sheet
 from toybox.told_cameras import CONVENTION
@@ -59,7 +59,7 @@ def train_multiview(arguments: list[str]) -> int:
                 sets.make(number)
         return 0
     if options.snapshot:
-        denoiser, facts = _snapshot(options.work, denoiser)
+        denoiser, facts = snapshot(options.work / CHECKPOINT, denoiser)
     else:
         show = show_mean_pictures(vae, options.work)
         denoiser, facts = train_views(denoiser, vae, options.work, settings, show, options.compile)
@@ -133,16 +133,6 @@ def show_mean_pictures(vae: AutoencoderKL, work: Path) -> Callable[[ViewDenoiser
         tqdm.write(f"mean pictures at step {step}: {shares}", file=sys.stdout)
 
     return show
-
-
-def _snapshot(work: Path, denoiser: ViewDenoiser) -> tuple[ViewDenoiser, dict]:
-    """The averaged weights of the last checkpoint, with facts for the card."""
-    saved = load_state(work / CHECKPOINT)
-    if saved is None:
-        sys.exit(f"toybox.train: {work / CHECKPOINT}: no checkpoint yet; run without --snapshot first")
-    average = copy.deepcopy(denoiser)
-    average.load_state_dict(saved["average"])
-    return average.eval(), stage_facts(saved["step"], saved["history"], saved["seconds"], saved["losses"])
 
 
 def _options(arguments: list[str]) -> argparse.Namespace:

@@ -1,20 +1,13 @@
 """Trains the multi-view denoiser: first the mean picture from every side, then all levels of noise and four views."""
 
-import copy
-import os
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
-from torch import nn
 
 from toybox.backdrops import Backdrops
-from toybox.checkpoint import load_state, save_state, settings_since, stage_facts, steps
-from toybox.denoiser import average_into, go_on_from
 from toybox.latents import AutoencoderKL
+from toybox.learning import Learning
 from toybox.networks import DOWNSCALE, new_scheduler
 from toybox.precision import quick_autocast
 from toybox.view_denoiser import ViewDenoiser
@@ -39,22 +32,14 @@ def train_views(
         show: told the average every `save_every` steps.
         compiled: compiles the UNet; a step then takes 0.7 of the time on one AVX2 core, after minutes of compiling.
     """
-    live, average = start, copy.deepcopy(start)
-    live.unet.to(memory_format=torch.channels_last)
-    live.train()
+    start.unet.to(memory_format=torch.channels_last)
+    learning = Learning("multi-view", folder / CHECKPOINT, start, settings)
     if compiled:
-        live.unet.compile()
-    average.eval().requires_grad_(False)
-    optimiser = torch.optim.AdamW(live.parameters(), lr=settings.rate, weight_decay=1e-2, betas=(0.9, 0.99))
-    saved = load_state(folder / CHECKPOINT)
-    history = settings_since(saved, asdict(settings))
-    first, losses, clock, levels = go_on_from(saved, live, average, optimiser)
+        start.unet.compile()
     supply = ViewSupply(folder, vae, settings)
     scheduler = new_scheduler()
     backdrops = {size: Backdrops(vae, size * DOWNSCALE) for size in (COARSE, FINE)}
-    for step, bar in steps("multi-view", first, settings.steps):
-        for group in optimiser.param_groups:
-            group["lr"] = settings.rate_at(step)
+    for step in learning.steps():
         batch = supply.at(step)
         rng = torch.Generator().manual_seed(settings.seed * 10**7 + 2 * step + 1)
         share = settings.shares_at(step, len(batch.subjects), rng)
@@ -62,29 +47,9 @@ def train_views(
         drops = (0.0, 0.0) if mean_only else (settings.empty, settings.untold)
         task = lesson(batch, share, backdrops[settings.size_at(step)], scheduler, rng, *drops)
         with quick_autocast("cpu"):
-            errors = task.errors(live)
-        optimiser.zero_grad()
-        (errors.mean() if mean_only else levels.balanced(errors, task.share)).backward()
-        nn.utils.clip_grad_norm_(live.parameters(), 1.0)
-        optimiser.step()
-        losses.append(errors.mean().item())
+            errors = task.errors(start)
+        loss = errors.mean() if mean_only else learning.levels.balanced(errors, task.share)
         since = settings.since_fine(step)
-        average_into(average, live, since if since >= 0 else step, settings.ema)
-        bar.set_postfix(loss=f"{np.mean(losses[-50:]):.4f}", refresh=False)
-        if (step + 1) % settings.save_every == 0 or step + 1 == settings.steps:
-            state: dict[str, Any] = {"live": live.state_dict(), "average": average.state_dict()}
-            state |= {"optimiser": optimiser.state_dict(), "levels": levels.expected, "history": history}
-            state |= {"step": step + 1, "losses": losses, "seconds": clock.seconds}
-            keep_state(folder / CHECKPOINT, state)
-            if show:
-                show(average, step + 1)
-    return average, stage_facts(max(first, settings.steps), history, clock.seconds, losses)
-
-
-def keep_state(path: Path, state: dict[str, Any]) -> None:
-    """Saves `state`; the one before it stays beside it as `.before`."""
-    if path.exists():
-        before = path.with_suffix(".before")
-        before.unlink(missing_ok=True)
-        os.link(path, before)
-    save_state(path, state)
+        if learning.learn(step, settings.rate_at(step), loss, errors, age=since if since >= 0 else step) and show:
+            show(learning.average, step + 1)
+    return learning.result()

@@ -18,12 +18,12 @@ from toybox.denoiser import (
     Denoiser,
     DenoiserSettings,
     StepBatches,
-    average_into,
     batch_loader,
     captions_of,
     denoiser_losses,
     train_denoiser,
 )
+from toybox.learning import average_into
 from toybox.networks import new_scheduler, new_vae
 from toybox.tokenizer import new_tokenizer
 from toybox.world import load_world
