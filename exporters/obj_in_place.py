@@ -86,7 +86,7 @@ def painted_obj(content: bytes, names: Sequence[str | None], library: str, place
     mark, codec = encoding_of(content)
     text = utf8_of(content)
     end = b"\r\n" if b"\r\n" in text else b"\r" if b"\n" not in text and b"\r" in text else b"\n"
-    spoken = [(statement, words_of(statement)) for _, statement in statements(text)]
+    spoken = [(statement, words_of(statement)) for statement in statements(text)]
     has_library = any(words[:1] == [b"mtllib"] for _, words in spoken)
     editor, written, is_named = _Editor(names, places, end), list[bytes](), False
     for statement, words in spoken:

@@ -17,6 +17,8 @@ from geometry.source_file import NO_UV, SOME_UV, SourceFile
 
 #: Faces whose area is a smaller share of their longest edges' squares are lines: float32 does not place them better.
 _THINNEST = 1e-6
+#: How many faces are measured at once, so that millions of them take no memory of their own.
+_AT_ONCE = 2**16
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +113,8 @@ class Mesh:
 
 def joined(parts: Sequence[Mesh]) -> Mesh:
     """Parts of one file as one mesh, in their order; at least one, each with its source."""
+    if len(parts) == 1:
+        return parts[0]
     sources = [part.file for part in parts]
     first_vertex = _starts([len(part.vertices) for part in parts])
     polygons = [int(source.polygon.max(initial=-1)) + 1 for source in sources]
@@ -172,7 +176,8 @@ def check_surface(mesh: Mesh, path: Path) -> None:
     Raises:
         UserError: coordinates that are not finite or too large, all of them the same, or all faces without area.
     """
-    used, number = np.unique(mesh.faces, return_inverse=True)
+    used = np.zeros(len(mesh.vertices), bool)
+    used[mesh.faces] = True
     points = mesh.vertices[used]
     if not np.isfinite(points).all():
         n_bad = int((~np.isfinite(points)).any(axis=1).sum())
@@ -183,8 +188,11 @@ def check_surface(mesh: Mesh, path: Path) -> None:
     points = (points - (points.min(axis=0) / 2 + points.max(axis=0) / 2)).astype(np.float32).astype(np.float64)
     if np.ptp(points, axis=0).max() < least:
         raise UserError(f"{path}: zero extent: all of its vertices lie in one point, as float32 holds them")
-    corners = points[number.reshape(-1, 3)]
-    longest = ((corners - np.roll(corners, 1, axis=1)) ** 2).sum(axis=-1).max(axis=-1)
-    area = np.linalg.norm(area_vectors(corners), axis=-1) / 2
-    if area.sum() <= _THINNEST * longest.sum():
+    area = longest = 0.0
+    number = np.cumsum(used) - 1
+    for start in range(0, len(mesh.faces), _AT_ONCE):
+        corners = points[number[mesh.faces[start : start + _AT_ONCE]]]
+        longest += ((corners - np.roll(corners, 1, axis=1)) ** 2).sum(axis=-1).max(axis=-1).sum()
+        area += np.linalg.norm(area_vectors(corners), axis=-1).sum() / 2
+    if area <= _THINNEST * longest:
         raise UserError(f"{path}: zero area: its faces are lines or points; give it faces with three corners apart")

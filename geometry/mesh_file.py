@@ -25,7 +25,7 @@ from geometry.source_file import SourceFile, stands_in, unreadable
 
 log = logging.getLogger(__name__)
 
-#: Larger files are refused before they are read: text takes about ten times its size in memory.
+#: Larger files are refused before they are read: text may take ten times its size in memory.
 MOST_BYTES = 2**29
 #: How the archives begin that meshes are sent in: zip (also 3mf, usdz), gzip, bzip2, xz, 7z, rar, zstandard.
 ARCHIVE_MARKS = (b"PK\x03\x04", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf", b"Rar!", b"\x28\xb5\x2f\xfd")

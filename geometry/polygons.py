@@ -43,7 +43,7 @@ class Polygons:
         """
         if len(self.corner) and (self.corner.min() < 0 or self.corner.max() >= len(self.positions)):
             raise out_of_range(self.path)
-        triangles, polygon = cut(self.positions[self.corner], self.n_corners)
+        triangles, polygon = cut(self.positions, self.corner, self.n_corners)
         part = np.zeros_like(polygon) if self.material is None else self.material[polygon]
         fault = NO_UV if self.uv is None or not len(self.corner) else self._uv_fault(self.uv)
         source = SourceFile(
@@ -53,14 +53,10 @@ class Polygons:
             uv = None if fault or self.uv is None else single_precision(self.uv)
             return Mesh(self.positions, self.corner[triangles], uv=uv, source=source)
         own_uv = np.concatenate([self.uv, [[np.nan, np.nan]]])  # of corners without a place
-        place = np.where(self.place == NONE, len(self.uv), self.place)
-        # Vertices are pairs in the order of both; positions that no face uses keep the first texture coordinate.
-        unused = np.setdiff1d(np.arange(len(self.positions)), self.corner)
-        n_places = int(place.max()) + 1
-        pairs = np.concatenate([self.corner * n_places + place, unused * n_places])
-        pair, number = np.unique(pairs, return_inverse=True)
-        faces, uv = number.reshape(-1)[triangles], single_precision(own_uv[pair % n_places])
-        return Mesh(self.positions[pair // n_places], faces, uv=uv, source=source)
+        position, place, number = paired(
+            self.corner, np.where(self.place == NONE, len(self.uv), self.place), len(self.positions)
+        )
+        return Mesh(self.positions[position], number[triangles], uv=single_precision(own_uv[place]), source=source)
 
     def _uv_fault(self, uv: Float[np.ndarray, "places 2"]) -> str | None:
         """Why the corners' texture coordinates cannot be used."""
@@ -77,18 +73,52 @@ def single_precision(uv: Num[np.ndarray, "places 2"]) -> Float[np.ndarray, "plac
         return uv.astype(np.float32)
 
 
+def paired(
+    corner: Int[np.ndarray, "corners"], place: Int[np.ndarray, "corners"], n_positions: int
+) -> tuple[Int[np.ndarray, "vertices"], Int[np.ndarray, "vertices"], Int[np.ndarray, "corners"]]:
+    """The different pairs of position and place, in the order of both; a position of no corner has place 0.
+
+    Args:
+        corner, place: of each corner, as indices.
+
+    Returns:
+        Each pair's position and place, and for each corner the number of its pair.
+    """
+    only = np.zeros(n_positions, np.int64)
+    only[corner] = place  # of each position one place; most have no other, so few have to be sorted
+    is_split = np.zeros(n_positions, bool)
+    is_split[corner[place != only[corner]]] = True
+    split = np.flatnonzero(is_split[corner])
+    n_places = int(place.max(initial=0)) + 1
+    pair, rank = np.unique(corner[split] * n_places + place[split], return_inverse=True)
+    n_pairs = np.ones(n_positions, np.int64)
+    n_pairs[is_split] = np.bincount(pair // n_places, minlength=n_positions)[is_split]
+    first = np.cumsum(n_pairs) - n_pairs
+    number = first[corner]
+    begins = np.searchsorted(pair, corner[split] * n_places)  # the position's first pair among the sorted ones
+    number[split] += rank.reshape(-1) - begins
+    position = np.repeat(np.arange(n_positions), n_pairs)
+    places = only[position]
+    places[is_split[position]] = pair % n_places
+    return position, places, number
+
+
 def cut(
-    points: Float[np.ndarray, "corners 3"], n_corners: Int[np.ndarray, "polygons"]
+    positions: Float[np.ndarray, "positions 3"],
+    corner: Int[np.ndarray, "corners"],
+    n_corners: Int[np.ndarray, "polygons"],
 ) -> tuple[Int[np.ndarray, "triangles 3"], Int[np.ndarray, "triangles"]]:
     """Cut polygons into triangles: fans around their first corners, or ears where a fan would leave the outline.
 
     Args:
-        points: the corners of all polygons, polygon after polygon.
+        corner: the position of each corner, as an index, polygon after polygon.
         n_corners: of each polygon, at least 3.
 
     Returns:
-        For each corner of a triangle its place in `points`, and for each triangle its polygon, both in their order.
+        For each corner of a triangle its place in `corner`, and for each triangle its polygon, both in their order.
     """
+    if (n_corners == 3).all():
+        return np.arange(len(corner)).reshape(-1, 3), np.arange(len(n_corners))
     n_triangles = n_corners - 2
     polygon = np.repeat(np.arange(len(n_corners)), n_triangles)
     first = (np.cumsum(n_corners) - n_corners)[polygon]
@@ -96,7 +126,7 @@ def cut(
     fans = np.stack([first, first + step + 1, first + step + 2], axis=-1)
     several = np.flatnonzero((n_triangles > 1)[polygon])
     with np.errstate(invalid="ignore", over="ignore"):  # infinite coordinates and NaN are reported later
-        facing = area_vectors(points[fans[several]])
+        facing = area_vectors(positions[corner[fans[several]]])
         normal = np.zeros((len(n_corners), 3))
         np.add.at(normal, polygon[several], facing)
         along = np.einsum("ij,ij->i", facing, normal[polygon[several]])
@@ -105,7 +135,9 @@ def cut(
     if not len(concave):
         return fans, polygon
     ends = np.cumsum(n_corners)
-    ears = [_ears(points[ends[i] - n_corners[i] : ends[i]], normal[i]) + ends[i] - n_corners[i] for i in concave]
+    ears = [
+        _ears(positions[corner[ends[i] - n_corners[i] : ends[i]]], normal[i]) + ends[i] - n_corners[i] for i in concave
+    ]
     whole = ~np.isin(polygon, concave)
     polygon = np.concatenate([polygon[whole], np.repeat(concave, [len(each) for each in ears])])
     order = np.argsort(polygon, kind="stable")
