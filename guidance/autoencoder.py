@@ -33,6 +33,11 @@ def latent_statistics(config: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
     return torch.tensor(mean).float(), torch.tensor(std).float() / float(config.get("scaling_factor") or 1.0)
 
 
+def pixel_factor(config: Mapping[str, Any]) -> int:
+    """Pixels per latent along each side, from an autoencoder's config: each block but the last halves a picture."""
+    return int(2 ** (len(config.get("encoder_block_out_channels") or config["block_out_channels"]) - 1))
+
+
 class Autoencoder(FrozenNetworks):
     """A frozen VAE, in memory from the first picture on; factors, channels and sizes are read from its config.
 
@@ -53,7 +58,7 @@ class Autoencoder(FrozenNetworks):
         super().__init__()
         self._source, config = source, source.full_config("vae")
         self.n_channels = int(config["latent_channels"])
-        self.pixel_factor = 2 ** (len(config.get("encoder_block_out_channels") or config["block_out_channels"]) - 1)
+        self.pixel_factor = pixel_factor(config)
         mean, std = statistics(config)
         fit = all(each.isfinite().all() and each.numel() in (1, self.n_channels) for each in (mean, std, 1 / std))
         if self.n_channels < 1 or self.pixel_factor < 1 or not fit:

@@ -48,8 +48,8 @@ def find_embedding(key: str | None) -> TextEmbedding | None:
         return None
     try:
         tensors = load_file(_folder() / f"{key}.safetensors")
-        return TextEmbedding(tensors["tokens"], tensors.get("pooled"))
-    except (OSError, SafetensorError, KeyError):  # not there, or broken: it is made anew
+        return TextEmbedding(**tensors)
+    except (OSError, SafetensorError, TypeError):  # not there, or broken: it is made anew
         return None
 
 
@@ -57,7 +57,8 @@ def keep_embedding(key: str | None, embedding: TextEmbedding) -> None:
     """Keep an embedding for next time, where there is a place for it."""
     if key is None:
         return
-    tensors = {"tokens": embedding.tokens} | ({} if embedding.pooled is None else {"pooled": embedding.pooled})
+    held = {"tokens": embedding.tokens, "pooled": embedding.pooled, "mask": embedding.mask}
+    tensors = {name: tensor for name, tensor in held.items() if tensor is not None}
     try:
         with whole_file(_folder() / f"{key}.safetensors") as unfinished:
             save_file({name: tensor.contiguous().cpu() for name, tensor in tensors.items()}, unfinished)

@@ -21,10 +21,10 @@ _NAMES = {
         "a video model"
     ),
     r"Audio|Music|Dance": "an audio model",
-    r"PixArtSigma": "PixArt-Sigma",
-    r"PixArt": "PixArt",
+    r"PixArtAlpha": "PixArt-Alpha",
     r"Sana": "Sana",
-    r"Flux": "Flux",
+    r"Flux2": "Flux.2",
+    r"FluxControl|FluxPrior": "a Flux.1 that is shown pictures",
     r"StableCascade|Wuerstchen": "Stable Cascade",
     r"Hunyuan": "Hunyuan-DiT",
     r"AuraFlow": "AuraFlow",
@@ -45,7 +45,9 @@ _PARTS = {
     "depth_estimator": "a depth-to-image model",
     "image_normalizer": "unCLIP",
 }
-#: Words in a model's or a LoRA's name that say that it was distilled to few steps without guidance.
+#: Denoisers that both PixArts have.
+_PIXARTS = ("PixArtTransformer2DModel", "Transformer2DModel")
+#: Words in a model's or a LoRA's name that say that it was distilled to do without guidance.
 _DISTILLED = re.compile(
     r"turbo|lightning|hyper-?sd|(?<![a-z])lcm(?![a-z])|schnell|(?<![a-z])dmd2?(?![a-z])|distill", re.IGNORECASE
 )
@@ -63,10 +65,13 @@ def foreign_family(source: ModelSource) -> str | None:
             return f"{title} (it has a '{part}')"
     if source.index.get("requires_aesthetics_score"):
         return "the refiner of Stable Diffusion XL (requires_aesthetics_score)"
-    return _by_denoiser(source.config("unet", "config.json")) if source.has("unet") else None
+    classes = {part: entry[1] for part, entry in source.parts().items()}
+    if classes.get("transformer") in _PIXARTS and source.config("transformer").get("use_additional_conditions"):
+        return "PixArt-Alpha (its denoiser has use_additional_conditions)"
+    return _by_unet(source.config("unet")) if source.has("unet") else None
 
 
-def _by_denoiser(config: dict[str, Any]) -> str | None:
+def _by_unet(config: dict[str, Any]) -> str | None:
     """What a UNet's config says that the names do not."""
     if config.get("time_cond_proj_dim") is not None:
         return "a consistency model (its denoiser has time_cond_proj_dim), which gives no score,"
@@ -83,13 +88,15 @@ def _by_denoiser(config: dict[str, Any]) -> str | None:
 
 
 def is_distilled(source: ModelSource, add_ons: tuple[str, ...] = ()) -> bool:
-    """Whether a model, or an add-on by its name, was distilled to few steps: it works with guidance scales near 1 only.
+    """Whether a model, or an add-on by its name, was distilled to do without guidance: scales near 1 suit it alone.
 
-    Such models say so in their names, or by a scheduler for few steps. An epsilon model with trailing timesteps is one:
-    those with many steps have leading ones, but for zero terminal SNR, which epsilon does not go with.
+    Such models say so in their names, by a scheduler for few steps, or by being told how much guidance to imitate. An
+    epsilon model with trailing timesteps is one: those with many steps have leading ones, but for zero terminal SNR,
+    which epsilon does not go with.
     """
     names = [source.name, str(source.index.get("_name_or_path", ""))]
-    names.append(str(source.config(denoiser_part(source)).get("_name_or_path", "")))
+    denoiser = source.config(denoiser_part(source))
+    names.append(str(denoiser.get("_name_or_path", "")))
     config = source.config("scheduler", "scheduler_config.json")
     scheduler, spacing = str(config.get("_class_name")), config.get("timestep_spacing")
     few_steps = (
@@ -97,6 +104,7 @@ def is_distilled(source: ModelSource, add_ons: tuple[str, ...] = ()) -> bool:
     )
     return (
         few_steps
+        or bool(denoiser.get("guidance_embeds"))
         or scheduler in ("LCMScheduler", "TCDScheduler")
         or any(_DISTILLED.search(Path(name).name) for name in (*names, *add_ons))
     )

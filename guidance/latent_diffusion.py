@@ -73,13 +73,17 @@ class LatentDiffusion(FrozenNetworks):
             source.check_files(part)
         if add_ons and add_ons.words and not family.takes_embeddings:
             raise UserError(f"model '{source.name}': {family.title} takes no embeddings; leave them out")
+        if add_ons and add_ons.loras and not family.takes_loras:
+            raise UserError(
+                f"model '{source.name}': {family.title} takes no LoRAs, which diffusers does not read for it"
+            )
         if family.t5 and source.has(family.t5) and not t5:
             log.info("model '%s': its T5 text encoder is left out; t5: true reads it", source.name)
         if cameras and add_ons and add_ons.controls:
             raise UserError(f"model '{source.name}': is told cameras, which no ControlNet is; leave control out")
         super().__init__()
         self.autoencoder = Autoencoder(source, family.latent_statistics)
-        self.latent_size, self.size_step = latent_size(source), size_step(source)
+        self.latent_size, self.size_step = latent_size(source), size_step(source, family)
         self.adapter = family(source.full_config(family.denoiser), self.latent_size * self.autoencoder.pixel_factor)
         self._source, self._cameras, self._add_ons = source, cameras, add_ons or AddOns()
         self._controls = self._add_ons.controls
@@ -224,7 +228,7 @@ class LatentDiffusion(FrozenNetworks):
         shown: Sequence[Tensor],
     ) -> Tensor:
         seen = noisy.movedim(-1, 1)
-        told = (text.tokens,) if text.pooled is None else (text.tokens, text.pooled)
+        told = text.told
         if self._cameras is not None:
             rays, poses = self._told(self._cameras, cameras, noisy)
             seen = seen if rays is None else torch.cat([seen, rays], dim=1)

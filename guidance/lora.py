@@ -5,6 +5,7 @@ Files as diffusers writes them and as kohya's trainers do, for a denoiser and fo
 Source: LoRA (arXiv:2106.09685), eq. 3.
 """
 
+import inspect
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -79,7 +80,9 @@ def merge_loras(network: nn.Module, part: str, loras: Sequence[LoraFile], pipeli
 def _load(network: Any, part: str, lora: LoraFile, pipeline: Any, parts: Sequence[str], name: str) -> int:
     """Put a LoRA's layers beside a network's; gives how many there are."""
     where = f"LoRA {lora.path}"
-    options = {"unet_config": network.config} if part == "unet" else {}
+    options: dict[str, Any] = {"unet_config": network.config} if part == "unet" else {}
+    if "return_alphas" in inspect.signature(pipeline.lora_state_dict).parameters:
+        options["return_alphas"] = True
     try:
         state, *rest = pipeline.lora_state_dict(lora.path, use_safetensors=True, return_lora_metadata=True, **options)
     except Exception as error:  # of three libraries
@@ -99,6 +102,8 @@ def _load(network: Any, part: str, lora: LoraFile, pipeline: Any, parts: Sequenc
         if part.startswith("text_encoder"):
             pipeline.load_lora_into_text_encoder(state, alphas, text_encoder=network, prefix=part, **told)
         elif part == "transformer":
+            takes_alphas = "network_alphas" in inspect.signature(pipeline.load_lora_into_transformer).parameters
+            told |= {"network_alphas": alphas} if takes_alphas else {}
             pipeline.load_lora_into_transformer(state, transformer=network, **told)
         else:
             pipeline.load_lora_into_unet(state, alphas, unet=network, **told)

@@ -1,13 +1,12 @@
-"""The families of models that can guide, one class each behind one promise.
+"""What guidance has to know of a family of models, one class each behind one promise; and those with a UNet.
 
-    family = find_family(source)                            # from model_index.json and the denoiser's config
+    family = find_family(source)                            # from model_index.json and configs (known_families.py)
     family.schedule(config)                                 # alpha, sigma, and what the network's output means
     family.embed(pipeline, texts, device)                   # by diffusers' own `encode_prompt`
-    family.call(network, noisy, time, tokens, pooled)       # the network's raw output
+    family.call(network, noisy, time, *text.told)           # the network's raw output
     family.latent_statistics(config)                        # mean and deviation by which latents are normalised
 
-A further family is a subclass in `FAMILIES`, with a test of equality to diffusers' pipeline
-(tests/guidance/test_equal_to_diffusers.py).
+Those with a transformer are in transformer_families.py.
 """
 
 from abc import ABC, abstractmethod
@@ -19,11 +18,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from core.errors import UserError
 from core.types import TensorRecord
 from guidance.autoencoder import Statistics, latent_statistics
-from guidance.foreign_families import foreign_family
-from guidance.model_source import ModelSource, denoiser_part
 from guidance.noise_schedule import NoiseSchedule, read_noise_schedule
 
 
@@ -32,31 +28,42 @@ class TextEmbedding(TensorRecord):
     """What a denoiser is told about the texts."""
 
     tokens: Float[Tensor, "texts tokens channels"]
-    pooled: Float[Tensor, "texts pooled"] | None
+    pooled: Float[Tensor, "texts pooled"] | None = None
+    mask: Float[Tensor, "texts tokens"] | None = None
+    """1 for tokens of the text, 0 for what fills it up, where a denoiser tells them apart."""
+
+    @property
+    def told(self) -> tuple[Tensor, ...]:
+        """All that there is, in the order in which `ModelFamily.call` takes it."""
+        return tuple(each for each in (self.tokens, self.pooled, self.mask) if each is not None)
 
     def select(self, texts: Int[Tensor, "chosen"]) -> "TextEmbedding":
         """The embeddings of some texts, in the order asked for."""
-        return TextEmbedding(self.tokens[texts], None if self.pooled is None else self.pooled[texts])
+        return self._each(lambda part: part[texts])
 
     def mixed(self, asked: Sequence[Tensor]) -> "TextEmbedding":
         """One embedding for each view of each text asked for.
 
         Args:
             asked: texts of the views (views,), or shares of the first texts (views, texts), which are mixed by them.
+                A mixture has the tokens of all its texts.
         """
-        n_texts, tokens, pooled = len(self.tokens), [], []
-        for each in asked:
-            shares = each if each.is_floating_point() else nn.functional.one_hot(each % n_texts, n_texts)
-            shares = shares.to(self.tokens)
-            first = shares.shape[1]
-            tokens.append(torch.einsum("vt,tnc->vnc", shares, self.tokens[:first]))
-            if self.pooled is not None:
-                pooled.append(shares @ self.pooled[:first])
-        return TextEmbedding(torch.cat(tokens), torch.cat(pooled) if pooled else None)
+        n_texts = len(self.tokens)
+        each = [s if s.is_floating_point() else nn.functional.one_hot(s % n_texts, n_texts) for s in asked]
+        shares = torch.cat([nn.functional.pad(s, (0, n_texts - s.shape[1])).to(self.tokens) for s in each])
+        return TextEmbedding(
+            torch.einsum("vt,tnc->vnc", shares, self.tokens),
+            None if self.pooled is None else shares @ self.pooled,
+            None if self.mask is None else ((shares != 0).to(self.mask) @ self.mask).clamp(max=1),
+        )
 
     def as_type(self, dtype: torch.dtype) -> "TextEmbedding":
         """The same embeddings in the precision of a denoiser."""
-        return TextEmbedding(self.tokens.to(dtype), None if self.pooled is None else self.pooled.to(dtype))
+        return self._each(lambda part: part.to(dtype))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "TextEmbedding":
+        parts = (self.tokens, self.pooled, self.mask)
+        return TextEmbedding(*(None if part is None else change(part) for part in parts))
 
 
 class ModelFamily(ABC):
@@ -77,8 +84,18 @@ class ModelFamily(ABC):
     """Folders of the text encoders that it cannot do without."""
     t5: ClassVar[str | None] = None
     """Folder of a further one, several times as large as all the rest, that it can do without."""
+    readers: ClassVar[tuple[str, ...] | None] = None
+    """Those of the text encoders that have to read a text to its end; None: all that it cannot do without."""
+    t5_tokens: ClassVar[int | None] = None
+    """How many tokens its pipeline lets a T5 read, where that is one of the readers."""
+    text_width: ClassVar[str] = "cross_attention_dim"
+    """What the denoiser's config calls the width of the tokens that it takes."""
+    packing: ClassVar[int] = 1
+    """Latents along each side that the denoiser takes as the channels of one."""
     takes_embeddings: ClassVar[bool] = True
     """Whether diffusers' pipeline reads textual inversions."""
+    takes_loras: ClassVar[bool] = True
+    """Whether it reads LoRAs."""
     latent_statistics: ClassVar[Statistics] = staticmethod(latent_statistics)
     """Mean and deviation by which latents are normalised, from the autoencoder's config."""
 
@@ -103,7 +120,7 @@ class ModelFamily(ABC):
         """The network's output for noisy latents (views channels height width).
 
         Args:
-            told: the pooled text embedding of families that have one, or what else a denoiser was made to be told.
+            told: what else the embedding holds (`TextEmbedding.told`), or a denoiser was made to be told.
         """
 
 
@@ -115,7 +132,7 @@ class StableDiffusion(ModelFamily):
 
     def embed(self, pipeline: Any, texts: list[str], device: torch.device) -> TextEmbedding:
         """The text encoder's last hidden state."""
-        return TextEmbedding(pipeline.encode_prompt(texts, device, 1, False)[0].float(), None)
+        return TextEmbedding(pipeline.encode_prompt(texts, device, 1, False)[0].float())
 
     def call(self, network: Callable[..., Any], noisy: Tensor, time: Tensor, tokens: Tensor, *told: Tensor) -> Tensor:
         """Poses are told as class labels (guidance/camera_conditioning.py)."""
@@ -145,54 +162,3 @@ class StableDiffusionXL(ModelFamily):
         size[:, 2:4] = 0
         added = {"text_embeds": told[0], "time_ids": size}
         return network(noisy, time, encoder_hidden_states=tokens, added_cond_kwargs=added, return_dict=False)[0]
-
-
-class StableDiffusion3(ModelFamily):
-    """Two CLIPs and, if wanted, T5, side by side for a transformer; without T5 its place holds zeros."""
-
-    title = "Stable Diffusion 3 and 3.5"
-    pipeline = "StableDiffusion3Pipeline"
-    denoiser = "transformer"
-    text_encoders = ("text_encoder", "text_encoder_2")
-    t5 = "text_encoder_3"
-    takes_embeddings = False
-
-    def embed(self, pipeline: Any, texts: list[str], device: torch.device) -> TextEmbedding:
-        """CLIP's tokens padded to the transformer's width, T5's or zeros behind them; both projections pooled."""
-        tokens, _, pooled, _ = pipeline.encode_prompt(
-            texts, None, None, device=device, do_classifier_free_guidance=False
-        )
-        return TextEmbedding(tokens.float(), pooled.float())
-
-    def call(self, network: Callable[..., Any], noisy: Tensor, time: Tensor, tokens: Tensor, *told: Tensor) -> Tensor:
-        """Told the pooled embedding beside the tokens."""
-        return network(noisy, tokens, told[0], time, return_dict=False)[0]
-
-
-FAMILIES = (StableDiffusion, StableDiffusionXL, StableDiffusion3)
-#: The second half of a refusal.
-FITTING = f"what fits: {', '.join(family.title for family in FAMILIES)}"
-#: Denoisers by the class that model_index.json names.
-_UNET, _TRANSFORMER = "UNet2DConditionModel", "SD3Transformer2DModel"
-
-
-def find_family(source: ModelSource) -> type[ModelFamily]:
-    """The family of a model, from its model_index.json and its denoiser's config.
-
-    Raises:
-        UserError: it is of another family, which is named, or has no denoiser.
-    """
-    if foreign := foreign_family(source):
-        raise UserError(f"model '{source.name}': {foreign} cannot guide; {FITTING}")
-    part = denoiser_part(source)
-    if not source.has(part):
-        raise UserError(f"model '{source.name}': has no '{part}', which latent guidance needs; {FITTING}")
-    name = source.class_of(part)
-    if name not in (_UNET, _TRANSFORMER):
-        raise UserError(
-            f"model '{source.name}': its '{part}' is of the class {name}; {FITTING} ({_UNET} or {_TRANSFORMER})"
-        )
-    if name == _TRANSFORMER:
-        return StableDiffusion3
-    is_xl = source.config(part).get("addition_embed_type") == "text_time"
-    return StableDiffusionXL if is_xl else StableDiffusion

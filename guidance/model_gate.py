@@ -1,5 +1,6 @@
 """Whether a model can guide at all, judged from its small config files before any weights are loaded or downloaded."""
 
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,8 +8,10 @@ from typing import Any
 
 from core.errors import UserError, first_line
 from core.memory import is_out_of_memory
+from guidance.autoencoder import pixel_factor
 from guidance.camera_conditioning import FILE_NAME, POSE_NUMBERS, CameraConditioning, read_camera_conditioning
-from guidance.model_families import FITTING, ModelFamily, find_family
+from guidance.known_families import FITTING, find_family
+from guidance.model_families import ModelFamily
 from guidance.model_source import ModelSource, denoiser_part
 from guidance.noise_schedule import read_noise_schedule
 
@@ -39,10 +42,16 @@ def followed(source: ModelSource) -> Iterator[None]:
 def latent_size(source: ModelSource) -> int:
     """Height and width that a model's denoiser was trained with, in latents.
 
+    Where its config has no place for them (Flux.1), they are those of the autoencoder's pictures.
+
     Raises:
         UserError: where its config does not say, or says no square.
     """
-    size = source.config(denoiser_part(source)).get("sample_size")
+    part = denoiser_part(source)
+    size = source.config(part).get("sample_size")
+    if "sample_size" not in inspect.signature(source.part_class(part).__init__).parameters:
+        vae = source.full_config("vae")
+        size = int(vae["sample_size"]) // pixel_factor(vae)
     if isinstance(size, list) and len(set(size)) == 1:
         size = size[0]
     if not isinstance(size, int) or not 1 < size <= LARGEST_SIZE:
@@ -51,10 +60,11 @@ def latent_size(source: ModelSource) -> int:
     return size
 
 
-def size_step(source: ModelSource) -> int:
+def size_step(source: ModelSource, family: type[ModelFamily]) -> int:
     """Multiples of this size fit the denoiser: a UNet halves latents several times, a transformer cuts them up."""
-    config = source.config(denoiser_part(source))
-    return int(config.get("patch_size") or 2 ** (len(config.get("block_out_channels") or (0,)) - 1))
+    config = source.config(family.denoiser)
+    patch = int(config.get("patch_size") or 2 ** (len(config.get("block_out_channels") or (0,)) - 1))
+    return patch * family.packing
 
 
 def check_model(source: ModelSource, cameras: CameraConditioning | None = None, t5: bool = False) -> type[ModelFamily]:
@@ -80,7 +90,7 @@ def check_model(source: ModelSource, cameras: CameraConditioning | None = None, 
     network, vae = source.config(family.denoiser), source.config("vae")
     latent_size(source)
     _check_told(source, family, network, cameras)
-    _check_channels(source, network, vae, cameras)
+    _check_channels(source, family, network, vae, cameras)
     if vae.get("scaling_factor") == 0:
         raise UserError(f"model '{source.name}': its VAE's scaling_factor is 0, so that all latents would be")
     read_noise_schedule(source.config("scheduler", "scheduler_config.json"))
@@ -116,9 +126,13 @@ def _check_tokenizer(source: ModelSource, part: str) -> None:
 
 
 def _check_channels(
-    source: ModelSource, network: dict[str, Any], vae: dict[str, Any], cameras: CameraConditioning | None
+    source: ModelSource,
+    family: type[ModelFamily],
+    network: dict[str, Any],
+    vae: dict[str, Any],
+    cameras: CameraConditioning | None,
 ) -> None:
-    taken, given = network.get("in_channels"), vae.get("latent_channels", 4)
+    taken, given = network.get("in_channels"), vae.get("latent_channels", 4) * family.packing**2
     told = cameras.n_channels if cameras else 0
     if taken == given + told:
         return

@@ -101,10 +101,10 @@ class ModelSettings:
         return model
 
     def tell_scale(self, source: ModelSource, scale: float, setting: str) -> None:
-        """Say so where a model that was distilled to few steps is asked with much guidance."""
+        """Say so where a model that was distilled to do without guidance is asked with much guidance."""
         if scale > MOST_DISTILLED and is_distilled(source, tuple(lora.path.stem for lora in self.lora)):
             log.warning(
-                "model '%s': distilled to few steps; it works with guidance scales near 1 (%s=1), the recipe says %g",
+                "model '%s': distilled to do without guidance; it works with scales near 1 (%s=1), the recipe says %g",
                 source.name,
                 setting,
                 scale,

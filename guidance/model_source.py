@@ -24,7 +24,7 @@ from guidance.model_weights import check_weights, variants_to_try, weights_files
 #: The only place where a model is known by a short name.
 ALIASES = Path(__file__).parent / "model_aliases.yaml"
 #: What a model has to be at all, for one that has not even a table of contents.
-LAYOUT = "a Stable-Diffusion-like pipeline in the diffusers layout fits (SD 1.x, 2.x, XL, 3)"
+LAYOUT = "a Stable-Diffusion-like pipeline in the diffusers layout fits (SD 1.x, 2.x, XL, 3, Flux.1, PixArt-Sigma)"
 
 #: What a hub id looks like.
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -174,7 +174,7 @@ def _within(part: str, file_name: str) -> str:
 
 
 def denoiser_part(source: ModelSource) -> str:
-    """The folder of the denoiser: `transformer` for SD 3, `unet` for its elders."""
+    """The folder of the denoiser: `transformer` for SD 3 and others, `unet` for their elders."""
     return "transformer" if source.has("transformer") else "unet"
 
 

@@ -111,7 +111,8 @@ def _flow_schedule(config: Mapping[str, Any]) -> NoiseSchedule:
 
     n_timesteps = int(config.get("num_train_timesteps", 1000))
     # Dynamic shifting depends on the picture's size and is left to samplers; the model itself was trained on all s.
-    scheduler: Any = FlowMatchEulerDiscreteScheduler(n_timesteps, shift=float(config.get("shift", 1.0)))
+    shift = 1.0 if config.get("use_dynamic_shifting") else float(config.get("shift", 1.0))
+    scheduler: Any = FlowMatchEulerDiscreteScheduler(n_timesteps, shift=shift)
     sigma = scheduler.sigmas.flip(0).float()
     return NoiseSchedule(1 - sigma, sigma, scheduler.timesteps.flip(0).float(), "flow")
 

@@ -24,7 +24,7 @@ def text_pipeline(name: str, source: ModelSource, parts: Mapping[str, Any]) -> A
         given["requires_safety_checker"] = False  # or it warns
     if "force_zeros_for_empty_prompt" in wanted:
         given["force_zeros_for_empty_prompt"] = bool(source.index.get("force_zeros_for_empty_prompt", False))
-    if "transformer" in wanted:  # it is asked for its width, where T5 is left out
+    if "text_encoder_3" in wanted:  # Stable Diffusion 3 asks its transformer for its width, where T5 is left out
         with torch.device("meta"):
             given["transformer"] = source.part_class("transformer").from_config(source.config("transformer"))
     return pipeline_class(**{**given, **parts})

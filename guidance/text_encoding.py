@@ -40,19 +40,20 @@ class TextEncoder:
         for part in self._encoders:
             with followed(self._source):
                 tokenizer = self._source.tokenizer(tokenizer_of(part))
-                positions = self._source.config(part).get("max_position_embeddings") or tokenizer.model_max_length
-                tokenizer.model_max_length = min(tokenizer.model_max_length, positions)  # 1e30 where it has no limit
+                most = self._source.config(part).get("max_position_embeddings") or self._family.t5_tokens
+                if most:  # a tokenizer may say 1e30
+                    tokenizer.model_max_length = min(tokenizer.model_max_length, most)
             if part != self._family.t5:
                 teach_tokenizer(tokenizer, self._add_ons.words)
             tokenizers[part] = tokenizer
         return tokenizers
 
     def fits(self, text: str) -> bool:
-        """Whether every encoder reads the text to its end; T5 reads further than the others."""
+        """Whether every encoder that has to reads the text to its end."""
+        readers = [self._tokenizers[part] for part in self._family.readers or self._family.text_encoders]
         return all(
             len(tokenizer(self._spelt(text, tokenizer), verbose=False).input_ids) <= tokenizer.model_max_length
-            for part, tokenizer in self._tokenizers.items()
-            if part != self._family.t5
+            for tokenizer in readers
         )
 
     def embed(self, texts: list[str], dtype: torch.dtype, device: torch.device) -> TextEmbedding:
@@ -61,15 +62,15 @@ class TextEncoder:
         Raises:
             UserError: the denoiser takes others, being of another model.
         """
-        family, width = self._family.title, self._family.config.get("joint_attention_dim")
-        read = [family, str(width), str(self._source.index.get("force_zeros_for_empty_prompt"))]
+        family, taken = self._family.title, self._family.config.get(self._family.text_width)
+        read = [family, str(taken), str(self._source.index.get("force_zeros_for_empty_prompt"))]
         words = [*read, str(dtype), device.type, *self._add_ons.content(), *texts]
         key = content_key(self._files(), words)
         found = find_embedding(key)
         if found is None:
             found = self._embed(texts, dtype, device).as_type(dtype)
             keep_embedding(key or content_key(self._files(), words), found)  # the files of a hub id are here by now
-        taken, given = width or self._family.config.get("cross_attention_dim"), found.tokens.shape[-1]
+        given = found.tokens.shape[-1]
         if isinstance(taken, int) and taken != given:
             misfit = f"its text encoder gives {given} numbers for a token and its denoiser takes {taken}"
             raise UserError(f"model '{self._source.name}': {misfit}; they are of different models")

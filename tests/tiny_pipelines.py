@@ -1,4 +1,4 @@
-"""Random diffusion models of a few thousand weights in the layouts of Stable Diffusion 1.x/2.x, XL and 3.
+"""Random diffusion models of a few thousand weights in the layouts of all families that can guide.
 
 Made of diffusers' and transformers' own classes and written as folders: tests read them as they read the real ones.
 """
@@ -19,7 +19,15 @@ diffusers: Any = untyped_diffusers
 transformers: Any = untyped_transformers
 
 Family = Literal["epsilon", "v_prediction", "flow"]
-Layout = Literal["sd", "xl", "sd3"]
+Layout = Literal["sd", "xl", "sd3", "flux", "pixart"]
+T5_TOKENS = 32
+PIPELINES: dict[Layout, str] = {
+    "sd": "StableDiffusionPipeline",
+    "xl": "StableDiffusionXLPipeline",
+    "sd3": "StableDiffusion3Pipeline",
+    "flux": "FluxPipeline",
+    "pixart": "PixArtSigmaPipeline",
+}
 WIDTH = 16
 TEXT = {
     "hidden_size": WIDTH,
@@ -42,33 +50,34 @@ def make_tiny_model(
     token_limit: int = 24,
     scheduler: dict[str, Any] | None = None,
     t5: bool = False,
+    transformer: dict[str, Any] | None = None,
 ) -> Path:
     """Write a random model into a folder and give the folder back.
 
     Args:
         vae: further settings of the autoencoder's config, such as scaling_factor.
         scheduler: likewise of the scheduler's.
-        t5: whether a model in the layout of SD 3 has its third text encoder.
+        t5: whether a model in the layout of SD 3 has its third text encoder; Flux and PixArt have no other layout.
+        transformer: further settings of the denoiser's config, where it is one.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        _save(folder, "vae", _autoencoder(channels, tiny_vae, vae or {}), dtype)
+        pictures = {} if tiny_vae else {"sample_size": 2 * latent_size}
+        _save(folder, "vae", _autoencoder(channels, tiny_vae, {**pictures, **(vae or {})}), dtype)
         index: dict[str, Any] = {"vae": ["diffusers", "AutoencoderTiny" if tiny_vae else "AutoencoderKL"]}
-        _save_texts(folder, layout, dtype, token_limit, index)
-        if t5:
-            _save_t5(folder, dtype, index)
-        denoiser = _transformer(latent_size, channels) if layout == "sd3" else _unet(latent_size, channels, layout)
-        part = "transformer" if layout == "sd3" else "unet"
+        _save_texts(folder, layout, dtype, token_limit, index, t5)
+        is_unet = layout in ("sd", "xl")
+        made = _unet if is_unet else _transformer
+        denoiser, part = made(latent_size, channels, layout, transformer or {}), "unet" if is_unet else "transformer"
         _save(folder, part, denoiser, dtype)
         index[part] = ["diffusers", type(denoiser).__name__]
         index["scheduler"] = ["diffusers", _save_scheduler(folder, family, scheduler or {})]
-    names = {"sd": "StableDiffusionPipeline", "xl": "StableDiffusionXLPipeline", "sd3": "StableDiffusion3Pipeline"}
     extra = {
         "sd": {"safety_checker": [None, None], "feature_extractor": [None, None]},
         "xl": {"force_zeros_for_empty_prompt": True},
         "sd3": {"text_encoder_3": [None, None], "tokenizer_3": [None, None]},
     }
-    index = {"_class_name": names[layout], "_diffusers_version": "0.30.0", **extra[layout], **index}
+    index = {"_class_name": PIPELINES[layout], "_diffusers_version": "0.30.0", **extra.get(layout, {}), **index}
     (folder / "model_index.json").write_text(json.dumps(index))
     return folder
 
@@ -98,8 +107,7 @@ def _autoencoder(channels: int, tiny: bool, extra: dict[str, Any]) -> torch.nn.M
     )
 
 
-def _unet(latent_size: int, channels: int, layout: Layout) -> torch.nn.Module:
-    more: dict[str, Any] = {}
+def _unet(latent_size: int, channels: int, layout: Layout, more: dict[str, Any]) -> torch.nn.Module:
     if layout == "xl":
         more = {
             "addition_embed_type": "text_time",
@@ -122,25 +130,48 @@ def _unet(latent_size: int, channels: int, layout: Layout) -> torch.nn.Module:
     )
 
 
-def _transformer(latent_size: int, channels: int) -> torch.nn.Module:
+def _transformer(latent_size: int, channels: int, layout: Layout, more: dict[str, Any]) -> torch.nn.Module:
+    shared = {"num_layers": 1, "attention_head_dim": 8, "num_attention_heads": 2, **more}
+    if layout == "flux":
+        return diffusers.FluxTransformer2DModel(
+            in_channels=4 * channels,
+            num_single_layers=1,
+            joint_attention_dim=WIDTH,
+            pooled_projection_dim=WIDTH,
+            axes_dims_rope=(2, 2, 4),
+            **shared,
+        )
+    if layout == "pixart":
+        return diffusers.PixArtTransformer2DModel(
+            sample_size=latent_size,
+            in_channels=channels,
+            out_channels=2 * channels,
+            cross_attention_dim=16,
+            caption_channels=WIDTH,
+            **shared,
+        )
     return diffusers.SD3Transformer2DModel(
         sample_size=latent_size,
         patch_size=2,
         in_channels=channels,
-        num_layers=1,
-        attention_head_dim=8,
-        num_attention_heads=2,
         joint_attention_dim=3 * WIDTH,
         caption_projection_dim=16,
         pooled_projection_dim=2 * WIDTH,
         out_channels=channels,
         pos_embed_max_size=latent_size,
+        **shared,
     )
 
 
-def _save_texts(folder: Path, layout: Layout, dtype: torch.dtype, limit: int, index: dict[str, Any]) -> None:
-    suffixes = [""] if layout == "sd" else ["", "_2"]
-    for suffix in suffixes:
+def _save_texts(folder: Path, layout: Layout, dtype: torch.dtype, limit: int, index: dict[str, Any], t5: bool) -> None:
+    if layout == "pixart":
+        _save_t5(folder, dtype, index, "", WIDTH)
+        return
+    if layout == "flux":
+        _save_t5(folder, dtype, index, "_2", WIDTH)
+    if t5:
+        _save_t5(folder, dtype, index, "_3", 3 * WIDTH)
+    for suffix in [""] if layout in ("sd", "flux") else ["", "_2"]:
         # SD XL uses the second encoder's projection alone, SD 3 those of both.
         projects = layout == "sd3" or suffix == "_2"
         tokenizer = letters_tokenizer(limit)
@@ -151,7 +182,7 @@ def _save_texts(folder: Path, layout: Layout, dtype: torch.dtype, limit: int, in
         index[f"text_encoder{suffix}"] = ["transformers", type(network).__name__]
 
 
-def _save_t5(folder: Path, dtype: torch.dtype, index: dict[str, Any]) -> None:
+def _save_t5(folder: Path, dtype: torch.dtype, index: dict[str, Any], suffix: str, width: int) -> None:
     """One token per lower-case letter."""
     pieces = [
         ("<pad>", 0.0),
@@ -160,18 +191,19 @@ def _save_t5(folder: Path, dtype: torch.dtype, index: dict[str, Any]) -> None:
         ("\u2581", -1.0),
         *((chr(i), -1.0) for i in range(97, 123)),
     ]
-    transformers.T5TokenizerFast(vocab=pieces, extra_ids=0, model_max_length=32).save_pretrained(folder / "tokenizer_3")
+    tokenizer = transformers.T5TokenizerFast(vocab=pieces, extra_ids=0, model_max_length=T5_TOKENS)
+    tokenizer.save_pretrained(folder / f"tokenizer{suffix}")
     config = T5Config(
         vocab_size=len(pieces),
-        d_model=3 * WIDTH,
+        d_model=width,
         d_kv=8,
         d_ff=WIDTH,
         num_layers=1,
         num_heads=2,
     )
-    _save(folder, "text_encoder_3", T5EncoderModel(config), dtype)
-    index["tokenizer_3"] = ["transformers", "T5TokenizerFast"]
-    index["text_encoder_3"] = ["transformers", "T5EncoderModel"]
+    _save(folder, f"text_encoder{suffix}", T5EncoderModel(config), dtype)
+    index[f"tokenizer{suffix}"] = ["transformers", "T5TokenizerFast"]
+    index[f"text_encoder{suffix}"] = ["transformers", "T5EncoderModel"]
 
 
 def _save_scheduler(folder: Path, family: Family, extra: dict[str, Any]) -> str:

@@ -10,17 +10,19 @@ from torch import Tensor
 from guidance.latent_sds import LatentSDS
 from guidance.pipelines import diffusers_class
 from tests.guidance.seen import cameras_at, seen_as
+from tests.tiny_pipelines import PIPELINES, Layout
 
 LAW = 2e-5
-NAMES = {"sd": "StableDiffusionPipeline", "xl": "StableDiffusionXLPipeline", "sd3": "StableDiffusion3Pipeline"}
+#: Settings under which guidance says what a plain pipeline does; `auto` is a CPU's own choice of precision.
+PLAIN = {"view_dependent": False, "precision": "float32"}
 #: Parts that tiny models of a layout do not have.
-ABSENT = {"sd": ["safety_checker"], "xl": [], "sd3": ["text_encoder_3", "tokenizer_3"]}
+ABSENT: dict[Layout, list[str]] = {"sd": ["safety_checker"], "sd3": ["text_encoder_3", "tokenizer_3"]}
 
 
-def published_pipeline(layout: str, folder: Path, dtype: torch.dtype = torch.float32, t5: bool = False) -> Any:
+def published_pipeline(layout: Layout, folder: Path, dtype: torch.dtype = torch.float32, t5: bool = False) -> Any:
     """Diffusers' pipeline of a folder."""
-    absent = {} if t5 else dict.fromkeys(ABSENT[layout])
-    pipeline = diffusers_class(NAMES[layout]).from_pretrained(folder, dtype=dtype, **absent)
+    absent = {} if t5 else dict.fromkeys(ABSENT.get(layout, []))
+    pipeline = diffusers_class(PIPELINES[layout]).from_pretrained(folder, dtype=dtype, **absent)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
@@ -36,8 +38,8 @@ def published_noise(
 ) -> Tensor:
     """eps_hat with guidance, of one picture (1 height width channels), from what the pipeline's denoiser says.
 
-    The pipeline embeds the texts, calls its network once and is stopped at its scheduler; noise is read from the
-    network's output by the scheduler's own numbers.
+    The pipeline embeds the texts, calls its network at one timestep and is stopped at its scheduler; noise is read from
+    the network's output by the scheduler's own numbers.
 
     Args:
         more: what else the pipeline is given.
@@ -46,18 +48,30 @@ def published_noise(
     denoiser = pipeline.unet if hasattr(pipeline, "unet") else pipeline.transformer
     hook = denoiser.register_forward_hook(lambda module, inputs, output: outputs.append(output[0].float()))
     time, to_noise = _reading(pipeline.scheduler, timestep)
-    pipeline.scheduler.set_timesteps = lambda *_, **__: setattr(pipeline.scheduler, "timesteps", time)
+    pipeline.scheduler.set_timesteps = lambda *_, sigmas=None, **__: setattr(pipeline.scheduler, "timesteps", time)
     pipeline.scheduler.step = lambda output, t, latents, **_: (latents,)
-    told = {"prompt": prompt, "negative_prompt": negative, "guidance_scale": scale, "num_inference_steps": 1}
+    latents = noisy.movedim(-1, 1).to(denoiser.dtype)
+    told = {"prompt": prompt, "num_inference_steps": 1, "latents": latents, "output_type": "latent"}
+    guided = {"guidance_scale": scale, "negative_prompt": negative}
+    pixels = pipeline.vae_scale_factor * noisy.shape[1]
+    if "Flux" in type(pipeline).__name__:
+        packed = pipeline._pack_latents(latents, 1, *latents.shape[1:])
+        guided = {"true_cfg_scale": scale, "negative_prompt": negative or "", "height": pixels, "width": pixels}
+        told["latents"] = packed
+    if "PixArt" in type(pipeline).__name__:
+        guided = {**guided, "negative_prompt": negative or "", "use_resolution_binning": False}
     try:
-        latents = noisy.movedim(-1, 1).to(denoiser.dtype)
-        pipeline(**told, **(more or {}), latents=latents, output_type="latent")
+        pipeline(**told, **guided, **(more or {}))
     finally:
         hook.remove()
-    (output,) = outputs
+    output = torch.cat(outputs[::-1])  # Flux asks for the prompt first, and for the negative one in a second call
+    if "Flux" in type(pipeline).__name__:
+        output = pipeline._unpack_latents(output, pixels, pixels, pipeline.vae_scale_factor)
+    output = output[:, : noisy.shape[-1]]  # a variance may follow
     parts = output.chunk(2) if len(output) == 2 else (output, output)
-    guided = parts[0] + scale * (parts[1] - parts[0])
-    return to_noise(guided.movedim(1, -1), noisy)
+    assert len(output) == 2 - (scale == 1), "the pipeline answered both texts, or at scale 1 the prompt alone"
+    mixed = parts[0] + scale * (parts[1] - parts[0])
+    return to_noise(mixed.movedim(1, -1), noisy)
 
 
 def assert_equal(

@@ -18,7 +18,7 @@ from guidance.latent_sds import LatentSDS
 from guidance.multi_view_sds import MultiViewSDS
 from guidance.pipelines import diffusers_class
 from tests.guidance.made_add_ons import write_control
-from tests.guidance.published import assert_equal, published_pipeline
+from tests.guidance.published import PLAIN, assert_equal, published_pipeline
 from tests.guidance.seen import cameras_at, noisy_latents, seen_as
 from tests.tiny_pipelines import Family, Layout
 from tests.told_models import make_told_model
@@ -57,10 +57,8 @@ def shown(kind: str) -> Tensor:
 
 
 def _guidance(folder: Path, scale: float, *files: ControlFile, **settings: Any) -> LatentSDS:
-    fixed = {"view_dependent": False, "min_noise": Schedule.constant(0.1), "max_noise": Schedule.constant(0.9)}
-    config = LatentSDS.Config(
-        model=str(folder), guidance_scale=Schedule.constant(scale), control=files, **fixed, **settings
-    )
+    fixed = {**PLAIN, "min_noise": Schedule.constant(0.1), "max_noise": Schedule.constant(0.9), **settings}
+    config = LatentSDS.Config(model=str(folder), guidance_scale=Schedule.constant(scale), control=files, **fixed)
     guidance = LatentSDS(config)
     guidance.show_shape(bumps)
     return guidance

@@ -106,6 +106,15 @@ def test_a_broken_file_is_made_anew_and_a_full_disk_is_told(
     assert "embeddings of texts cannot be kept" in caplog.text
 
 
+def test_all_that_an_embedding_holds_is_kept():
+    tokens, mask = torch.randn(2, 3, 4), torch.tensor([[1.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
+    keep_embedding("masked", TextEmbedding(tokens, mask=mask))
+    found = find_embedding("masked")
+    assert found is not None
+    assert found.pooled is None
+    assert torch.equal(torch.stack([found.tokens.sum(dim=-1), found.mask]), torch.stack([tokens.sum(dim=-1), mask]))
+
+
 def test_the_oldest_go_first(read: list[str], tmp_path: Path):
     embedding = TextEmbedding(torch.zeros(1, 2, 3), None)
     for i in range(MOST_KEPT + 3):

@@ -12,21 +12,23 @@ from core.schedule import Schedule
 from guidance.latent_sds import LatentSDS
 from guidance.lora import LoraFile, check_lora
 from tests.guidance.made_add_ons import Style, add_by_hand, write_lora
-from tests.guidance.published import assert_equal, published_pipeline
+from tests.guidance.published import PLAIN, assert_equal, published_pipeline
 from tests.tiny_pipelines import Family, Layout
 
 Models = Callable[[Family, Layout], Path]
 LAYOUTS: list[tuple[Family, Layout, Style]] = [
     ("epsilon", "sd", "diffusers"),
     ("epsilon", "sd", "kohya"),
+    ("v_prediction", "sd", "diffusers"),
     ("epsilon", "xl", "diffusers"),
     ("epsilon", "xl", "kohya"),
     ("flow", "sd3", "diffusers"),
+    ("flow", "flux", "diffusers"),
 ]
 
 
 def _guidance(folder: Path, *loras: LoraFile) -> LatentSDS:
-    settings = {"view_dependent": False, "guidance_scale": Schedule.constant(7.5)}
+    settings = {**PLAIN, "guidance_scale": Schedule.constant(7.5)}
     return LatentSDS(LatentSDS.Config(model=str(folder), lora=loras, **settings))
 
 
@@ -38,8 +40,8 @@ def test_equal_to_the_pipeline_that_carries_it(
     pipeline = published_pipeline(layout, folder)
     added = write_lora(path, pipeline, style)
     assert set(added) == {
-        "transformer" if layout == "sd3" else "unet",
-        *(["text_encoder", "text_encoder_2"][: 1 + (layout != "sd")]),
+        "unet" if layout in ("sd", "xl") else "transformer",
+        *(["text_encoder", "text_encoder_2"][: 1 + (layout not in ("sd", "flux"))]),
     }
     pipeline.load_lora_weights(tmp_path, weight_name="style.safetensors", adapter_name="style")
     pipeline.set_adapters(["style"], [0.7])
@@ -109,6 +111,13 @@ def test_one_of_another_family_is_refused(tiny_model: Models, tmp_path: Path):
     write_lora(path, published_pipeline("xl", tiny_model("epsilon", "xl")))
     message = _refused(tiny_model("epsilon", "sd"), path)
     assert "made for another family of models: it changes 'text_encoder_2'; this one has unet, text_encoder" in message
+
+
+def test_a_family_without_them_is_refused_before_its_weights_are_read(tiny_model: Models, tmp_path: Path):
+    path = tmp_path / "style.safetensors"
+    write_lora(path, published_pipeline("sd", tiny_model("epsilon", "sd")))
+    with pytest.raises(UserError, match=r"PixArt-Sigma takes no LoRAs, which diffusers does not read for it$"):
+        _guidance(tiny_model("epsilon", "pixart"), LoraFile(path))
 
 
 @pytest.mark.parametrize("part", ["unet", "text_encoder"])

@@ -11,7 +11,7 @@ import pytest
 from core.errors import UserError
 from guidance.foreign_families import is_distilled
 from guidance.latent_sds import LatentSDS
-from guidance.model_gate import check_model, latent_size, wanted_encoders
+from guidance.model_gate import check_model, latent_size, size_step, wanted_encoders
 from guidance.model_source import ModelSource, find_model
 from tests.tiny_pipelines import Family, Layout, make_tiny_model
 
@@ -32,7 +32,10 @@ def _without_weights(folder: Path) -> ModelSource:
     return find_model(str(folder))
 
 
-@pytest.mark.parametrize(("family", "layout"), [("epsilon", "sd"), ("epsilon", "xl"), ("flow", "sd3")])
+@pytest.mark.parametrize(
+    ("family", "layout"),
+    [("epsilon", "sd"), ("epsilon", "xl"), ("flow", "sd3"), ("flow", "flux"), ("epsilon", "pixart")],
+)
 def test_models_that_fit_pass_without_their_weights(family: Family, layout: Layout, tmp_path: Path):
     check_model(_without_weights(make_tiny_model(tmp_path, family, layout)))
 
@@ -76,6 +79,24 @@ def test_a_model_that_says_no_square_size(size: object, complaint: str, tmp_path
         latent_size(find_model(str(folder)))
 
 
+def test_flux_has_the_size_of_its_autoencoders_pictures_and_takes_squares_of_four(tmp_path: Path):
+    source = _without_weights(make_tiny_model(tmp_path, "flow", "flux", latent_size=12))
+    assert (latent_size(source), size_step(source, check_model(source))) == (12, 2)
+    _edit(tmp_path / "transformer" / "config.json", in_channels=32)
+    with pytest.raises(UserError, match="its denoiser takes 32 channels and its VAE gives 16"):
+        check_model(source)
+
+
+def test_pixart_alpha_is_told_from_sigma_by_its_denoiser(tmp_path: Path):
+    """The same class, and in folders of either name."""
+    source = _without_weights(make_tiny_model(tmp_path, layout="pixart"))
+    _edit(tmp_path / "model_index.json", transformer=["diffusers", "Transformer2DModel"])
+    check_model(find_model(str(tmp_path)))
+    _edit(tmp_path / "transformer" / "config.json", use_additional_conditions=True)
+    with pytest.raises(UserError, match=r"PixArt-Alpha \(its denoiser has use_additional_conditions\) cannot guide"):
+        check_model(source)
+
+
 def test_a_square_may_be_given_as_a_pair(tmp_path: Path):
     folder = make_tiny_model(tmp_path)
     _edit(folder / "unet" / "config.json", sample_size=[8, 8])
@@ -91,7 +112,9 @@ def test_a_vae_of_an_unknown_class_is_named(tmp_path: Path):
         check_model(_without_weights(folder))
 
 
-FITTING = "what fits: Stable Diffusion 1.x and 2.x, Stable Diffusion XL, Stable Diffusion 3 and 3.5"
+FITTING = (
+    "what fits: Stable Diffusion 1.x and 2.x, Stable Diffusion XL, Stable Diffusion 3 and 3.5, Flux.1, PixArt-Sigma"
+)
 
 
 @pytest.mark.parametrize(
@@ -112,10 +135,12 @@ FITTING = "what fits: Stable Diffusion 1.x and 2.x, Stable Diffusion XL, Stable 
         ("WanPipeline", ["transformer", "WanTransformer3DModel"], "a video model (WanPipeline)"),
         ("LatentConsistencyModelPipeline", ["unet", "UNet2DConditionModel"], "a consistency model"),
         ("ConsistencyModelPipeline", ["unet", "UNet2DModel"], "a consistency model"),
-        ("PixArtAlphaPipeline", ["transformer", "PixArtTransformer2DModel"], "PixArt (PixArtAlphaPipeline)"),
-        ("PixArtSigmaPipeline", ["transformer", "PixArtTransformer2DModel"], "PixArt-Sigma (PixArtSigmaPipeline)"),
+        ("PixArtAlphaPipeline", ["transformer", "PixArtTransformer2DModel"], "PixArt-Alpha (PixArtAlphaPipeline)"),
         ("SanaPipeline", ["transformer", "SanaTransformer2DModel"], "Sana (SanaPipeline)"),
-        ("FluxPipeline", ["transformer", "FluxTransformer2DModel"], "Flux (FluxPipeline)"),
+        ("Flux2Pipeline", ["transformer", "Flux2Transformer2DModel"], "Flux.2 (Flux2Pipeline)"),
+        ("FluxKontextPipeline", ["transformer", "FluxTransformer2DModel"], "a model that edits pictures"),
+        ("FluxFillPipeline", ["transformer", "FluxTransformer2DModel"], "an inpainting model"),
+        ("FluxControlPipeline", ["transformer", "FluxTransformer2DModel"], "a Flux.1 that is shown pictures"),
         ("StableCascadeCombinedPipeline", ["decoder", "StableCascadeUNet"], "Stable Cascade"),
         ("AudioLDM2Pipeline", ["unet", "AudioLDM2UNet2DConditionModel"], "an audio model"),
         ("PipelineOfTomorrow", ["transformer", "UNet2DModel"], "its 'transformer' is of the class UNet2DModel"),
@@ -234,6 +259,12 @@ def test_a_denoiser_that_wants_to_be_told_more_is_refused(changes: dict[str, Any
     _edit(folder / "unet" / "config.json", **changes)
     with pytest.raises(UserError, match=complaint):
         check_model(_without_weights(folder))
+
+
+def test_what_is_told_how_much_guidance_to_imitate_is_distilled(tmp_path: Path):
+    for name, told in (("plain", False), ("dev", True)):
+        folder = make_tiny_model(tmp_path / name, "flow", "flux", transformer={"guidance_embeds": told})
+        assert is_distilled(find_model(str(folder))) is told
 
 
 def test_a_vae_whose_latents_would_all_be_0_is_refused(tmp_path: Path):

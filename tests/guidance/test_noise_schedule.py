@@ -47,6 +47,14 @@ def test_the_sampler_named_in_the_folder_does_not_matter(sampler: str):
     )
 
 
+def test_a_shift_that_depends_on_the_picture_is_none():
+    """As diffusers' scheduler begins: Flux.1 [dev] says both."""
+    plain, dynamic = (
+        read_noise_schedule({**FLOW, **more}) for more in ({"shift": 1.0}, {"use_dynamic_shifting": True})
+    )
+    torch.testing.assert_close(dynamic.sigma, plain.sigma)
+
+
 def test_flow_is_a_straight_line_with_shift():
     schedule = read_noise_schedule(FLOW)
     assert schedule.family == "flow"

@@ -19,7 +19,7 @@ from guidance import embedding_cache
 from guidance.latent_sds import LatentSDS
 from guidance.single_file import SHIPPED, find_single_file
 from tests.guidance.original_layout import write_single_file
-from tests.guidance.published import assert_equal, published_pipeline
+from tests.guidance.published import PLAIN, assert_equal, published_pipeline
 from tests.tiny_pipelines import Layout, make_tiny_model
 
 diffusers: Any = untyped_diffusers
@@ -45,7 +45,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
 
 
 def _guidance(file: Path, configs: Path, **settings: Any) -> LatentSDS:
-    fixed = {"view_dependent": False, "guidance_scale": Schedule.constant(7.5), "configs": str(configs), **settings}
+    fixed = {**PLAIN, "guidance_scale": Schedule.constant(7.5), "configs": str(configs), **settings}
     return LatentSDS(LatentSDS.Config(model=str(file), **fixed))
 
 

@@ -8,9 +8,12 @@ import pytest
 import torch
 
 from guidance.latent_diffusion import LatentDiffusion
+from guidance.model_families import TextEmbedding
 from guidance.model_source import find_model
+from tests.tiny_pipelines import Layout, make_tiny_model
 
 TEXTS = ["a red mushroom", ""]
+FLOWS = {"flux": {"family": "flow"}}
 
 
 def _pipeline(layout: str, folder: Path) -> Any:
@@ -49,6 +52,24 @@ def test_fits_up_to_the_last_token(tiny_model: Callable[..., Path]):
     model = LatentDiffusion(find_model(str(tiny_model())))  # 24 tokens, two of them for start and end, one per letter
     assert model.fits("x" * 22)
     assert not model.fits("x" * 23)
+
+
+@pytest.mark.parametrize("layout", ["flux", "pixart"])
+def test_where_t5_alone_reads_it_counts(layout: Layout, tmp_path: Path):
+    """32 tokens, one for the end and one for the space in front. Flux's CLIP reads 24, of which a sum alone is told."""
+    model = LatentDiffusion(find_model(str(make_tiny_model(tmp_path, layout=layout, **FLOWS.get(layout, {})))))
+    assert model.fits("x" * 30)
+    assert not model.fits("x" * 31)
+
+
+def test_a_mixture_has_the_tokens_of_all_its_texts():
+    tokens, mask = torch.randn(3, 2, 4), torch.tensor([[1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
+    shares = torch.tensor([[0.25, 0.75], [1.0, 0.0]])
+    mixed = TextEmbedding(tokens, mask=mask).mixed([shares, torch.tensor([-1, 0])])
+    wanted = torch.stack([0.25 * tokens[0] + 0.75 * tokens[1], tokens[0], tokens[2], tokens[0]])
+    torch.testing.assert_close(mixed.tokens, wanted)
+    assert mixed.mask is not None
+    assert mixed.mask.tolist() == [[1, 1], [1, 0], [0, 1], [1, 0]]
 
 
 def test_select_gathers_both_tensors(tiny_model: Callable[..., Path]):

@@ -14,20 +14,20 @@ from core.schedule import Schedule
 from guidance.latent_sds import LatentSDS
 from guidance.textual_inversion import EmbeddingFile, LearntWord, check_words, read_word
 from tests.guidance.made_add_ons import random_vectors
-from tests.guidance.published import assert_equal, published_pipeline
+from tests.guidance.published import PLAIN, assert_equal, published_pipeline
 from tests.tiny_pipelines import WIDTH, Family, Layout
 
 Models = Callable[[Family, Layout], Path]
 
 
 def _guidance(folder: Path, *files: Path | EmbeddingFile, **settings: Any) -> LatentSDS:
-    fixed = {"view_dependent": False, "guidance_scale": Schedule.constant(7.5), **settings}
+    fixed = {**PLAIN, "guidance_scale": Schedule.constant(7.5), **settings}
     return LatentSDS(LatentSDS.Config(model=str(folder), embeddings=files, **fixed))
 
 
-@pytest.mark.parametrize("n_pieces", [1, 3])
-def test_equal_to_the_pipeline_that_has_learnt_it(n_pieces: int, tiny_model: Models, tmp_path: Path):
-    folder, path = tiny_model("epsilon", "sd"), tmp_path / "learned_embeds.safetensors"
+@pytest.mark.parametrize(("n_pieces", "family"), [(1, "epsilon"), (3, "epsilon"), (2, "v_prediction")])
+def test_equal_to_the_pipeline_that_has_learnt_it(n_pieces: int, family: Family, tiny_model: Models, tmp_path: Path):
+    folder, path = tiny_model(family, "sd"), tmp_path / "learned_embeds.safetensors"
     save_file({"<cat>": random_vectors(n_pieces, WIDTH)}, path)
     pipeline = published_pipeline("sd", folder)
     pipeline.load_textual_inversion(tmp_path, weight_name=path.name)
