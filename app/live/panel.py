@@ -122,4 +122,4 @@ class Train:
 
     def _set_share(self, percent: Any) -> None:
         if isinstance(percent, int | float) and 0 <= percent <= 50:
-            self._panel.session.visitors.budget.share = percent / 100
+            self._panel.session.visitors.promise.share = percent / 100

@@ -5,11 +5,13 @@ viser serves one HTML page and a websocket, to whoever reaches its port. The doo
 - bound to this machine, only requests that call it by this machine's name are answered, and a websocket only for a page
   that came from here: no web site that happens to be open in the same browser can steer a run;
 - bound to anything else, whoever comes shows the token that stands in the address, once; a cookie remembers it;
-- messages, uploads and the number of visitors are limited; nobody can have viser open a tunnel to the outside.
+- messages, uploads and the number of visitors are limited; who sends more than a training can bear is read later;
+- nobody can have viser open a tunnel to the outside.
 
 viser has no hook for this, so the door is put in where it starts its server (version 1.1.1, pinned).
 """
 
+import asyncio
 import hmac
 import http
 import secrets
@@ -32,6 +34,8 @@ LONGEST_MESSAGE = 2**21
 LARGEST_UPLOAD = 50 * 2**20
 #: That it comes in.
 MOST_PARTS = 1000
+#: Before it is asked again whether those who were told to wait may go on, in seconds.
+HELD_BACK_S = 0.05
 
 
 class Door:
@@ -85,7 +89,9 @@ class LiveServer:
             raise MachineError("--live needs viser: pip install -r requirements-live.txt") from None
         port = free_port(host, port)
         self.door = Door(host, port)
-        with _quiet(), _guarded(self.door):
+        self.holds_back: Callable[[], bool] = lambda: False
+        """Asked before a message of a visitor is read: whether those who send have to wait."""
+        with _quiet(), _guarded(self):
             self.viser = viser.ViserServer(host=host, port=port, label="latent-nerf", verbose=False)
         self._close_side_doors()
         shown = socket.gethostname() if host in ("0.0.0.0", "::") else host
@@ -171,15 +177,24 @@ def free_port(host: str, port: int | None) -> int:
 
 
 @contextmanager
-def _guarded(door: Door) -> Iterator[None]:
+def _guarded(server: LiveServer) -> Iterator[None]:
     """Within this block, a websocket server that is started gets the door in front of it."""
     import websockets.asyncio.server as library
 
     start = library.serve
 
+    class PatientConnection(library.ServerConnection):
+        """Reads nothing more while visitors have to wait: then the browser, which cannot send, waits too."""
+
+        async def recv(self, decode: bool | None = None) -> Any:
+            message = await super().recv(decode)
+            while server.holds_back():
+                await asyncio.sleep(HELD_BACK_S)
+            return message
+
     def serve(handler: Any, host: str, port: int, *, process_request: Any, **settings: Any) -> Any:
-        guarded = _behind(door, process_request)
-        return start(handler, host, port, **{**settings, "process_request": guarded, "max_size": LONGEST_MESSAGE})
+        ours = {"process_request": _behind(server.door, process_request), "create_connection": PatientConnection}
+        return start(handler, host, port, **{**settings, **ours, "max_size": LONGEST_MESSAGE})
 
     library.serve = serve  # pyright: ignore[reportAttributeAccessIssue]
     try:

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,8 +23,8 @@ from exporters.stages import stages_in
 
 #: Where a visitor stands at first: elevation and azimuth in degrees, distance from the object, and field of view.
 FIRST_LOOK = (20.0, 30.0, 1.8, 47.0)
-#: The figures on the page are brought up to date so often, in seconds.
-FIGURES_EVERY_S = 0.4
+#: The figures on the page are brought up to date so often, in seconds; more seldom for a crowd, each of whom is told.
+FIGURES_EVERY_S, FIGURES_A_SECOND = 0.4, 20
 
 
 @dataclass
@@ -126,18 +127,23 @@ class Session:
             self.visitors.rest()
 
     def _look(self, is_waiting: bool) -> None:
-        shown, begun = self.shown, time.monotonic()
+        visitors, shown, now = self.visitors, self.shown, time.monotonic()
+        if is_waiting:
+            visitors.rest()
         with held_off():
-            if begun >= self._next_figures and len(self.visitors):
-                self._next_figures = begun + FIGURES_EVERY_S
-                for visitor in self.visitors.all():
-                    visitor.tick()
-                if shown is not None:
-                    self.say(("paused" if is_waiting else "training") if shown.is_training else shown.state)
-                if not is_waiting:
-                    self.visitors.budget.spend(time.monotonic() - begun)
+            if now >= self._next_figures and len(visitors) and (is_waiting or not visitors.promise.owes()):
+                self._next_figures = now + max(FIGURES_EVERY_S, len(visitors) / FIGURES_A_SECOND)
+                with nullcontext() if is_waiting else visitors.promise.spending():
+                    self._tell_figures(is_waiting)
             if shown is not None:
-                self.visitors.look(shown.painter, shown.step, is_waiting)
+                visitors.look(shown.painter, shown.step, is_waiting)
+
+    def _tell_figures(self, is_waiting: bool) -> None:
+        shown = self.shown
+        for visitor in self.visitors.all():
+            visitor.tick()
+        if shown is not None:
+            self.say(("paused" if is_waiting else "training") if shown.is_training else shown.state)
 
 
 def figures(shown: Shown, speed: Speed, visitors: Visitors, waiting: Sequence[str]) -> str:
@@ -151,7 +157,7 @@ def figures(shown: Shown, speed: Speed, visitors: Visitors, waiting: Sequence[st
         left = speed.seconds_left(shown.step, shown.total_steps)
         time_left = "" if left is None else f", {int(left) // 60}:{int(left) % 60:02d} left"
         lines.append(f"{speed.per_second:.1f} steps/s{time_left}")
-        lines.append(f"looking costs {100 * visitors.budget.measured:.1f} % of the training's time")
+        lines.append(f"looking costs {100 * visitors.promise.measured:.1f} % of the training's time")
     n = len(visitors)
     lines.append(f"{n} {'visitor' if n == 1 else 'visitors'}")
     if waiting:

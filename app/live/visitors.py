@@ -3,12 +3,13 @@
 import threading
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from app.live.budget import Budget
+from app.live.budget import Promise
 from app.live.controls import Controls
 from app.live.server import LiveServer
 from app.live.view import Kind, Painter, Picture, Pose
@@ -70,7 +71,8 @@ class Visitors:
         self._lock = threading.Lock()
         self._here: dict[int, Visitor] = {}
         self._in_control: int | None = None
-        self.budget = Budget()
+        self.promise = Promise()
+        server.holds_back = self.promise.owes
 
     def __len__(self) -> int:
         return len(self._here)
@@ -126,22 +128,22 @@ class Visitors:
         if not self._here:
             return
         if not is_waiting:
-            self.budget.spend(self._server.seconds_worked())
-        while is_waiting or self.budget.allows():
+            self.promise.spend(self._server.seconds_worked())
+        while is_waiting or self.promise.allows():
             now = time.monotonic()
             waiting = [visitor for visitor in self.all() if visitor.wants(step, now) is not None]
             if not waiting:
                 return
             visitor = min(waiting, key=lambda each: (each.moved <= each.drawn, each.drawn))  # who moves comes first
-            self._draw(painter, visitor, step, is_small=bool(visitor.wants(step, now)))
+            with nullcontext() if is_waiting else self.promise.spending(is_picture=True):
+                self._draw(painter, visitor, step, is_small=bool(visitor.wants(step, now)))
             if not is_waiting:
-                self.budget.draw(time.monotonic() - now)
                 return
 
     def rest(self) -> None:
         """The training has waited until now: what visitors took meanwhile was free."""
         self._server.seconds_worked()
-        self.budget.rest()
+        self.promise.rest()
 
     def _draw(self, painter: Painter, visitor: Visitor, step: int, is_small: bool) -> None:
         begun = time.monotonic()

@@ -154,6 +154,31 @@ def test_no_visitor_can_have_a_tunnel_opened(local: LiveServer, monkeypatch: pyt
     assert asked == []
 
 
+def test_those_who_have_to_wait_are_read_later_and_nothing_is_lost() -> None:
+    server, places = LiveServer(), list[float]()
+
+    async def enter(client: Any) -> None:
+        async def moved(camera: Any) -> None:
+            places.append(float(camera.position[0]))
+
+        client.camera.on_update(moved)
+
+    server.viser.on_client_connect(enter)
+    try:
+        with Robot(base_of(server)) as robot:
+            wait_until(server.viser.get_clients)
+            server.holds_back = lambda: True
+            for i in range(1, 301):
+                robot.look_from(float(i), 0.0, 0.0)
+            time.sleep(1)
+            assert len(places) <= 2, "what was being read when it began, and no more"
+            server.holds_back = lambda: False
+            wait_until(lambda: places[-1:] == [300.0])
+            assert places[-300:] == [float(i) for i in range(1, 301)]
+    finally:
+        server.close()
+
+
 def test_an_address_that_cannot_be_had_is_told_in_a_line(local: LiveServer) -> None:
     port = local.viser.get_port()
     with pytest.raises(UserError, match=rf"^--live {port}: this port cannot be had on 127\.0\.0\.1; choose another"):

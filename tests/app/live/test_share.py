@@ -4,8 +4,8 @@ import math
 import os
 import re
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
@@ -14,12 +14,13 @@ import pytest
 
 pytest.importorskip("viser", reason="the live page needs requirements-live.txt")
 
-from tests.app.live.live_command import Command, launched, until
+from tests.app.live.live_command import Command, figures, launched, object_pixels, until
 from tests.app.live.robot import Robot
 from tests.app.small_command import ball_command
+from tests.chromium import chromium_page, find_chromium
 
-N_VISITORS = 20
-WINDOW_S = 20.0
+N_VISITORS, N_ROUNDS = 20, 3
+WINDOW_S = 15.0
 
 
 def seconds_worked(command: Command) -> float:
@@ -42,35 +43,74 @@ def cost_of_a_step(command: Command, watcher: Robot, meanwhile: Callable[[float]
     return (seconds_worked(command) - worked) / (step_of(watcher) - step)
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="counts processor seconds by /proc")
-def test_twenty_visitors_take_no_more_than_was_promised_and_leave_without_a_trace(tmp_path: Path) -> None:
+@pytest.fixture
+def command(tmp_path: Path) -> Iterator[Command]:
+    """A training of a ball that would take hours."""
     endless = ["trainer.max_steps=1000000", "trainer.preview_every=0"]
     with launched([*ball_command(tmp_path), "--prompt", "a ball", *endless, "--live"], tmp_path) as command:
-        address = command.address()
-        with Robot(address) as watcher:
-            watcher.set("Show", "mesh")  # so that nothing is drawn for this one
-            until(lambda: step_of(watcher) > 30, "the training has found its pace")
-            alone, crowded = [], []
-            for _ in range(2):
-                alone.append(cost_of_a_step(command, watcher, lambda _: None))
-                with ExitStack() as open_pages:
-                    crowd = [open_pages.enter_context(Robot(address)) for _ in range(N_VISITORS)]
+        yield command
 
-                    def turn(seconds: float, crowd: list[Robot] = crowd) -> None:
-                        for i, robot in enumerate(crowd):
-                            robot.look_from(1.8 * math.sin(seconds + i), 0.3, 1.8 * math.cos(seconds + i))
 
-                    crowded.append(cost_of_a_step(command, watcher, turn))
-                    assert min(robot.n_pictures for robot in crowd) >= 1, "everybody sees the object"
-                    for robot in crowd:
-                        robot.connection.socket.close()  # a killed browser says no goodbye
-                until(lambda: "1 visitor" in watcher.text, "those who are gone are not counted")
-            alone.append(cost_of_a_step(command, watcher, lambda _: None))
-            # Steps cost more as the object grows: each crowd is compared with the time before and after it.
-            ratios = [each / fmean(pair) for each, pair in zip(crowded, pairwise(alone), strict=True)]
-            print(f"\nprocessor seconds a step: alone {alone}, with {N_VISITORS} visitors {crowded}, ratios {ratios}")
-            # A tenth of the time is a ninth of the training's; the rest is what the counting of both leaves open.
-            assert fmean(ratios) < 1 + 1 / 9 + 0.05
-            stood = step_of(watcher)
-            until(lambda: step_of(watcher) > stood + 5, "the training goes on")
+@pytest.fixture
+def watcher(command: Command) -> Iterator[Robot]:
+    """A visitor for whom nothing is drawn, once the training has found its pace."""
+    with Robot(command.address()) as watcher:
+        watcher.set("Show", "mesh")
+        until(lambda: step_of(watcher) > 30, "the training has found its pace")
+        yield watcher
+
+
+@contextmanager
+def robots(address: str) -> Iterator[Callable[[float], None]]:
+    """Twenty visitors who turn the object all the time, and whose browsers are then killed."""
+    with ExitStack() as open_pages:
+        crowd = [open_pages.enter_context(Robot(address)) for _ in range(N_VISITORS)]
+
+        def turn(seconds: float) -> None:
+            for i, robot in enumerate(crowd):
+                robot.look_from(1.8 * math.sin(seconds + i), 0.3, 1.8 * math.cos(seconds + i))
+
+        yield turn
+        until(lambda: min(robot.n_pictures for robot in crowd) >= 1, "everybody sees the object")
+        for robot in crowd:
+            robot.connection.socket.close()  # a killed browser says no goodbye
+
+
+@contextmanager
+def tabs(address: str) -> Iterator[Callable[[float], None]]:
+    """Twenty tabs of a real browser, in the front one of which somebody turns the object; it is killed in the end."""
+    browser = find_chromium()
+    assert browser is not None
+    with chromium_page(browser, address) as page:
+        for _ in range(N_VISITORS - 1):
+            page.open(address)
+            until(lambda: "steps/s" in figures(page), "the tab shows the run")
+
+        yield lambda seconds: page.drag("canvas", round(40 * math.sin(seconds)))
+        until(lambda: object_pixels(page).var() > 100, "the front tab shows the object")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="counts processor seconds by /proc")
+@pytest.mark.parametrize(
+    "crowd",
+    [robots, pytest.param(tabs, marks=pytest.mark.skipif(find_chromium() is None, reason="no Chromium here"))],
+)
+def test_twenty_visitors_take_no_more_than_was_promised_and_leave_without_a_trace(
+    command: Command, watcher: Robot, crowd: Callable[[str], AbstractContextManager[Callable[[float], None]]]
+) -> None:
+    alone, crowded = [], []
+    for _ in range(N_ROUNDS):
+        alone.append(cost_of_a_step(command, watcher, lambda _: None))
+        with crowd(command.address()) as turn:
+            until(lambda: f"{N_VISITORS + 1} visitors" in watcher.text, "all of them are there")
+            crowded.append(cost_of_a_step(command, watcher, turn))
+        until(lambda: "1 visitor" in watcher.text, "those who are gone are not counted")
+    alone.append(cost_of_a_step(command, watcher, lambda _: None))
+    # Steps cost more as the object grows: each crowd is compared with the time before and after it.
+    ratios = [each / fmean(pair) for each, pair in zip(crowded, pairwise(alone), strict=True)]
+    print(f"\nprocessor seconds a step: alone {alone}, with {N_VISITORS} visitors {crowded}, ratios {ratios}")
+    # A tenth of the time is a ninth of the training's; the rest is what the counting of both leaves open.
+    assert fmean(ratios) < 1 + 1 / 9 + 0.05
+    stood = step_of(watcher)
+    until(lambda: step_of(watcher) > stood + 5, "the training goes on")
