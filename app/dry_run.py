@@ -9,6 +9,7 @@ import torch
 
 from app.building import build_exporters, ready_system
 from app.plan import Plan
+from app.progress import in_minutes
 from app.ranks import check_divisible
 from app.run import refuse_held
 from app.training import Device, make_trainer
@@ -41,11 +42,12 @@ def dry_run(plan: Plan) -> str:
     Raises:
         UserError: for every fault that a training would begin with.
     """
-    cost = measured(plan)
+    cost, n_steps = measured(plan), plan.recipe.trainer.max_steps
+    whole = in_minutes(n_steps * cost.seconds_per_step)
     lines = [
         plan.text(),
         f"trained parameters: {cost.n_trained:,}",
-        f"time: about {cost.seconds_per_step:.2g} s a step",
+        f"time: about {cost.seconds_per_step:.2g} s a step, {whole} for {n_steps}",
         f"memory{' of the GPU' if plan.device == 'cuda' else ''}: about {cost.step_gib:.1f} GiB at the peak of a step, "
         f"up to {cost.drawing_gib:.1f} GiB with the views of previews and exports (unwrapping and baking not counted)",
         "Everything fits. Nothing was trained or written.",

@@ -96,17 +96,19 @@ class Plan:
         """The plan in lines for people."""
         recipe, settings = self.recipe, vars(self.recipe.system.config)
         named = [f"{key} {choice.part.part_name}" for key, choice in settings.items() if isinstance(choice, Choice)]
+        losses = [name for name, term in settings.get("losses", {}).items() if isinstance(term, Choice)]
         start = self.begins_with.run if self.begins_with else None
         own = self.folder or self.out / run_name(*(self.stages or (recipe,)))
         folder = f"{self.run.folder} (resumed)" if self.run else str(own)
         lines = [
             f"prompt: {_short(recipe.shown_prompt)}",
             f"system: {recipe.system.part.part_name} ({', '.join(named)})",
+            *([f"losses beside the guidance's: {', '.join(losses)}"] if losses else []),
             *([f"begins with: {start.folder}"] if start else []),
             f"steps: {recipe.trainer.max_steps} on {self.device} in {self.precision}{_divided(recipe)}",
             f"run folder: {folder}",
             *[f"copied into it: {path} ({key})" for key, path in self.copies.items()],
-            f"losses go to: {', '.join(recipe.trainer.logger) or 'nowhere'}",
+            f"numbers are logged as: {', '.join(recipe.trainer.logger) or 'nothing'}",
             f"then: {', '.join(choice.part.part_name for choice in recipe.exporters) or 'no exporters'}",
             *[f"then: {name}, {stage.trainer.max_steps} steps" for name, stage in self.later],
         ]

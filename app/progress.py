@@ -66,6 +66,13 @@ class Progress:
     def _line(self, event: Stepped) -> str:
         seconds, begun_at = time.monotonic() - self._start[0], self._start[1]
         rate = (event.step - begun_at) / max(seconds, 1e-9)
-        left = round((event.total_steps - event.step) / max(rate, 1e-9))
+        left = in_minutes((event.total_steps - event.step) / max(rate, 1e-9))
         steps = f"step {event.step}/{event.total_steps}, loss {event.loss:.4f}"
-        return f"{steps}, {rate:.1f} steps/s, {left // 60}:{left % 60:02d} left"
+        return f"{steps}, {rate:.1f} steps/s, {left} left"
+
+
+def in_minutes(seconds: float) -> str:
+    """A time for people: `0:42`, `8:59`, `2 h 5 min`."""
+    whole = round(seconds)
+    minutes = whole // 60
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes}:{whole % 60:02d}"

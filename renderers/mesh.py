@@ -108,7 +108,10 @@ class MeshRenderer(Renderer, name="rasterizer"):
         if explained is None:
             log.warning("outlines: no view shows the mesh's, so they stay mixed; look at system.geometry.placement")
         else:
-            log.info("outlines: %.0f%% of what the autoencoder makes of them is explained", 100 * explained)
+            log.info(
+                "outlines: fitted to the autoencoder, which makes up for %.0f%% of plain mixing's error",
+                100 * explained,
+            )
 
     def _in_pixels(
         self, values: Float[Tensor, "points channels"], views: list[SurfaceView], cameras: Cameras

@@ -86,7 +86,7 @@ class LatentPaint(LightningSystem, name="latent-paint"):
         size = self.geometry.texture_size
         texture, error = fitted_texture(self.geometry, self.renderer, cameras, pictures, size)
         self.geometry.restart(texture)
-        log.info("texture fitted to %d views: error %.3f", len(cameras), error)
+        log.info("first texture: fitted to %d views, root mean square error %.3f", len(cameras), error)
 
     @torch.no_grad()
     def _flat_texel(self, look: FirstLook) -> Float[Tensor, "channels"]:

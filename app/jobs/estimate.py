@@ -16,6 +16,7 @@ from app.jobs.folder import read_record, state_of
 from app.jobs.local import Share
 from app.jobs.worker import peak_memory_gib
 from app.plan import Plan, Request, make_plan
+from app.progress import in_minutes
 from app.training import resolve_device
 from core.errors import MachineError, UserError
 
@@ -65,7 +66,7 @@ def estimate(jobs: Sequence[Job], out: Path, device: str, share: Share, wanted: 
         f"{len(jobs)} rows: {len(to_do)} to do, {n_done} done, {n_failed} failed earlier",
         *(_line(name, len(group), costs[name], group[0]) for name, group in groups.items() if name in costs),
         f"workers: {n_workers}, with {share.n_threads} thread{'s' if share.n_threads > 1 else ''} each",
-        f"time: about {_hours((seconds + export * len(to_do)) / n_workers)}"
+        f"time: about {in_minutes((seconds + export * len(to_do)) / n_workers)}"
         + ("" if ended else " of training; exports come on top"),
         f"disk: about {disk / 1e9:.2g} GB",
         "Nothing was trained or written.",
@@ -117,7 +118,3 @@ def _bytes(job: Job, cost: Cost) -> float:
     inputs = copied_paths(job.recipes[0]).values()
     copied = sum(file.stat().st_size for path in inputs for file in ([path] if path.is_file() else path.rglob("*")))
     return cost.checkpoint_bytes + copied + (EXPORTED_BYTES if job.recipes[0].exporters else 0)
-
-
-def _hours(seconds: float) -> str:
-    return f"{seconds / 3600:.1f} h" if seconds > 5400 else f"{seconds / 60:.1f} min"

@@ -7,6 +7,7 @@ from typing import Any
 from tqdm import tqdm
 
 from app.jobs.folder import Record, Task
+from app.progress import in_minutes
 from app.terminal import say
 
 
@@ -39,15 +40,10 @@ class Board:
         count = f"[{self._n_ended}/{self.n_jobs}]" if is_last else "once more:"
         took = f"in {record.seconds['whole']:.1f} s" if "whole" in record.seconds else ""
         error = f": {record.error}" if record.error else ""
-        left = f" ({_minutes(self._seconds_left())} left)" if self._bar.disable and is_last else ""
+        left = f" ({in_minutes(self._seconds_left())} left)" if self._bar.disable and is_last else ""
         with tqdm.external_write_mode(file=sys.stderr):
             say(f"{count} {record.status} {task.id} {took}".rstrip() + f"{error}{left}", on_stderr=True)
 
     def _seconds_left(self) -> float:
         done = self._n_ended + sum(self._shares.values())
         return (time.monotonic() - self._began) / done * (self.n_jobs - done)
-
-
-def _minutes(seconds: float) -> str:
-    minutes = round(seconds) // 60
-    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes}:{round(seconds) % 60:02d}"

@@ -17,6 +17,7 @@ from app.live.server import LiveServer
 from app.live.strangers import plain_markdown, without_paths
 from app.live.view import Painter
 from app.live.visitors import Visitors
+from app.progress import in_minutes
 from app.run import Run
 from core.recipe import read_recipe
 from exporters.stages import stages_in
@@ -155,7 +156,7 @@ def figures(shown: Shown, speed: Speed, visitors: Visitors, waiting: Sequence[st
     lines.append(f"step {shown.step} of {shown.total_steps}{loss}")
     if shown.is_training:
         left = speed.seconds_left(shown.step, shown.total_steps)
-        time_left = "" if left is None else f", {int(left) // 60}:{int(left) % 60:02d} left"
+        time_left = "" if left is None else f", {in_minutes(left)} left"
         lines.append(f"{speed.per_second:.1f} steps/s{time_left}")
         lines.append(f"looking costs {100 * visitors.promise.measured:.1f} % of the training's time")
     n = len(visitors)

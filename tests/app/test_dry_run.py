@@ -20,6 +20,7 @@ def test_dry_run_builds_everything_and_writes_nothing(tmp_path: Path, capsys: py
     assert "geometry voxels, background solid, renderer volume, guidance target-image" in text
     assert "trained parameters: 6,912\n" in text  # 12^3 cells of a density and three colours
     assert "steps: 3 on cpu in 32-true" in text
+    assert re.search(r"time: about \S+ s a step, \d+:\d\d for 3\n", text)
     assert runs(command) == []
 
 

@@ -75,9 +75,10 @@ def test_a_plan_says_what_will_run(tmp_path: Path) -> None:
     assert text.splitlines()[0] == "prompt: 'a [red] ball'"
     assert "geometry voxels, background solid, renderer volume, guidance target-image" in text
     assert "steps: 3 on cpu in 32-true" in text
+    assert "losses beside the guidance's: sparsity" in text
     assert f"run folder: {tmp_path / 'runs' / 'a-red-ball-'}" in text
     assert f"copied into it: {tmp_path / 'views'} (system.guidance.folder)" in text
-    assert "losses go to: nowhere\nthen: no exporters" in text
+    assert "numbers are logged as: nothing\nthen: no exporters" in text
     assert not (tmp_path / "runs").exists()
 
 
