@@ -9,7 +9,7 @@ COPY requirements.txt requirements-live.txt ./
 RUN pip install torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu \
     && pip install -r requirements.txt -r requirements-live.txt
 COPY --chown=artist . .
-USER artist
+USER 1000
 EXPOSE 8080
 ENTRYPOINT ["python", "launch.py"]
 CMD ["--help"]

@@ -130,26 +130,16 @@ def test_the_marks_are_there() -> None:
 
 
 @pytest.mark.parametrize("name", ["cpu", "cuda"])
-def test_containers_are_pinned_small_and_not_run_by_root(name: str) -> None:
-    """The rules of hadolint that matter here; `docker build -f docker/cpu.Dockerfile .` needs docker and a network."""
-    lines = (ROOT / "docker" / f"{name}.Dockerfile").read_text().replace("\\\n", " ").splitlines()
-    steps = [line.split(maxsplit=1) for line in lines if line.strip() and not line.startswith("#")]
-    (image,) = [rest for word, rest in steps if word == "FROM"]
-    assert re.fullmatch(r"[\w./-]+:\d+\.\d+\.\d+[\w.-]*", image), "an image with its whole version"
-    users = [rest for word, rest in steps if word == "USER"]
-    assert users, "somebody else than root"
-    assert users[-1] != "root"
-    after = [word for word, _ in steps[max(i for i, step in enumerate(steps) if step[0] == "USER") :]]
-    assert "RUN" not in after
-    assert "ADD" not in [word for word, _ in steps]
-    for word, rest in steps:
-        for command in rest.split("&&") if word == "RUN" else []:
-            packages = [each for each in shlex.split(command)[2:] if not each.startswith(("-", "http", "requirements"))]
-            if command.strip().startswith("pip install"):
-                assert all("==" in package for package in packages), command
-            if "apt-get install" in command:
-                assert "--no-install-recommends" in command
-                assert "rm -rf /var/lib/apt/lists" in rest
-        if word in ("ENTRYPOINT", "CMD"):
-            assert rest.startswith("["), "without a shell between, signals reach the training"
+def test_containers_pass_the_linter_and_are_not_run_by_root(name: str) -> None:
+    """`docker build -f docker/cpu.Dockerfile .` needs docker and a network; this needs neither."""
+    path, linter = ROOT / "docker" / f"{name}.Dockerfile", Path(sys.executable).with_name("hadolint")
+    if not linter.is_file():
+        pytest.skip("hadolint is not installed: requirements-dev.txt")
+    linted = subprocess.run([linter, "--no-color", path], capture_output=True, text=True, check=False)
+    assert (linted.stdout, linted.returncode) == ("", 0)
+    text = path.read_text()
+    assert re.search(r"^FROM [\w./-]+:\d+\.\d+\.\d+[\w.-]*$", text, re.MULTILINE), "an image with its whole version"
+    (user,) = re.findall(r"^USER (\d+)$", text, re.MULTILINE)
+    assert int(user) > 0
+    assert f"--uid {user} " in text
     assert ".venv" in (ROOT / ".dockerignore").read_text().split()
