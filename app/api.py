@@ -26,9 +26,9 @@ hide_misfits()  # before Lightning is imported
 
 from app.building import build_exporters, ready_system
 from app.events import Event, Listener, Previewed, Started, Trained, ignore
-from app.folder_checks import locked
 from app.inputs import keep_inputs
 from app.live.edits import Edits, Steering
+from app.lock import locked
 from app.plan import Plan, Request, make_plan
 from app.ranks import fit_together
 from app.run import Run, write_files

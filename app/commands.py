@@ -1,41 +1,35 @@
-"""What a command does once its words are understood: print a recipe, try it, train it, look at a run, export it."""
+"""What a command does with its plan: print the recipe, try it, train it, look at a run, export it; or without one."""
 
 import argparse
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from app import describe
 from app.api import carry_out
 from app.dry_run import dry_run
-from app.folder_checks import locked
-from app.jobs.command import run_jobs
 from app.jobs.index import write_index
-from app.plan import Plan, Request, make_plan
+from app.lock import locked
+from app.parts import register_parts
+from app.plan import Plan, Request
+from app.process import Signals, StopOnSignals
 from app.progress import Progress
 from app.run import ExportError, open_run, refuse_held
-from app.stopping import Signals, StopOnSignals
 from app.terminal import say
 from app.training import make_trainer
-from core.recipe import dump_recipe
+from core.plugins import load_plugin
+from core.recipe import dump_recipe, read_recipe
 from systems.contact_sheet import contact_sheet, save_png
 
 N_TEST_VIEWS = 8
 
 
-def run(options: argparse.Namespace, signals: Signals) -> int:
-    """Carry out the parsed command line and give the exit code.
+def run(plan: Plan, options: argparse.Namespace, signals: Signals) -> int:
+    """Carry out a plan, or say what it is; gives the exit code.
 
     Raises:
         UserError: for everything that the user can mend.
     """
-    if options.jobs is not None:
-        return run_jobs(options, signals)
-    if options.jobs_index is not None:
-        say(str(write_index(options.jobs_index)))
-        return 0
-    if options.live is not None:
-        return _live(options, signals)
-    plan = make_plan(_request(options))
     if options.show_recipe:
         say(f"# prompt: {plan.recipe.shown_prompt!r}\n{dump_recipe(plan.recipe)}".rstrip())
         return 0
@@ -47,32 +41,34 @@ def run(options: argparse.Namespace, signals: Signals) -> int:
     return _train(plan, signals) if options.export is None else _export(plan)
 
 
-def _live(options: argparse.Namespace, signals: Signals) -> int:
+def describe_parts(options: argparse.Namespace) -> int:
+    """What `--list`, `--describe` and `--config RECIPE --help` print; gives the exit code."""
+    register_parts()
+    named = options.config
+    recipe = read_recipe(named, options.overrides, options.plugin, trust=options.trust) if named else None
+    for plugin in options.plugin:
+        load_plugin(plugin)
+    if options.help and recipe is not None:
+        say(describe.recipe_help(recipe, named))
+    elif options.list is not None:
+        say(describe.list_parts(options.list or None))
+    else:
+        say(describe.described(options.describe))
+    return 0
+
+
+def index_jobs(folder: Path) -> int:
+    """Make the table of a folder of jobs anew; gives the exit code."""
+    say(str(write_index(folder)))
+    return 0
+
+
+def run_live(request: Request, options: argparse.Namespace, signals: Signals) -> int:
+    """Serve the live page; gives the exit code."""
     from app.live.command import live  # viser is an extra
 
     port = int(options.live) if options.live.isdigit() else None
-    return live(_request(options), options.live_host, port, options.live_paused, signals)
-
-
-def _request(options: argparse.Namespace) -> Request:
-    looked_at = next((run for run in (options.validate, options.test, options.export) if run is not None), None)
-    if options.live and not options.live.isdigit():
-        looked_at = options.live
-    named = looked_at or options.resume
-    return Request(
-        recipe=options.config,
-        prompt=options.prompt,
-        overrides=tuple(options.overrides),
-        plugins=tuple(options.plugin),
-        start_from=options.start_from,
-        run=Path(named) if named and named != "auto" else None,
-        newest=options.resume == "auto",
-        allow_changed=options.allow_changed,
-        trained=looked_at is not None,
-        out=options.out,
-        device=options.device,
-        trust=options.trust,
-    )
+    return live(request, options.live_host, port, options.live_paused, signals)
 
 
 def _train(plan: Plan, signals: Signals) -> int:

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import torch
 
 from app.building import build_exporters, ready_system
+from app.machine import Device
 from app.plan import Plan
 from app.progress import in_minutes
 from app.ranks import check_divisible
 from app.run import refuse_held
-from app.training import Device, make_trainer
+from app.training import make_trainer
 from core.recipe import Recipe
 from systems.base import RAYS_AT_ONCE, LightningSystem
 from systems.steps import within_memory

@@ -1,24 +1,23 @@
 """From what a command or a program asks for to what will run: the recipe, the run, the device; all of it checked."""
 
 import logging
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from app.folder_checks import check_out
 from app.inputs import copied_paths, with_copies
 from app.live.edits import last_prompt
+from app.machine import Device, check_out, resolve_device, resolve_precision
 from app.parts import register_parts
 from app.recipe_changes import refuse_changes
 from app.run_folder import TrainedRun, find_run, is_exported, latest_run, latest_stages, read_prompt, run_name
 from app.stages import stage_names
-from app.training import Device, resolve_device, resolve_precision
 from core.environment import from_environment
 from core.errors import UserError
 from core.part import Choice
 from core.recipe import Recipe, read_recipe, with_named_exporters
-from core.recipe_layers import read_layers
-from core.stages import read_stages
+from core.recipe_layers import Overrides, file_layers
+from core.stages import stages_of
 from exporters.stages import stage_folders
 from systems.checkpoint_files import newest_whole
 from systems.loggers import require_loggers
@@ -73,14 +72,17 @@ class Plan:
     device: Device
     precision: Any
     """Lightning's name of it."""
-    copies: dict[str, Path] = field(default_factory=dict)
-    """What a new run keeps a copy of, by setting."""
     allow_changed: bool = False
     """Whether runs may be gone on with though their recipe has changed."""
     folder: Path | None = None
     """Of a new run whose folder was named; None: one of `out` that has the run's name."""
     stages: tuple[Recipe, ...] = ()
     """The recipes of all stages, where there are several; the rest of the plan is that of the first one."""
+
+    @property
+    def copies(self) -> dict[str, Path]:
+        """What a new run keeps a copy of, by setting."""
+        return copied_paths(self.recipe) if self.run is None else {}
 
     @property
     def done(self) -> Path | None:
@@ -134,7 +136,8 @@ def make_plan(request: Request) -> Plan:
     recipes = request.recipe
     if isinstance(recipes, Path) or folders:
         path = recipes if isinstance(recipes, Path) else (request.run or Path()) / "recipe.yaml"
-        recipes = read_stages(path, request.overrides, request.plugins, trust=request.trust)
+        said = [Overrides(request.overrides, Path.cwd())]
+        recipes = stages_of(file_layers(path), said, path, request.plugins, request.trust)
     if isinstance(recipes, tuple) and len(recipes) > 1:
         return _plan_of_stages(request, recipes)
     return _plan_of_one(replace(request, recipe=next(iter(recipes))) if isinstance(recipes, tuple) else request)
@@ -188,7 +191,6 @@ def _plan_of_one(request: Request) -> Plan:
         out=request.out,
         device=device,
         precision=resolve_precision(recipe.trainer.precision, device),
-        copies=copied_paths(recipe) if run is None else {},
         allow_changed=request.allow_changed,
         folder=request.folder,
     )
@@ -232,7 +234,7 @@ def _recipe(request: Request, run: TrainedRun | None) -> Recipe:
 def _with_prompt_of(recipe: Recipe, folder: Path) -> Recipe:
     """The same recipe for the prompt of a run: its raw text, or what its recipe says of the environment."""
     own = folder / "recipe.yaml"
-    named = [one for one in from_environment(read_layers(own)[-1].tree if own.is_file() else {}) if one.key == "prompt"]
+    named = [one for one in from_environment(file_layers(own)[-1].tree if own.is_file() else {}) if one.key == "prompt"]
     prompt = named[0].value if named else read_prompt(folder)
     return replace(recipe, prompt=prompt, environment=(*recipe.environment, *named))
 

@@ -28,12 +28,14 @@ from torch import distributed
 from app.building import ready_system
 from app.divided_views import joined
 from app.live.edits import Edits, Steering
+from app.machine import Device
 from app.parts import PackedRecipe, packed_recipe, unpacked_recipe
 from app.plan import Plan, Request, make_plan
+from app.process import ENDING
 from app.run import Run
 from app.run_folder import TrainedRun
-from app.stopping import ENDING, Stop
-from app.training import Device, Ending, fit, make_trainer
+from app.stopping import Stop
+from app.training import Ending, fit, make_trainer
 from core.chance import ALONE, Rank
 from core.errors import MachineError, UserError
 from core.failures import ROOT, told

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from app.building import build_exporters, ready_system
 from app.events import Exported, Listener, ignore
-from app.folder_checks import locked
+from app.lock import locked
 from app.plan import Plan, Request, make_plan
 from app.run_folder import TrainedRun
 from app.stages import publish

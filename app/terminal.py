@@ -1,19 +1,14 @@
-"""Everything that reaches the terminal: results, messages, warnings and failures, none of it with control characters.
+"""What a command prints: results and failures, none of it with control characters, which a terminal obeys.
 
 Prompts, recipes, file names and what libraries quote of a file's content may hold some: they could move the cursor,
 hide a line, or make the terminal answer.
 """
 
-import logging
 import sys
 import traceback
-import warnings
-from typing import Any
 
 from core.errors import PluginError, printable
 from core.failures import told
-
-OURS = ("app", "core", "geometry", "guidance", "renderers", "systems", "exporters")
 
 
 def say(text: str, on_stderr: bool = False) -> None:
@@ -37,22 +32,3 @@ def show_failure(error: BaseException, debug: bool) -> int:
     for fault in str(line).split("\n"):
         say(f"error: {fault}", on_stderr=True)
     return line.exit_code
-
-
-def set_up_messages() -> None:
-    """Let log messages and warnings go to stderr, a line each: of our packages all, of others warnings."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(_Printable("%(message)s"))
-    logging.basicConfig(level=logging.WARNING, handlers=[handler])
-    for name in OURS:
-        logging.getLogger(name).setLevel(logging.INFO)
-    warnings.showwarning = _show_warning
-
-
-class _Printable(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        return printable(super().format(record))
-
-
-def _show_warning(message: Warning | str, category: type[Warning], *_: Any) -> None:
-    say(f"{category.__name__}: {' '.join(str(message).split())}", on_stderr=True)

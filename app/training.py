@@ -1,4 +1,4 @@
-"""The training loop: a Lightning Trainer, the device and precision it runs with, and how it is brought to an end."""
+"""The training loop: a Lightning Trainer, and how it is brought to an end."""
 
 import logging
 import signal
@@ -6,50 +6,18 @@ import threading
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import disable_possible_user_warnings
 
 from app.divided_views import DividedViews
 from app.events import Listener, Stepped
+from app.machine import Device, resolve_precision
 from app.stopping import Interrupted, Saver, Stop
 from core.chance import ALONE, Rank
-from core.errors import MachineError, UserError
-from core.recipe import TrainerConfig
+from core.kinds import TrainerConfig
 from systems.checkpoint_files import CheckpointFiles
-
-Device = Literal["cpu", "cuda"]
-
-
-def resolve_device(wanted: str, n_devices: int = 1) -> Device:
-    """The device of this process: a GPU with `auto` where there is one.
-
-    Raises:
-        MachineError: `cuda` was asked for and cannot be had; or there are fewer GPUs than are to train one object.
-    """
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise MachineError(
-            "--device cuda: torch sees no CUDA device here; use --device cpu, or install a CUDA build of torch"
-        )
-    device = "cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu"
-    if device == "cuda" and n_devices > torch.cuda.device_count():
-        raise MachineError(f"trainer.devices: {n_devices}, and torch sees {torch.cuda.device_count()} GPUs here")
-    return device
-
-
-def resolve_precision(wanted: str, device: Device) -> Any:
-    """Lightning's name of the precision; `auto` is mixed half precision on a GPU, single precision on a CPU.
-
-    Raises:
-        UserError: float16 on a CPU, where gradients cannot be scaled.
-    """
-    if wanted == "auto":
-        return "16-mixed" if device == "cuda" else "32-true"
-    if wanted == "16-mixed" and device == "cpu":
-        raise UserError("trainer.precision: '16-mixed' needs a GPU; on a CPU use '32-true' or 'bf16-mixed'")
-    return wanted
 
 
 def make_trainer(

@@ -15,9 +15,9 @@ from typing import Any, NoReturn
 
 import torch
 
-from app.folder_checks import locked
+from app.lock import locked
+from app.machine import resolve_device
 from app.parts import register_parts
-from app.training import resolve_device
 from benchmarks.floors import Floor
 from benchmarks.machine import ROOT, describe_machine
 from benchmarks.runs import RunFailedError

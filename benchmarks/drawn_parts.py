@@ -20,7 +20,7 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm import tqdm
 
-from app.training import Device, resolve_device
+from app.machine import Device, resolve_device
 from benchmarks.canonical import canonical_views
 from benchmarks.command import Report, benchmark_parser, resolve_threads, run_benchmark
 from benchmarks.paint import SUBJECTS

@@ -27,8 +27,9 @@ from lightning.pytorch.plugins import Precision
 from torch import nn
 
 from app.building import ready_system
+from app.machine import resolve_device
 from app.plan import Request, make_plan
-from app.training import make_trainer, resolve_device
+from app.training import make_trainer
 from benchmarks.command import Report, benchmark_parser, resolve_threads, run_benchmark
 from benchmarks.random_model import random_stable_diffusion
 from core.chance import stream

@@ -28,12 +28,14 @@ import inspect
 import re
 from abc import ABC
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import Field, dataclass, field, fields, is_dataclass
 from functools import cache
 from typing import Any, ClassVar, Generic, TypeVar, get_type_hints
 
 from core.errors import UserError, did_you_mean
 
+#: Metadata of a dataclass's field that no recipe can say.
+NO_SETTING = {"is_setting": False}
 KEBAB_CASE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
@@ -143,6 +145,21 @@ class Choice(Generic[PartT]):
 def type_hints(cls: type) -> dict[str, Any]:
     """The annotations of a class; to work them out at each call would take most of reading a recipe."""
     return get_type_hints(cls, include_extras=True)
+
+
+def own_settings(config: Any) -> list[Field[Any]]:
+    """The fields of a dataclass that a recipe can say."""
+    return [field for field in fields(config) if field.metadata != NO_SETTING]
+
+
+def shared_settings(one: Any, other: Any) -> list[str]:
+    """What two parts of a kind both have, under one name and of one sort; nothing where a part is unknown."""
+    for kind in kinds():
+        if one in names(kind) and other in names(kind):
+            before, after = (find(kind, name).Config for name in (one, other))
+            sorts = type_hints(before)
+            return [each.name for each in own_settings(after) if type_hints(after)[each.name] == sorts.get(each.name)]
+    return []
 
 
 def choices_in(settings: Any) -> Iterator[Choice[Any]]:

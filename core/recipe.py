@@ -15,54 +15,19 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from omegaconf import OmegaConf
 
 from core.environment import FromEnvironment, as_shown, as_written, escaped, from_environment
 from core.errors import did_you_mean, require
-from core.kinds import Exporter, System
-from core.memory import PICTURE, require_size
-from core.part import Choice, find, names
+from core.kinds import Exporter, System, TrainerConfig
+from core.part import NO_SETTING, Choice, find, names
 from core.paths import absolute, absolute_paths, folder_of, takes_path
 from core.plugins import is_foreign, load_plugin, require_trust
 from core.recipe_layers import Layer, Overrides, file_layers, keys_of, laid_over, merge_layers
-from core.setting_paths import NO_SETTING, plain
+from core.setting_paths import plain
 from core.settings import read_settings
-
-
-@dataclass(frozen=True)
-class TrainerConfig:
-    """How long to train, and what to show and keep on the way."""
-
-    max_steps: int = 1000
-    """Optimiser steps."""
-    precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed"] = "auto"
-    """Lightning's name; `auto` is 16-mixed on a GPU and 32-true on a CPU."""
-    preview_every: int = 250
-    """Steps between contact sheets; 0 for none before the end."""
-    checkpoint_every: int = 250
-    """Steps between checkpoints; 0 for none but those by the clock and at the end."""
-    checkpoint_minutes: float = 10.0
-    """Minutes between checkpoints, where steps are slow; 0 for none by the clock."""
-    n_preview_views: int = 4
-    """Views on a contact sheet."""
-    logger: tuple[Literal["csv", "tensorboard", "wandb"], ...] = ("csv",)
-    """Where losses and previews go; csv is the run's metrics.csv, which its report draws."""
-    gradient_clip: float | None = None
-    """Largest norm of the gradient, or null for no limit."""
-    devices: int = 1
-    """Processes that divide the views of each step among them, with a GPU each; on a CPU they divide its cores."""
-
-    def __post_init__(self) -> None:
-        require(1 <= self.max_steps <= 10**9, f"max_steps: from 1 to 10^9, got {self.max_steps}")
-        require(self.preview_every >= 0, f"preview_every: at least 0, got {self.preview_every}")
-        require(self.checkpoint_every >= 0, f"checkpoint_every: at least 0, got {self.checkpoint_every}")
-        require(self.checkpoint_minutes >= 0, f"checkpoint_minutes: at least 0, got {self.checkpoint_minutes:g}")
-        require(1 <= self.devices <= 1024, f"devices: from 1 to 1024, got {self.devices}")
-        require_size("n_preview_views", self.n_preview_views, self.n_preview_views * PICTURE)
-        clip = self.gradient_clip
-        require(clip is None or clip > 0, f"gradient_clip: above 0, or null for no limit, got {clip}")
 
 
 @dataclass(frozen=True)
@@ -133,7 +98,7 @@ def recipe_of(
 
     # Now that plugins are known, so are the types of all settings: what is a path is taken as it was typed, and a part
     # that takes another's place keeps what both have.
-    layers = [*files, *(each.layer(_paths_of(each, mapping)) for each in said)]
+    layers = [*files, *(each.layer(lambda key: takes_path(Recipe, mapping, key)) for each in said)]
     recipe = absolute_paths(check_recipe(merge_layers(layers, str(path))), layers, previous)
     named = from_environment(laid_over(layers))
     return dataclasses.replace(
@@ -156,24 +121,17 @@ def load_plugins(
     """
     layers = [*files, *(each.readable().layer() for each in said)]
     mapping = merge_layers(layers, str(path))
-    foreign = any(layer.file and is_foreign(layer.file) for layer in layers)
-    listed = _named_plugins(layers, mapping)
-    if foreign and not trust:
-        require_trust([plugin for plugin in listed if plugin not in own], path)
+    named = mapping.get("plugins")
+    listed = [
+        absolute(Path(str(name)), folder_of(layers, f"plugins.{i}") or Path.cwd())
+        for i, name in enumerate(named if isinstance(named, list) else [])
+    ]
+    unasked = [plugin for plugin in listed if plugin not in own]
+    if unasked and not trust and any(layer.file and is_foreign(layer.file) for layer in layers):
+        require_trust(unasked, path)
     for plugin in (*listed, *own):
         load_plugin(plugin)
     return mapping
-
-
-def _named_plugins(layers: Sequence[Layer], mapping: Mapping[Any, Any]) -> list[Path]:
-    listed = mapping.get("plugins")
-    named = map(str, listed if isinstance(listed, list) else [])
-    return [absolute(Path(name), folder_of(layers, f"plugins.{i}") or Path.cwd()) for i, name in enumerate(named)]
-
-
-def _paths_of(overrides: Overrides, mapping: Mapping[Any, Any]) -> list[str]:
-    """The keys of those that set a path."""
-    return [key for key in overrides.keys if takes_path(Recipe, mapping, key)]
 
 
 def with_named_exporters(recipe: Recipe, overrides: Sequence[str]) -> Recipe:

@@ -7,7 +7,7 @@ A part whose `type` differs keeps of the earlier settings those that both parts 
 import io
 import os
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from core.environment import escaped
 from core.errors import MachineError, UserError, nearest_word, require
-from core.part import find, kinds, names, type_hints
+from core.part import shared_settings
 from core.schedule import is_other_form
 
 _KEY = re.compile(r"[A-Za-z_][\w.\[\]-]*")
@@ -51,40 +51,30 @@ class Overrides:
     folder: Path
     """What relative paths in them start from; absolute."""
 
-    def layer(self, raw: Collection[str] = ()) -> Layer:
+    def layer(self, is_raw: Callable[[str], bool] = lambda key: False) -> Layer:
         """What they say.
 
         Args:
-            raw: keys whose values are taken as they were typed, not read as YAML.
+            is_raw: whether the value of a key is taken as it was typed, not read as YAML.
 
         Raises:
             UserError: one is broken.
         """
-        return Layer(_read_overrides(self.texts, raw), self.folder)
+        return Layer(_read_overrides(self.texts, is_raw), self.folder)
 
     def readable(self) -> "Overrides":
         """Those that can be read as YAML and stand for themselves."""
         found: list[str] = []
         for text in self.texts:
             with suppress(UserError):
-                require("${" not in text, "an interpolation")
-                _read_overrides([text], raw=())
+                Overrides((text,), self.folder).layer()
                 found.append(text)
-        return Overrides(tuple(found), self.folder)
+        return Overrides(tuple(text for text in found if "${" not in text), self.folder)
 
     @property
     def keys(self) -> list[str]:
         """The keys, dots between all words."""
         return keys_of(self.texts)
-
-
-def read_layers(path: Path, overrides: Sequence[str] = ()) -> list[Layer]:
-    """A recipe file, all that it extends, and `key.sub=value` texts; a later layer wins over an earlier one.
-
-    Raises:
-        UserError: see `file_layers` and `Overrides`.
-    """
-    return [*file_layers(path), Overrides(tuple(overrides), Path.cwd()).layer()]
 
 
 def file_layers(path: Path) -> list[Layer]:
@@ -151,15 +141,6 @@ def merge(base: Any, over: Any, path: str = "") -> Any:
     return {**base, **merged}
 
 
-def shared_settings(one: Any, other: Any) -> list[str]:
-    """What two parts of a kind both have, under one name and of one sort; nothing where a part is unknown."""
-    for kind in kinds():
-        if one in names(kind) and other in names(kind):
-            before, after = (type_hints(find(kind, name).Config) for name in (one, other))
-            return [name for name, sort in after.items() if before.get(name) == sort]
-    return []
-
-
 def _with_elements(base: list[Any], over: Mapping[Any, Any], path: str) -> list[Any]:
     items = list(base)
     for key, item in over.items():
@@ -207,14 +188,14 @@ def _from_here(path: Path) -> str:
     return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
 
 
-def _read_overrides(texts: Sequence[str], raw: Collection[str]) -> Any:
+def _read_overrides(texts: Sequence[str], is_raw: Callable[[str], bool]) -> Any:
     read = OmegaConf.create({})
     for i, (text, key) in enumerate(zip(texts, keys_of(texts), strict=True)):
         if not _OVERRIDE.match(text):
             raise UserError(f"'{text}': expected key.sub=value. {_override_advice(text, texts[:i], texts[i + 1 :])}")
         try:
             value = text.partition("=")[2]
-            if key in raw and value not in ("", "null"):  # which take a path away
+            if value not in ("", "null") and is_raw(key):  # those two take a path away
                 OmegaConf.update(read, key, escaped(value))
             else:
                 read.merge_with_dotlist([text])

@@ -83,24 +83,26 @@ class Schedule:
             UserError: the setting is none of the three forms.
         """
         if _is_number(setting):
-            return cls.constant(float(setting))
-        require(
-            isinstance(setting, dict),
-            f"expected a number or a schedule such as {{start: 1, end: 0, from: 0.0, to: 0.7}}, got {setting!r}",
-        )
+            setting = {"points": [[0.0, setting]]}
+        if not isinstance(setting, dict):
+            example = "{start: 1, end: 0, from: 0.0, to: 0.7}"
+            raise UserError(f"expected a number or a schedule such as {example}, got {setting!r}")
         if "points" in setting:
             _check_keys(setting, POINTS_WORDS, needed={"points"})
             pairs = setting["points"]
             well_formed = isinstance(pairs, list) and all(isinstance(pair, list) and len(pair) == 2 for pair in pairs)
-            require(well_formed, f"points: expected [fraction, value] pairs, got {pairs!r}")
+            if not well_formed:
+                raise UserError(f"points: expected [fraction, value] pairs, got {pairs!r}")
         else:
             _check_keys(setting, RAMP_WORDS, needed={"start", "end"})
             pairs = [[setting.get("from", 0.0), setting["start"]], [setting.get("to", 1.0), setting["end"]]]
         numbers = [number for pair in pairs for number in pair]
-        require(all(_is_number(number) for number in numbers), f"expected numbers, got {numbers!r}")
+        if not all(_is_number(number) for number in numbers):
+            raise UserError(f"expected numbers, got {numbers!r}")
         points = tuple((float(fraction), float(value)) for fraction, value in pairs)
         shape = setting.get("shape", "linear")
-        require(shape in get_args(Shape), f"shape: '{shape}' is neither 'linear' nor 'cosine'")
+        if shape not in get_args(Shape):
+            raise UserError(f"shape: '{shape}' is neither 'linear' nor 'cosine'")
         return cls(points, shape)
 
     def to_setting(self) -> Any:
@@ -143,5 +145,5 @@ def _check_keys(setting: dict[Any, Any], valid: Set[str], needed: Set[str]) -> N
     for key in setting:
         if key not in valid:
             raise UserError(f"'{key}': no such word of a schedule. {did_you_mean(str(key), valid)}")
-    for key in sorted(needed):
-        require(key in setting, f"a schedule needs '{key}', got {setting!r}")
+    for key in sorted(needed - setting.keys()):
+        raise UserError(f"a schedule needs '{key}', got {setting!r}")

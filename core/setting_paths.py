@@ -9,12 +9,10 @@ from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
 from core.errors import did_you_mean, nearest_word
-from core.part import Choice, find, kinds, names, type_hints
+from core.part import Choice, find, kinds, names, own_settings, type_hints
 
 #: Of a setting that has no default and that nobody has given.
 NOT_GIVEN = object()
-#: Metadata of a dataclass's field that no recipe can say.
-NO_SETTING = {"is_setting": False}
 #: Settings that one error names.
 MOST_NAMED = 3
 
@@ -53,11 +51,6 @@ def setting_places(
         value = mapping[field.name] if field.name in mapping else _default(field)
         yield SettingPlace(path, annotation, config, value)
         yield from _within(annotation, value, path, with_parts)
-
-
-def own_settings(config: Any) -> list[dataclasses.Field[Any]]:
-    """The fields of a dataclass that a recipe can say."""
-    return [field for field in dataclasses.fields(config) if field.metadata != NO_SETTING]
 
 
 def plain(value: Any) -> Any:

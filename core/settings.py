@@ -14,9 +14,9 @@ from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 from core.errors import UserError, did_you_mean, gathering
-from core.part import Choice, Part, find, names, type_hints
+from core.part import Choice, Part, find, names, own_settings, type_hints
 from core.paths import FolderOrName
-from core.setting_paths import advice, own_settings, setting_places
+from core.setting_paths import advice, setting_places
 
 T = TypeVar("T")
 MISSING = "???"

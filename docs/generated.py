@@ -9,13 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from app.cli import EXAMPLES
 from app.describe import field_docs, settings_of
+from app.options import EXAMPLES
 from app.parts import register_parts
 from core.errors import DivergedError, MachineError, ProgramError, UserError
-from core.kinds import TrainingStep
+from core.kinds import TrainerConfig, TrainingStep
 from core.part import find, names
-from core.recipe import Recipe, TrainerConfig
+from core.recipe import Recipe
 from core.types import Cameras, FieldOutput, GuidanceOutput, RaySamples, RenderOutput
 from guidance.scores import NoisyLatents, Predicted
 

@@ -61,7 +61,7 @@ def test_core_needs_torch_jaxtyping_and_omegaconf_only() -> None:
 
 
 def test_reading_the_command_line_does_not_import_torch() -> None:
-    loaded = modules_after("from app.cli import parse; parse(['--config', 'a.yaml', '--prompt', 'x'])")
+    loaded = modules_after("from app.options import parse; parse(['--config', 'a.yaml', '--prompt', 'x'])")
     assert "app" in loaded
     assert loaded & {"torch", "numpy", "omegaconf", "lightning"} == set()
 

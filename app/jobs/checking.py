@@ -10,8 +10,8 @@ from typing import Any
 from app.jobs.folder import JOB, Contents, Task, contents_of, digests_of, inputs_missing, read_json, state_of
 from app.jobs.names import bad_name, given, job_name, numbered, shared_folders
 from app.jobs.table import Row
+from app.machine import Device, resolve_precision
 from app.parts import packed_recipe, register_parts
-from app.training import Device, resolve_precision
 from core.errors import UserError, did_you_mean, gathering
 from core.paths import absolute
 from core.recipe import Recipe

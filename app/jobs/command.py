@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from app.folder_checks import locked
 from app.jobs.checking import Checker, Job
 from app.jobs.cluster import RayEngine
 from app.jobs.driver import Driver
@@ -20,9 +19,10 @@ from app.jobs.local import LocalEngine, Share, divide_machine
 from app.jobs.progress import Board
 from app.jobs.results import Results, write_table
 from app.jobs.table import read_rows
-from app.stopping import Signals, StopOnSignals
+from app.lock import locked
+from app.machine import resolve_device
+from app.process import Signals, StopOnSignals
 from app.terminal import say
-from app.training import resolve_device
 
 #: What a command ends with that has set rows aside.
 SOME_FAILED = 5

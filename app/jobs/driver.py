@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from app.jobs.engine import Ended, Engine, News, Progressed
 from app.jobs.folder import Record, Task, begin, finish, read_record
 from app.jobs.results import Results
-from app.stopping import LONGEST_SECONDS, Stop
+from app.process import LONGEST_SECONDS
+from app.stopping import Stop
 
 #: Seconds between two looks at clocks and requests to stop, where nothing else happens.
 LOOK_EVERY_S = 0.5

@@ -15,9 +15,9 @@ from app.jobs.engine import Need
 from app.jobs.folder import read_record, state_of
 from app.jobs.local import Share
 from app.jobs.worker import peak_memory_gib
+from app.machine import resolve_device
 from app.plan import Plan, Request, make_plan
 from app.progress import in_minutes
-from app.training import resolve_device
 from core.errors import MachineError, UserError
 
 log = logging.getLogger(__name__)

@@ -21,9 +21,9 @@ from app.events import Event, Exported, Started, Stepped, Trained
 from app.jobs.folder import LOG, THUMBNAIL, Record, Status, Task, begin, finish
 from app.parts import unpacked_recipe
 from app.plan import Request, make_plan
+from app.process import set_up_messages
 from app.run import Run
 from app.stopping import Stop
-from app.terminal import set_up_messages
 from core.errors import DivergedError, UserError
 from core.failures import told
 from core.memory import is_out_of_memory

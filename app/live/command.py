@@ -19,9 +19,10 @@ from app.live.server import LiveServer
 from app.live.session import Session
 from app.live.steer import Steer
 from app.plan import Plan, Request, make_plan
+from app.process import Signals, StopOnSignals
 from app.progress import Progress
 from app.run import ExportError, Run, open_run
-from app.stopping import Signals, Stop, StopOnSignals
+from app.stopping import Stop
 from core.errors import UserError
 
 

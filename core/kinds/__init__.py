@@ -18,7 +18,7 @@ from core.kinds.scene import (
     device_of,
     trained_groups,
 )
-from core.kinds.training import Exporter, Loss, System, TrainingStep
+from core.kinds.training import Exporter, Loss, System, TrainerConfig, TrainingStep
 
 __all__ = [
     "Background",
@@ -33,6 +33,7 @@ __all__ = [
     "Renderer",
     "System",
     "TexturedSurface",
+    "TrainerConfig",
     "TrainingStep",
     "Views",
     "device_of",

@@ -1,10 +1,10 @@
-"""What is trained and what becomes of it: losses, systems, exporters."""
+"""What is trained, how long, and what becomes of it: losses, systems, the trainer, exporters."""
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -12,8 +12,10 @@ from torch import Generator, Tensor, nn
 
 from core.chance import ALONE, Rank, rank_of
 from core.environment import FromEnvironment
+from core.errors import require
 from core.kinds.guidance import Guidance, Views
 from core.kinds.scene import Background, Extra, Geometry, Renderer
+from core.memory import PICTURE, require_size
 from core.part import Part
 from core.schedule import Schedule, require_values
 from core.types import Cameras, RenderOutput, ShapeLook
@@ -134,6 +136,40 @@ class System(Part, kind="system"):
     @abstractmethod
     def decode(self, latents: Float[Tensor, "views height width channels"]) -> Float[Tensor, "views rows columns 3"]:
         """Rendered latents to pictures, RGB in [0, 1], no gradient."""
+
+
+@dataclass(frozen=True)
+class TrainerConfig:
+    """How long to train, and what to show and keep on the way."""
+
+    max_steps: int = 1000
+    """Optimiser steps."""
+    precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed"] = "auto"
+    """Lightning's name; `auto` is 16-mixed on a GPU and 32-true on a CPU."""
+    preview_every: int = 250
+    """Steps between contact sheets; 0 for none before the end."""
+    checkpoint_every: int = 250
+    """Steps between checkpoints; 0 for none but those by the clock and at the end."""
+    checkpoint_minutes: float = 10.0
+    """Minutes between checkpoints, where steps are slow; 0 for none by the clock."""
+    n_preview_views: int = 4
+    """Views on a contact sheet."""
+    logger: tuple[Literal["csv", "tensorboard", "wandb"], ...] = ("csv",)
+    """Where losses and previews go; csv is the run's metrics.csv, which its report draws."""
+    gradient_clip: float | None = None
+    """Largest norm of the gradient, or null for no limit."""
+    devices: int = 1
+    """Processes that divide the views of each step among them, with a GPU each; on a CPU they divide its cores."""
+
+    def __post_init__(self) -> None:
+        require(1 <= self.max_steps <= 10**9, f"max_steps: from 1 to 10^9, got {self.max_steps}")
+        require(self.preview_every >= 0, f"preview_every: at least 0, got {self.preview_every}")
+        require(self.checkpoint_every >= 0, f"checkpoint_every: at least 0, got {self.checkpoint_every}")
+        require(self.checkpoint_minutes >= 0, f"checkpoint_minutes: at least 0, got {self.checkpoint_minutes:g}")
+        require(1 <= self.devices <= 1024, f"devices: from 1 to 1024, got {self.devices}")
+        require_size("n_preview_views", self.n_preview_views, self.n_preview_views * PICTURE)
+        clip = self.gradient_clip
+        require(clip is None or clip > 0, f"gradient_clip: above 0, or null for no limit, got {clip}")
 
 
 class Exporter(Part, kind="exporter"):

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from app.cli import main, parse
+from app.cli import main
+from app.options import parse
 from core.errors import UserError
 
 ROOT = Path(__file__).parents[2]
@@ -181,6 +182,6 @@ def test_what_a_library_makes_of_an_interruption_is_none_of_its_errors(
         except BaseException as error:
             raise KeyError("a loop was left") from error
 
-    monkeypatch.setattr("app.commands.run", interrupted)
+    monkeypatch.setattr("app.plan.make_plan", interrupted)
     assert main(["--config", "a.yaml"]) == 128 + signal.SIGTERM
     assert capsys.readouterr().err == "Stopped at once; what had been saved before is untouched.\n"

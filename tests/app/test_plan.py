@@ -14,33 +14,37 @@ from core.errors import UserError
 from tests.app.small_command import EXAMPLE, ball_command, runs, small_overrides
 
 ROOT = Path(__file__).parents[2]
-#: What a reader of the way from options to plan passes; each part's own range checks lie beside it, one file a part.
-ON_THE_WAY = ("app/", "core/")
-#: 15 and 10 are wanted; stages, memory limits, secrets and folder checks came between.
-MOST_FILES, MOST_RETURNS = 23, 18
+MOST_FILES, MOST_RETURNS = 15, 10
 
 
-#: Run in a process of its own, where the tests' type checks wrap no function. Prints a line per function.
+#: Run in a process of its own, where the tests' type checks wrap no function. Prints a file and a name per function.
+#: What a part's own range checks call lies beside the way, as they do: one file a part, or a kind.
 PROBE = """
 import sys
-from app import cli, commands, describe, parts
+from app import cli, commands, parts
 
 parts.register_parts()  # beforehand: what a module does when it is imported is no function of the way
 
-def end(plan):
+def end(plan, options, signals):
     sys.setprofile(None)
     raise SystemExit(0)
 
-commands.dry_run = end
-known = set()
+root, *arguments = sys.argv[1:]
+commands.run = end
+known, n_beside = set(), 0
 
 def note(frame, event, _):
+    global n_beside
     code = frame.f_code
-    if event == "call" and code not in known and not code.co_name.startswith("<") and code is not end.__code__:
+    name = code.co_filename.removeprefix(root)
+    is_ours = name != code.co_filename and code is not end.__code__
+    on_the_way = name.startswith(("app/", "core/")) and not name.startswith("core/kinds/")
+    if event in ("call", "return") and (n_beside or (is_ours and not on_the_way)):
+        n_beside += 1 if event == "call" else -1
+    elif event == "call" and is_ours and code not in known and not code.co_name.startswith("<"):
         known.add(code)
-        print(code.co_filename, code.co_name)
+        print(name, code.co_name)
 
-arguments = sys.argv[1:]
 sys.setprofile(note)
 cli.main(arguments)
 """
@@ -51,12 +55,9 @@ def files_in_reading_order(*arguments: str) -> list[str]:
 
     Each function is read once, where it is first called; neighbours in one file are one stop.
     """
-    command = [sys.executable, "-c", PROBE, *arguments, "--dry-run"]
+    command = [sys.executable, "-c", PROBE, f"{ROOT}/", *arguments, "--dry-run"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    files = [line.split()[0].removeprefix(f"{ROOT}/") for line in done.stdout.splitlines()]
-    # A loss's own range check stands with its kind; it is left out as those of the parts are.
-    on_the_way = (path for path in files if path.startswith(ON_THE_WAY) and not path.startswith("core/kinds/"))
-    return [path for path, _ in groupby(on_the_way)]
+    return [path for path, _ in groupby(line.split()[0] for line in done.stdout.splitlines())]
 
 
 def test_options_pass_few_files_and_return_to_few(tmp_path: Path) -> None:

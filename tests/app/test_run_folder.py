@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from app.folder_checks import check_out, locked
+from app.lock import locked
+from app.machine import check_out
 from app.run_folder import (
     TrainedRun,
     find_run,

@@ -12,11 +12,13 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 
 from app.events import Started
+from app.machine import resolve_device, resolve_precision
+from app.process import ENDING, Signals, StopOnSignals
 from app.progress import Progress
-from app.stopping import ENDING, Interrupted, Signals, Stop, StopOnSignals
-from app.training import Ending, StepEvents, fit, make_trainer, resolve_device, resolve_precision
+from app.stopping import Interrupted, Stop
+from app.training import Ending, StepEvents, fit, make_trainer
 from core.errors import UserError
-from core.recipe import TrainerConfig
+from core.kinds import TrainerConfig
 from tests.systems.small_systems import fitting_system
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from app.cli import parse
+from app.options import parse
 from benchmarks.gallery import OBJECTS, PAINTED, ROOT, Piece, make, pieces, write_page
 from guidance.prompts import unknown_words
 from tests.app.small_command import small_overrides

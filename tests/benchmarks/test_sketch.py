@@ -17,7 +17,7 @@ from benchmarks.sketch_cases import COMPLETION, CONFORMITY, LENIENCES, SEEDS, Sk
 from benchmarks.sketch_figures import SketchFigures, box_points, mesh_solid, other_sketches, read_figures, whole_object
 from benchmarks.sketch_report import conformity, measured_floors, table, trained_floors, write_plot
 from benchmarks.verdicts import Votes
-from core.recipe_layers import merge_layers, read_layers
+from core.recipe_layers import Overrides, file_layers, merge_layers
 from geometry.bodies import encloses_volume
 from geometry.mesh import Mesh
 from geometry.sketch import load_sketch_mesh
@@ -45,7 +45,9 @@ def _unmet(trained: list[tuple[SketchCase, SketchFigures]]) -> list[str]:
 
 def _settings(case: SketchCase, work: Path) -> dict[str, Any]:
     """What the case's recipe and overrides say of the system, not yet checked."""
-    return merge_layers(read_layers(case.recipe, case.overrides(work)), case.sketch)["system"]
+    return merge_layers(
+        [*file_layers(case.recipe), Overrides(tuple(case.overrides(work)), Path.cwd()).layer()], case.sketch
+    )["system"]
 
 
 def test_every_question_is_asked_in_full():

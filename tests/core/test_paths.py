@@ -10,7 +10,7 @@ from core.kinds import System
 from core.part import Choice
 from core.paths import FolderOrName, folder_of, map_paths
 from core.recipe import Recipe, dump_recipe, read_recipe
-from core.recipe_layers import read_layers
+from core.recipe_layers import file_layers
 
 
 def write(path: Path, text: str = "") -> Path:
@@ -104,7 +104,7 @@ def test_an_interpolated_path_starts_from_where_it_is_asked_for(
     whole = "whole: {type: test-method, mesh: meshes/a.obj}\nbase: meshes\n"
     write(tmp_path / "base" / "a.yaml", f"{whole}system: {{type: test-method, mesh: b.obj}}\n")
     top = write(tmp_path / "top.yaml", f"extends: base/a.yaml\n{branch}\n")
-    assert folder_of(read_layers(top), "system.mesh") == tmp_path
+    assert folder_of(file_layers(top), "system.mesh") == tmp_path
 
 
 def test_the_resolved_recipe_means_the_same_everywhere(

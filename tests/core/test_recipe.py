@@ -14,7 +14,7 @@ from core.errors import UserError, require
 from core.kinds import Exporter, System
 from core.part import names
 from core.recipe import check_recipe, dump_recipe, read_recipe, with_named_exporters
-from core.recipe_layers import merge_layers, read_layers
+from core.recipe_layers import Overrides, file_layers, merge_layers
 from core.schedule import Schedule
 
 
@@ -27,7 +27,7 @@ def write(folder: Path, name: str, text: str) -> Path:
 
 def tree(path: Path, overrides: Sequence[str] = ()) -> Any:
     """What a recipe's files and overrides say together, not yet checked."""
-    return merge_layers(read_layers(path, overrides), str(path))
+    return merge_layers([*file_layers(path), Overrides(tuple(overrides), Path.cwd()).layer()], str(path))
 
 
 def test_extends_overrides_and_interpolation(tmp_path: Path) -> None:

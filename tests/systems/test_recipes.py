@@ -9,7 +9,7 @@ import pytest
 
 from app.parts import register_parts
 from core.recipe import read_recipe
-from core.recipe_layers import merge_layers, read_layers
+from core.recipe_layers import file_layers, merge_layers
 from guidance.rgb import RGBGuidance
 from systems.views.pool import CameraPool
 from tests.systems.small_paint import write_ball
@@ -54,7 +54,7 @@ def test_there_are_recipes():
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)
 def test_three_steps_and_a_validation(path: Path, tiny_model: Callable[..., Path], tmp_path: Path):
     register_parts()
-    given = GIVEN.get(merge_layers(read_layers(path), path.name)["system"]["type"], lambda _: [])(tmp_path)
+    given = GIVEN.get(merge_layers(file_layers(path), path.name)["system"]["type"], lambda _: [])(tmp_path)
     as_written = read_recipe(path, given).system.config
     key, guidance = "system.guidance", as_written.guidance
     if guidance.part is RGBGuidance:  # holds the guidance that holds the model

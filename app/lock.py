@@ -1,40 +1,14 @@
-"""Whether a command may work in a folder: it can be written to, has room, holds no traps, nobody else is at work."""
+"""One process at a time works in a folder, and none writes through a link that somebody has put there."""
 
 import fcntl
 import os
-import shutil
 import socket
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from core.errors import MachineError, UserError
 from core.files import sweep_unfinished
-from core.memory import in_units
-
-
-def check_out(out: Path, needed: int) -> None:
-    """Refuse a place for new runs where no folder can be made, or that has no room for a run's checkpoints.
-
-    Args:
-        needed: bytes.
-
-    Raises:
-        UserError: it is a file, or leads through one.
-        MachineError: no permission, a file system that is read-only or no real one, too little space.
-    """
-    place = next(folder for folder in (out, *out.absolute().parents) if os.path.lexists(folder))
-    if not place.is_dir():
-        raise UserError(f"--out: {place} is a file; give a folder, which new runs go into")
-    try:
-        os.rmdir(tempfile.mkdtemp(prefix=".probe-", dir=place))
-        free = shutil.disk_usage(place).free
-    except OSError as error:
-        raise MachineError(f"--out: {out}: no folder can be made there: {error.strerror}; give another one") from error
-    if free < needed:
-        room = f"{in_units(needed)} for the checkpoints of this recipe, and {in_units(free)} are left on that disk"
-        raise MachineError(f"--out: {out}: needs {room}; free some, or give another folder")
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.streams import lasting_streams
+from app.process import lasting_streams
 from tests.app.children import RECIPE
 
 ROOT = Path(__file__).parents[2]
@@ -52,7 +52,7 @@ def test_what_can_be_written_is(capsys: pytest.CaptureFixture[str]) -> None:
 def test_children_have_streams_where_the_program_was_given_none() -> None:
     child = "import sys; sys.exit(3 if None in (sys.stdin, sys.stdout, sys.stderr) else 0)"
     code = (
-        "import subprocess, sys\nfrom app.streams import lasting_streams\n"
+        "import subprocess, sys\nfrom app.process import lasting_streams\n"
         f"with lasting_streams():\n    sys.exit(subprocess.run([sys.executable, '-c', {child!r}]).returncode)"
     )
     script = f'exec "{sys.executable}" -c "$0" <&- >&- 2>&-'
