@@ -28,7 +28,7 @@ from systems.base import LightningSystem
 from systems.contact_sheet import save_png
 
 N_OBJECTS = 3
-#: A ball that so few steps leave as it is.
+#: So few steps must not shrink the first ball: there would be nothing to export.
 QUICK = ["trainer.max_steps=10", "stages.0.system.geometry.blob_height=10"]
 
 
@@ -38,9 +38,9 @@ class Made:
 
     look: Look
     parts_right: int
-    """Parts with a colour of their own whose colour is nearer to it than to the main one."""
+    """Parts with a colour of their own that came out nearer to it than to the main colour."""
     psnr_db: float
-    """Of the mesh's file against decoded views."""
+    """Pictures of the exported mesh against decoded views, in dB."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -70,7 +70,7 @@ def benchmark_parser(
 def run_benchmark(measure: Callable[[argparse.Namespace], Report], options: argparse.Namespace) -> int:
     """Measure, report, and give the exit code; what goes wrong is told in one line.
 
-    A request to end (SIGTERM) is an interrupt, so that the children end too.
+    SIGTERM is handled as Ctrl-C, so that child processes end too.
     """
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:
@@ -130,7 +130,7 @@ def _publish(report: Report, options: argparse.Namespace) -> int:
 
 
 def rounded(value: Any) -> Any:
-    """Four digits are more than any of this repeats to."""
+    """Numbers with four digits: repeated measurements do not agree on more."""
     if isinstance(value, float):
         return round(value, 4)
     if isinstance(value, dict):

@@ -47,7 +47,7 @@ class DrawnParts:
     n_fixed: int
     """Parts of a colour of their own that are large enough to be seen."""
     right: dict[str, float]
-    """Those whose colour is nearer to their own than to the main one, by the noise's share: the mean of all draws."""
+    """Those drawn nearer to their own colour than to the main one, by the share of noise; mean over the draws."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -43,7 +43,7 @@ class ExportFigures:
     says: str
     """Colour and kind that the judge names on most of the mesh's pictures."""
     said: str
-    """Likewise of the decoded views."""
+    """Colour and kind that the judge names on most of the decoded views."""
     seconds: float
     """The export of the mesh, all phases."""
     phases: dict[str, float]

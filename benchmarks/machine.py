@@ -33,7 +33,7 @@ def describe_machine(device: str = "cpu") -> dict[str, Any]:
 def matmul_gflops(device: str = "cpu", size: int = 1024, n_repeats: int = 7) -> float:
     """10^9 floating-point operations per second in products of size x size float32 matrices; the median product.
 
-    On a machine that is busy with other things it tells what they leave.
+    On a busy machine this is the speed that other processes leave.
     """
     a = torch.randn(size, size, generator=torch.Generator().manual_seed(0)).to(device)
     seconds = []

@@ -1,4 +1,4 @@
-"""Your own meshes, each read, painted for two steps and written: what is told, refused, or comes out wrong.
+"""Your own meshes, each read, painted for two steps and written: which are refused, or come out wrong.
 
     python -m benchmarks.own_files FOLDER
 
@@ -48,7 +48,7 @@ class Finding:
     name: str
     outcome: Outcome
     said: tuple[str, ...]
-    """What the command told of it; of a refused one, why; of a wrong one, how."""
+    """The command's messages; for a refused file the reason, for a wrong one the difference."""
 
     def text(self) -> str:
         """The outcome and what was said, in lines."""

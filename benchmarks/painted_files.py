@@ -1,4 +1,4 @@
-"""Painted meshes as files, read by trimesh alone: seams, colours of parts, and what became of the geometry."""
+"""Painted meshes as files, read by trimesh alone: seams, colours of parts, and whether the geometry was kept."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -26,31 +26,31 @@ class Painting:
 
     prompt: str
     seconds: float
-    """From the command to its end, with all preparation."""
+    """Wall-clock time of the whole command."""
     colour_votes: int
-    """Of eight views, in how many the judge names the colour."""
+    """Views, of eight, on which the judge names the right colour."""
     first_colour_votes: int
-    """The same before the first step."""
+    """`colour_votes` before the first step."""
     parts: PartColours
-    """Of decoded views, as are the judge's."""
+    """Measured on the decoded views that the judge sees."""
     first_parts: PartColours
     baked: TextureFigures
-    """Of the file with views baked into its texture."""
+    """The file whose texture is baked from decoded views."""
     atlas: TextureFigures
-    """Of the file with the texture of latents decoded as one picture, as the paper has it."""
+    """The file whose texture is the latent atlas decoded as one picture, as in the paper."""
     atlas_shift: float
     """Mean distance between the colours of the two, in RGB of [0, 1], where eight views see the mesh."""
     geometry_fault: str | None
-    """What the files have changed of the mesh's geometry."""
+    """What writing the files has changed in the mesh's geometry; None where nothing."""
 
     @property
     def colour_right(self) -> bool:
-        """On the majority of views."""
+        """Whether the judge names the right colour on the majority of views."""
         return 2 * self.colour_votes > 8
 
     @property
     def seamless(self) -> bool:
-        """As the demand on seams has it (benchmarks/paint_seams.py)."""
+        """Whether its seams are small enough (benchmarks/paint_seams.py)."""
         return seamless(self.baked.seams)
 
 

@@ -25,7 +25,7 @@ class PartColours:
     n_fixed: int
     """Parts of a colour of their own that are large enough to be seen."""
     n_fixed_right: int
-    """Those of them whose colour is nearer to their own than to the main one."""
+    """Those of them that are nearer to their own colour than to the main one."""
 
 
 def part_colours(subject: Subject, cameras: Cameras, pictures: Float[Tensor, "views size size 3"]) -> PartColours:

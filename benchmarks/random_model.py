@@ -1,4 +1,4 @@
-"""A diffusion model of the size of Stable Diffusion 1.5, with weights drawn by chance: as slow, and worth nothing.
+"""A diffusion model of the size of Stable Diffusion 1.5, with random weights: as slow as the real one, but untrained.
 
 What a step costs does not depend on what the weights have learned, so speed and memory can be measured where the real
 weights cannot be downloaded.
@@ -38,8 +38,8 @@ def random_stable_diffusion(
 
     Args:
         unet: settings of diffusers' class that take the place of the published ones.
-        vae: likewise.
-        text_layers: of the text encoder.
+        vae: the same for the autoencoder.
+        text_layers: layers of the text encoder.
     """
     index = folder / "model_index.json"  # written last: where it is, all is
     if index.exists():

@@ -37,14 +37,14 @@ BRIGHTNESS = torch.tensor([0.299, 0.587, 0.114])
 
 @dataclass(frozen=True)
 class Look:
-    """What eight views of an object show."""
+    """Figures of eight views of one object."""
 
     votes: int
     """Views in which the judge names object and colour."""
     colour_error: float
     """Between the mean colours of the object and of the canonical one, in RGB of [0, 1]."""
     sharpness: float
-    """Over that of the canonical object."""
+    """As a multiple of the canonical object's."""
 
 
 def look(system: LightningSystem, prompt: ToyPrompt, sheet: Path) -> Look:

@@ -53,7 +53,7 @@ class BenchmarkRun:
 
     prompt: ToyPrompt
     guide: Guide
-    """The text, or pictures of the canonical object: what the same recipe reaches when it is told exactly."""
+    """The text; or pictures of the canonical object, which show the best that the same recipe can reach."""
     config: Path
     overrides: tuple[str, ...]
     folder: Path

@@ -35,13 +35,13 @@ class SketchFigures:
     seconds: float
     threshold: float | None
     iou: float
-    """Of its solid with the sketch's, at the automatic threshold, nothing moved or scaled."""
+    """IoU of its solid with the sketch's, at the automatic threshold, nothing moved or scaled."""
     iou_others: dict[str, float]
-    """With other sketches of the same question, placed likewise."""
+    """IoU with the other sketches of the same question, each placed as its own case places it."""
     iou_completed: float | None
-    """With the whole canonical object, within the box that was to be completed."""
+    """IoU with the whole canonical object within the box that was to be completed."""
     iou_given: float | None
-    """The same outside of that box."""
+    """IoU with the whole canonical object outside of that box."""
     votes: Votes
 
 

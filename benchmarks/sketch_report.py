@@ -77,7 +77,7 @@ def measured_floors(content: dict[str, Any]) -> list[Floor]:
             for row in content["cost"]
         ],
         _at_most("loss at lenience 1e3 over 0.05", content["lenient"]["loss"], 1e-5),
-        _at_most("its gradient likewise", content["lenient"]["gradient"], 1e-5),
+        _at_most("gradient at lenience 1e3 over 0.05", content["lenient"]["gradient"], 1e-5),
     ]
 
 

@@ -4,9 +4,9 @@
     python -m benchmarks.speed --config configs/latent-nerf-sd.yaml --random-model
 
 Steps are those of the recipe, in its precision, after the occupancy grid's first look at the field, without Lightning
-around them. All figures are medians of three rounds. Beside them stands what the machine makes of a matrix product,
-without which they tell nothing. Parts are timed with the GPU waited for at both ends of each; the step as a whole
-(`free`) is timed in a round of its own, without waiting within it.
+around them. All figures are medians of three rounds. The speed of a matrix product on the same machine is
+reported with them, so that machines can be compared. A GPU is synchronised at both ends of each part; the step as a
+whole (`free`) is timed in a round of its own, without synchronising within it.
 """
 
 import argparse
@@ -45,7 +45,7 @@ OCCUPANCY_STEP = 256  # the first look at the whole grid, in every recipe's defa
 
 @dataclass(frozen=True)
 class Training:
-    """What takes steps: the system, its optimizer, and what mixed precision puts around them."""
+    """A system, its optimizer, and what mixed precision puts around a step."""
 
     system: LightningSystem
     optimizer: torch.optim.Optimizer
@@ -65,7 +65,7 @@ class Training:
 
 
 class Stopwatch:
-    """Adds up seconds by name; on a GPU it waits for what was asked of it, unless told not to."""
+    """Adds up seconds by name; on a GPU it synchronises before each reading, unless `waits` is false."""
 
     def __init__(self, device: str, waits: bool = True) -> None:
         self.seconds: dict[str, float] = defaultdict(float)

@@ -48,7 +48,7 @@ class Encoding:
 
     @property
     def loss_db(self) -> float:
-        """What the texture loses beside the autoencoder."""
+        """What the texture loses beyond what the autoencoder alone loses."""
         return self.autoencoder_db - self.texture_db
 
 

@@ -1,4 +1,4 @@
-"""A training that waits to be told how many steps to take, for benchmarks/threads.py; a process of its own.
+"""A training in a process of its own that takes steps when asked to, for benchmarks/threads.py.
 
 It reads numbers of steps from its input, one a line, and answers each with the seconds that they took.
 """

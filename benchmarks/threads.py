@@ -4,7 +4,7 @@
 
 For each way of waiting two trainings are started and warmed. Then come rounds: a few steps of one alone, and of both at
 once, one way after the other. A round's figures are ratios to threads that spin as they do by default, so that whatever
-else the machine does in the meantime weighs on all ways alike; the medians over the rounds are told.
+else the machine does in the meantime slows all ways alike; medians over the rounds are reported.
 """
 
 import argparse
@@ -37,7 +37,7 @@ MOST_LOSS = 0.05
 
 
 class Training:
-    """A process that trains as many steps as it is told to."""
+    """A process that takes as many training steps as it is asked for."""
 
     def __init__(self, way: Mapping[str, str]) -> None:
         kept = {name: value for name, value in os.environ.items() if name not in SAID_BY_USERS}

@@ -95,7 +95,7 @@ def write_rows(path: Path, chosen: Sequence[Subject]) -> Path:
 
 
 def judged(out: Path, sort: str, subject: Subject, device: str) -> dict[str, Any] | None:
-    """What the judge sees in one finished object; None where it has failed."""
+    """The judge's verdict on one finished object; None where its row has failed."""
     folder = out / f"{subject.kind}-{sort.replace('+', '-')}"
     record = read_record(folder)
     if record is None or record.status != "done":

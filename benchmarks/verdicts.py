@@ -32,16 +32,16 @@ class Votes:
     colours: list[str]
     azimuths_deg: list[int]
     both: int
-    """In how many views object and colour are right at once."""
+    """Views on which object and colour are both right."""
 
     @property
     def named(self) -> bool:
-        """Object and colour are right, both at once, on the majority of views."""
+        """Whether object and colour are both right on the majority of views."""
         return 2 * self.both > self.n_views
 
     @property
     def faces_front(self) -> bool:
-        """The majority of views are judged to be where they are."""
+        """Whether the judge names the right azimuth on the majority of views; false without a clear front."""
         return self.azimuth is not None and 2 * self.azimuth > self.n_views
 
 

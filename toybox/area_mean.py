@@ -93,7 +93,7 @@ def _read_slope(conv: Any) -> None:
 
 
 def _calibrate(network: Any, example: Tensor) -> None:
-    """Sets each norm such that the example's channels leave it with mean 0 and deviation 1; the last one: unchanged."""
+    """Sets each norm to give the example's channels mean 0 and deviation 1; the last norm changes nothing."""
 
     def set_norm(norm: nn.GroupNorm, inputs: tuple[Tensor]) -> None:
         normed = nn.functional.group_norm(inputs[0], norm.num_groups)[:, 1:]

@@ -1,4 +1,4 @@
-"""What the denoiser is asked for where nobody could tell which background a picture had.
+"""The denoiser's target, averaged over the backgrounds that a noisy picture may have had.
 
 In strong noise most of the error that is left comes from the background, which is drawn at random: it hides the little
 that a caption changes. The picture's other backgrounds are known, and so is how likely each is after the noise; the
@@ -37,7 +37,7 @@ class Backdrops:
         return self.shifts_of(1 - F.avg_pool2d(batch.coverage, DOWNSCALE), own)
 
     def shifts_of(self, bare: Tensor, own: Tensor) -> Tensor:
-        """The same, from the share of each latent cell that is bare [batch, 1, size, size], and the background's index.
+        """As `shifts`, from the uncovered share of each latent cell, [batch, 1, size, size], and the own background.
 
         Args:
             own: the place of each picture's own background in the world's, [batch].

@@ -53,7 +53,7 @@ def view_rays(view: View, size: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 class Caster:
-    """Casts rays at one mesh (embree). Beside the rays nothing is random."""
+    """Casts rays at one mesh (embree); the same view always gives the same buffers."""
 
     def __init__(self, scene: Scene) -> None:
         mesh = scene.mesh
@@ -64,7 +64,7 @@ class Caster:
         self._faces = mesh.faces
 
     def cast(self, view: View, size: int) -> tuple[np.ndarray, np.ndarray]:
-        """Part index [size, size] uint8 (EMPTY beside the object) and unit normals [size, size, 3] int8 (of 127)."""
+        """Part index [size, size] uint8 (EMPTY outside the object) and unit normals [size, size, 3] int8 (of 127)."""
         parts = np.full(size * size, EMPTY, dtype=np.uint8)
         normals = np.zeros((size * size, 3), dtype=np.int8)
         where, hit, _ = self._strike(view, size)
@@ -77,7 +77,7 @@ class Caster:
         return parts.reshape(size, size), normals.reshape(size, size, 3)
 
     def depth(self, view: View, size: int) -> np.ndarray:
-        """Distance from the camera along its optical axis [size, size] float32, in world units; 0 beside the object."""
+        """Distance from the camera along its optical axis [size, size] float32, world units; 0 outside the object."""
         depth = np.zeros(size * size, dtype=np.float32)
         where, hit, forward = self._strike(view, size)
         depth[where] = hit["tfar"] * forward[where]

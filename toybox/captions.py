@@ -1,4 +1,4 @@
-"""What can be said of a toy object, and which of it never occurs in training."""
+"""Captions of toy objects, and which pairs of object and colour never occur in training."""
 
 import functools
 import itertools

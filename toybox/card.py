@@ -1,4 +1,4 @@
-"""The model card, `toybox/README.md`, written from what training, judging and evaluation left behind."""
+"""The model card, `toybox/README.md`, written from the files that training, judging and evaluation leave."""
 
 import json
 from pathlib import Path
@@ -17,8 +17,9 @@ FLOORS = (
 )
 PSNR_FLOOR_DB, LOSS_FLOOR_DB = 27, 2
 DISTILLED_FLOOR = 7
-GOING_ON = """To go on: `python -m toybox.train --resume --steps 4000` trains these weights for 4000 more steps. Where
-`--work` holds a training, its last checkpoint is gone on from, with its settings, and `--steps` counts from its start.
+GOING_ON = """To go on: `python -m toybox.train --resume --steps 4000` trains these weights for 4000 more steps. If
+`--work` holds a training, that one continues from its last checkpoint, with its own settings, and `--steps` counts from
+its first step.
 `python -m toybox.evaluate` then measures, and writes this card anew."""
 
 
@@ -74,7 +75,7 @@ work shared the machine.
 |---|---|---|---|
 {stages}
 
-Settings, from the step on at which each came into force:
+Settings, each from the step at which it took effect:
 
 ```json
 {settings}
@@ -101,7 +102,7 @@ def _judge(facts: dict) -> str:
     )
     n_steps = facts["history"][-1]["settings"]["steps"]
     return (
-        f"The judge ({n_steps} steps, `python -m toybox.judge.train`) on renders that nobody has seen, all "
+        f"The judge ({n_steps} steps, `python -m toybox.judge.train`) on renders it was not trained on, all "
         f"elevations: {heads}. ('second' tells the second part's named colour, or that none is named.) Of these, "
         f"worst first: {words}."
     )

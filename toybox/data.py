@@ -28,7 +28,7 @@ MOST_PARTS = 32  # no object has more
 
 @dataclass(frozen=True)
 class Batch:
-    """Pictures with what is known of them.
+    """Pictures and their ground truth.
 
     Attributes:
         pictures: [batch, 3, size, size] in 0..1.
@@ -81,7 +81,7 @@ class ViewSource(ABC):
 
 
 class FreshViews(ViewSource):
-    """Views that nobody has seen: every pick is drawn over the world's cameras and cast anew."""
+    """Views made for each pick: drawn from the world's range of cameras, and cast."""
 
     def pick(self, rng: np.random.Generator, kind: str, size: int) -> tuple[np.ndarray, np.ndarray, View]:
         """A view drawn by `rng`, cast at SUPERSAMPLING sub-pixels per pixel and axis."""
@@ -186,7 +186,7 @@ def render_buffers(folder: Path, views_per_kind: int, size: int, seed: int) -> N
 
 
 def note_settings(folder: Path, settings: dict) -> None:
-    """Notes in `folder` what its buffers are made with; kept ones that were made otherwise would belie the model card.
+    """Notes in `folder` what its buffers are made with: the model card would be wrong of buffers made otherwise.
 
     Raises:
         ValueError: it holds buffers of other settings, or of unknown ones.

@@ -106,7 +106,7 @@ def _distil(pipeline: StableDiffusionPipeline, asked: list[Request], shrink: int
 
 
 def _publish(model: Path, figures: dict, asked: list[Request], pictures: Tensor | None) -> None:
-    """Figures into the model's folder; card and contact sheet tell of the bundled model, and change with it alone."""
+    """Writes figures into the model's folder; card and contact sheet too where that is the bundled model."""
     save_json(model / "evaluation.json", figures)
     if model.resolve() != MODEL_FOLDER.resolve():
         return

@@ -1,4 +1,4 @@
-"""What keeps strong noise, where little can be known, from drowning out the middle, where objects take shape."""
+"""Loss weights that keep strong noise, where little can be predicted, from drowning out the middle levels."""
 
 import torch
 import torch.nn.functional as F
@@ -6,9 +6,9 @@ from torch import Tensor
 
 
 class LossLevels:
-    """The loss to be expected at each level of noise, as a running mean; each level is to weigh the same in a step.
+    """The expected loss at each level of noise, a running mean; divided by it, all levels count the same.
 
-    What is left of the loss in strong noise is mostly what nobody could know, and several times what is left in the
+    The loss that is left in strong noise is mostly unpredictable, and several times the loss that is left in the
     middle, where outlines, parts, front and back are decided: unweighted, its gradients drown theirs. The weights are
     those of the uncertainty weighting of EDM2 (arXiv:2312.02696), with a table in place of its network.
 

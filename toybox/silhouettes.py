@@ -1,4 +1,4 @@
-"""What a common solid can make of pictures from several sides: silhouettes, and the hull that they carve."""
+"""Silhouettes of pictures from several sides, and the visual hull: the largest solid that fits all of them."""
 
 from collections.abc import Sequence
 
@@ -23,7 +23,7 @@ def border_colour(pictures: Tensor) -> Tensor:
 def silhouettes(pictures: Tensor) -> Tensor:
     """Where pictures [views, 3, size, size] in 0..1 differ from their border's colour, bool [views, size, size].
 
-    Pixels that an object covers in part count as its own: compare with what true pictures of the same colours give.
+    Pixels that an object covers only in part count as covered; true pictures are to be masked in the same way.
     """
     return (pictures - border_colour(pictures)[..., None, None]).abs().amax(dim=1) > DIFFERENT
 

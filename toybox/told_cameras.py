@@ -18,10 +18,10 @@ POSE_NUMBERS = 16  # a flattened 4x4 matrix
 #                 each latent cell, and its moment o x d, in world axes and units
 #     pose        as class_labels, 16 numbers: camera-to-world, row by row (OpenGL: x right, y up, looks along -z), the
 #                 camera moved to unit distance from the origin
-#     up_axis     of the world; the front looks along +z, x is to the right of who looks at the front
+#     up_axis     of the world; the front looks along +z, x is to the viewer's right in the front view
 #     n_together  views of one object that it looks at together
 #
-# A camera that is not told is zeros in both.
+# A camera that the model is not to know is all zeros in both.
 CONVENTION = {"n_together": 4, "ray_maps": True, "pose": True, "up_axis": "y"}
 
 
@@ -38,7 +38,7 @@ class ToldCameras:
     poses: Tensor
 
     def kept(self, keep: Tensor) -> "ToldCameras":
-        """The same with the cameras that are not to be kept, bool [batch], untold."""
+        """The same with zeros for the cameras where `keep`, bool [batch], is false."""
         return ToldCameras(self.rays * keep[:, None, None, None], self.poses * keep[:, None])
 
 

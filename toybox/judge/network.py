@@ -28,7 +28,7 @@ class Verdict:
         kind: an object's word, or NOTHING.
         confidence: the probability of `kind`.
         main, second: colours' words (`second` may be OWN). They mean little where `kind` is NOTHING.
-        azimuth_deg: from where it is seen, in (-180, 180]; meaningful for kinds with a clear front only.
+        azimuth_deg: the side it is seen from, in (-180, 180]; meaningful for kinds with a clear front only.
     """
 
     kind: str
@@ -136,7 +136,7 @@ class Judge(nn.Module):
         ]
 
     def save(self, folder: Path, facts: dict) -> None:
-        """Weights (float16) and what is known of them."""
+        """Writes the weights (float16), and facts of their training beside them."""
 
         def half(value: Tensor) -> Tensor:
             return (value.half() if value.is_floating_point() else value).contiguous()

@@ -47,8 +47,8 @@ SHARPNESS = 20.0  # of the right answer's spread over directions: 13 degrees, le
 class JudgeSettings:
     """How the judge is trained; `spoiled` is the share of pictures that show no whole object.
 
-    Every `round_trip_every`-th batch is sent through the autoencoder. What wants many views is the azimuth: learned
-    from 160 of a kind it was right on 97% of these, but on 85% of others; from 640, on 93% of others.
+    Every `round_trip_every`-th batch is sent through the autoencoder. The azimuth needs many views: trained on
+    160 of a kind, the judge was right on 97% of these but on 85% of new ones; trained on 640, on 93% of new ones.
     """
 
     steps: int = 9000
