@@ -1,14 +1,12 @@
 """`--dry-run`: everything is built and gone through once, nothing is trained or written."""
 
-import resource
-import sys
 import time
 from dataclasses import dataclass
 
 import torch
 
 from app.building import build_exporters, ready_system
-from app.machine import Device
+from app.machine import peak_memory_gib
 from app.plan import Plan
 from app.progress import in_minutes
 from app.ranks import check_divisible
@@ -76,10 +74,10 @@ def measured(plan: Plan) -> Cost:
     with context():
         seconds = _one_pass(system)
     n_trained = sum(parameter.numel() for parameter in system.parameters() if parameter.requires_grad)
-    adam = 2 * 4 * n_trained  # from the first step on, it keeps two numbers for each parameter
-    in_training = (_peak_bytes(device) + adam) / 2**30
+    adam_gib = 2 * 4 * n_trained / 2**30  # from the first step on, it keeps two numbers for each parameter
+    in_training = peak_memory_gib() + adam_gib
     _draw_views(system, recipe)
-    return Cost(n_trained, seconds, in_training, (_peak_bytes(device) + adam) / 2**30)
+    return Cost(n_trained, seconds, in_training, peak_memory_gib() + adam_gib)
 
 
 def _one_pass(system: LightningSystem) -> float:
@@ -108,10 +106,3 @@ def _draw_views(system: LightningSystem, recipe: Recipe) -> None:
     n_views = n_together if recipe.exporters else min(n_shown, n_together)
     render = system.render(system.surrounding_cameras(n_views, size), with_normals=True)
     system.decode(render.latents[:n_shown])
-
-
-def _peak_bytes(device: Device) -> int:
-    if device == "cuda":
-        return torch.cuda.max_memory_allocated()
-    unit = 1 if sys.platform == "darwin" else 1024  # getrusage counts bytes on macOS, KiB elsewhere
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -17,7 +17,7 @@ from typing import Any
 
 from core.environment import as_shown
 from core.errors import UserError
-from core.files import whole_file
+from core.files import write_json
 from core.paths import map_paths
 from core.recipe import Recipe
 from geometry.companions import companions
@@ -59,8 +59,7 @@ def keep_inputs(recipe: Recipe, folder: Path) -> Recipe:
         except OSError as error:
             raise UserError(f"{key}: {path} cannot be copied into the run's folder: {error}") from error
     if index:
-        with whole_file(folder / INPUTS / INDEX) as unfinished:
-            unfinished.write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
+        write_json(folder / INPUTS / INDEX, index)
     return map_paths(recipe, lambda key, value: _copy(folder, key, names[key]) if key in originals else value)
 
 

@@ -1,8 +1,11 @@
-"""Whether this machine can do what is asked of it: the device, the precision, a place for runs and room there."""
+"""What this machine can do and has done: the device, the precision, room for runs, the memory that was used."""
 
 import os
+import resource
 import shutil
+import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -64,3 +67,22 @@ def check_out(out: Path, needed: int) -> None:
     if free < needed:
         room = f"{in_units(needed)} for the checkpoints of this recipe, and {in_units(free)} are left on that disk"
         raise MachineError(f"--out: {out}: needs {room}; free some, or give another folder")
+
+
+def forget_peak_memory() -> None:
+    """Begin to count anew, where the system can: a worker's jobs have peaks of their own."""
+    if torch.cuda.is_initialized():
+        torch.cuda.reset_peak_memory_stats()
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_memory_gib(of_gpu: bool = True) -> float:
+    """The most memory that was held since it was last forgotten: of the GPU, where one is used, or of this process."""
+    if of_gpu and torch.cuda.is_initialized():
+        return round(torch.cuda.max_memory_allocated() / 2**30, 3)
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    peaks = [int(line.split()[1]) / 2**20 for line in lines if line.startswith("VmHWM")]
+    unit = 2**30 if sys.platform == "darwin" else 2**20  # getrusage counts bytes on macOS, KiB elsewhere
+    return round(peaks[0] if peaks else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, 3)

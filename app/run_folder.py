@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import MachineError, UserError, nearest_word
-from core.files import whole_file
+from core.files import write_whole
 from core.paths import map_paths
 from core.recipe import Recipe, dump_recipe
 from exporters.stages import STAGES
@@ -113,7 +113,7 @@ def begin_anew(folder: Path) -> None:
 
 def write_prompt(folder: Path, prompt: str) -> None:
     """Write the raw text that a run is made for."""
-    _write(folder / "prompt.txt", prompt)
+    write_whole(folder / "prompt.txt", prompt)
 
 
 def write_recipe(folder: Path, recipe: Recipe) -> None:
@@ -133,8 +133,8 @@ def write_recipe(folder: Path, recipe: Recipe) -> None:
         number = 1
         while (folder / f"recipe-{number}.yaml").exists():
             number += 1
-        _write(folder / f"recipe-{number}.yaml", before)
-    _write(path, text)
+        write_whole(folder / f"recipe-{number}.yaml", before)
+    write_whole(path, text)
 
 
 def find_run(path: Path) -> TrainedRun:
@@ -175,7 +175,7 @@ def latest_run(out: Path, recipe: Recipe) -> TrainedRun | None:
 def mark_exported(folder: Path, is_exported: bool) -> None:
     """Remember that all that a run was to become has been written; or forget it."""
     mark = folder / EXPORTED
-    _write(mark, "") if is_exported else mark.unlink(missing_ok=True)
+    write_whole(mark, "") if is_exported else mark.unlink(missing_ok=True)
 
 
 def is_exported(folder: Path) -> bool:
@@ -190,11 +190,6 @@ def read_prompt(folder: Path) -> str:
         return path.read_bytes().decode() if path.is_file() else ""
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not a text in UTF-8; write the run's prompt into it again") from error
-
-
-def _write(path: Path, text: str) -> None:
-    with whole_file(path) as unfinished:
-        unfinished.write_bytes(text.encode())
 
 
 def _other_runs(path: Path) -> str:

@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from core.files import whole_file
+from core.files import whole_file, write_json, write_whole
 from core.recipe import Recipe
 from core.stages import dump_stages, with_previous
 from exporters.phases import RECORD, read_record
@@ -29,8 +29,7 @@ def write_stages(folder: Path, recipes: Sequence[Recipe]) -> None:
     """Note which folders there are to be, in order, and the recipes of all."""
     texts = {STAGES: json.dumps(stage_names(recipes)) + "\n", "recipe.yaml": dump_stages(recipes)}
     for name, text in texts.items():
-        with whole_file(folder / name) as unfinished:
-            unfinished.write_text(text, encoding="utf-8")
+        write_whole(folder / name, text)
 
 
 def carry_out_each(folder: Path, recipes: Sequence[Recipe], carry_out: Callable[[int, Recipe, Path], bool]) -> None:
@@ -62,6 +61,5 @@ def publish(stage: Path, files: Sequence[Path]) -> list[Path]:
     for file in files:
         with whole_file(folder / file.relative_to(stage)) as unfinished:
             shutil.copyfile(file, unfinished)
-    with whole_file(folder / RECORD) as unfinished:
-        unfinished.write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")
+    write_json(folder / RECORD, records)
     return [folder / file.relative_to(stage) for file in files]

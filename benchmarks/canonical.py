@@ -1,7 +1,6 @@
 """The toy world's own objects as the truth: solids, silhouettes, pictures in training light."""
 
 import functools
-import json
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from benchmarks.solids import Solid, inside_closed_mesh, solid_of
-from core.files import whole_file
+from core.files import write_json
 from core.types import Cameras
 from toybox.buffers import EMPTY, SUPERSAMPLING, Caster, View, random_view
 from toybox.captions import Subject
@@ -95,8 +94,7 @@ def write_pictures(folder: Path, subject: Subject, size: int, n_pictures: int = 
         name = f"{number:03d}.png"
         Image.fromarray((picture * 255).round().byte().permute(1, 2, 0).numpy()).save(folder / name)
         listed.append({"file": name, **vars(view)})
-    with whole_file(index) as unfinished:
-        unfinished.write_text(json.dumps(listed, indent=1))
+    write_json(index, listed)
     return folder
 
 

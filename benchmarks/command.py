@@ -4,7 +4,6 @@ Exit codes: 0; 1 where a floor is not met by the whole benchmark, or a run faile
 """
 
 import argparse
-import json
 import os
 import signal
 import sys
@@ -22,7 +21,7 @@ from benchmarks.floors import Floor
 from benchmarks.machine import ROOT, describe_machine
 from benchmarks.runs import RunFailedError
 from core.errors import UserError
-from core.files import whole_file
+from core.files import write_json
 
 RESULTS = ROOT / "benchmarks" / "results"
 
@@ -116,8 +115,7 @@ def _publish(report: Report, options: argparse.Namespace) -> int:
         **report.figures,
     }
     path = folder / f"{report.name}.json"
-    with whole_file(path) as unfinished:
-        unfinished.write_text(json.dumps(rounded(content), indent=1) + "\n")
+    write_json(path, rounded(content))
     lines = [
         f"{machine['cpu']}, {machine['threads']} threads, {machine['gflops']} GFLOP/s, torch {machine['torch']}",
         report.text,

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from benchmarks.floors import Floor
 from benchmarks.mesh_pictures import MeshFile
 from benchmarks.verdicts import judged_cameras, judged_pictures
-from core.files import whole_file
+from core.files import write_json
 from exporters.mesh import MeshExporter
 from exporters.phases import read_record
 from systems.base import LightningSystem
@@ -77,8 +77,7 @@ def measure_export(system: LightningSystem, folder: Path) -> ExportFigures:
         seam_ratio=record["figures"]["seam_ratio"],
     )
     save_png(folder / "exported.png", tiled([list(decoded), list(seen)]))
-    with whole_file(folder / FILE) as unfinished:
-        unfinished.write_text(json.dumps(asdict(figures), indent=1) + "\n")
+    write_json(folder / FILE, asdict(figures))
     return figures
 
 

@@ -16,7 +16,7 @@ from benchmarks.solids import Solid, solid_of
 from benchmarks.toy_prompts import ToyPrompt
 from benchmarks.verdicts import Votes, judge_object, judged_pictures
 from core.errors import UserError
-from core.files import whole_file
+from core.files import write_json
 from core.kinds import DensityField
 from core.types import Cameras
 from geometry.isosurface import density_volume, find_threshold
@@ -71,8 +71,7 @@ def measure(system: LightningSystem, prompt: ToyPrompt, seconds: float, folder: 
         silhouette_iou_unaligned=silhouette_agreement(system, kind, Alignment(0.0)),
         votes=judge_object(prompt, pictures),
     )
-    with whole_file(folder / "measured.json") as unfinished:
-        unfinished.write_text(json.dumps(asdict(figures)))
+    write_json(folder / "measured.json", asdict(figures))
     return figures
 
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from app.api import Run, train
 from app.progress import Progress
 from app.run_folder import slug
-from core.files import whole_file
+from core.files import write_whole
 from systems.contact_sheet import save_png, tiled
 
 ROOT = Path(__file__).parents[1]
@@ -140,8 +140,7 @@ def write_page(docs: Path) -> Path:
     if missing:
         lines += ["## Not made yet", "", ", ".join(missing) + ".", ""]
     path = docs / "gallery.md"
-    with whole_file(path) as unfinished:
-        unfinished.write_text("\n".join(lines), encoding="utf-8")
+    write_whole(path, "\n".join(lines))
     return path
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import ROOT
-from core.files import whole_file
+from core.files import write_json
 
 CONFIGS = ROOT / "configs"
 PLUGIN = ROOT / "tests" / "plugins" / "troubled_loss.py"
@@ -66,6 +66,5 @@ def write_recipe(work: Path, system: str = "latent-nerf") -> Path:
         "exporters": [EXPORTERS[system]],
     }
     path = work / f"troubled-{system}.yaml"
-    with whole_file(path) as unfinished:
-        unfinished.write_text(json.dumps(tree))  # JSON is YAML
+    write_json(path, tree)  # JSON is YAML
     return path

@@ -31,7 +31,7 @@ from benchmarks.floors import Floor
 from benchmarks.job_rows import HARM_STEPS, HARMS, mixed, plain_row, write_recipe, write_rows
 from benchmarks.machine import ROOT
 from benchmarks.runs import RunFailedError
-from core.files import whole_file
+from core.files import write_json
 
 #: Which cases each engine is measured by.
 CASES = {"local": ("mixed", "killed", "skipped", "timed"), "ray": ("mixed", "killed")}
@@ -61,8 +61,7 @@ def _run(options: argparse.Namespace) -> Report:
     }
     for case in [options.case] if options.case else CASES[options.engine]:
         floors = [asdict(floor) for floor in measures[case]()]
-        with whole_file(_kept(options, options.engine, case)) as unfinished:
-            unfinished.write_text(json.dumps({"date": date.today().isoformat(), "floors": floors}))
+        write_json(_kept(options, options.engine, case), {"date": date.today().isoformat(), "floors": floors})
     wanted = {(engine, case): _kept(options, engine, case) for engine, cases in CASES.items() for case in cases}
     kept = {key: json.loads(path.read_text()) for key, path in wanted.items() if path.is_file()}
     floors = [

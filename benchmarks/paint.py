@@ -8,7 +8,6 @@ of a part to the work folder.
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -23,7 +22,7 @@ from benchmarks.painting import Painting, measure, read_painting
 from benchmarks.runs import Trainings, plan_run
 from benchmarks.toy_prompts import ToyPrompt
 from core.errors import UserError, did_you_mean
-from core.files import whole_file
+from core.files import whole_file, write_json
 from toybox.captions import Subject
 from toybox.scenes import build
 
@@ -89,8 +88,7 @@ def _painted(subject: Subject, trainings: Trainings, options: argparse.Namespace
     if known is not None:
         return known
     painting = measure(run, trainings.train(run), options.device)
-    with whole_file(note) as unfinished:
-        unfinished.write_text(json.dumps(asdict(painting)))
+    write_json(note, asdict(painting))
     tqdm.write(description(painting))
     return painting
 

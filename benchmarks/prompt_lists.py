@@ -22,7 +22,7 @@ from app.api import Run
 from app.cli import main as launch
 from app.jobs.folder import DONE
 from core.errors import UserError
-from core.files import whole_file
+from core.files import whole_file, write_whole
 from systems.contact_sheet import save_png, to_bytes
 
 #: Views on the circle.
@@ -45,8 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     jobs = options.out / "jobs.jsonl"
     rows = [json.dumps({"id": folder_name(prompt), "prompt": prompt}) for prompt in prompts]
-    with whole_file(jobs) as unfinished:
-        unfinished.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    write_whole(jobs, "\n".join(rows) + "\n")
     words = ["--config", str(options.config), "--jobs", str(jobs), "--out", str(options.out)]
     code = launch([*words, *options.overrides, "exporter.format=obj"])
     for prompt in prompts:

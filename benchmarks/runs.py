@@ -33,7 +33,7 @@ from benchmarks.canonical import write_pictures
 from benchmarks.machine import commit
 from benchmarks.toy_prompts import ToyPrompt
 from core.errors import UserError
-from core.files import whole_file
+from core.files import write_json
 from core.recipe import Recipe
 from guidance.model_source import find_model
 from systems.base import LightningSystem
@@ -149,8 +149,7 @@ class Trainings:
             raise RunFailedError(
                 f"{run.name}: {said[-1] if said else f'exit code {status}'} ({run.folder / 'log.txt'})"
             )
-        with whole_file(note) as unfinished:
-            unfinished.write_text(json.dumps({"seconds": round(seconds, 1), "commit": commit()}))
+        write_json(note, {"seconds": round(seconds, 1), "commit": commit()})
         return round(seconds, 1)
 
     def stop(self) -> None:

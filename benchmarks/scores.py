@@ -29,7 +29,7 @@ from benchmarks.runs import BenchmarkRun, Trainings, load_trained, plan_run
 from benchmarks.toy_prompts import toy_prompts
 from benchmarks.verdicts import Votes
 from core.errors import UserError, did_you_mean
-from core.files import whole_file
+from core.files import write_json
 from core.recipe import read_recipe
 from systems.contact_sheet import GAP, save_png
 
@@ -161,8 +161,7 @@ def _measured(name: str, seed: int, run: BenchmarkRun, seconds: float, device: s
     figures = measure(system, run.prompt, seconds, run.folder)
     error = look(system, run.prompt, run.folder / "looked.png").colour_error
     measured = Measured(name, seed, system.total_steps, error, figures)
-    with whole_file(note) as unfinished:
-        unfinished.write_text(json.dumps(asdict(measured)))
+    write_json(note, asdict(measured))
     return measured
 
 

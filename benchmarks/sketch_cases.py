@@ -7,7 +7,7 @@ from typing import Literal
 import trimesh
 
 from benchmarks.machine import ROOT
-from core.files import whole_file
+from core.files import write_whole
 from sketches.build import joined, obj_text
 from toybox.captions import Subject
 from toybox.scenes import build
@@ -82,8 +82,7 @@ class SketchCase:
         path = (work / f"{self.sketch}.obj").resolve()
         text = obj_text(canonical_mesh(self.subject.kind))
         if not path.is_file() or path.read_text() != text:
-            with whole_file(path) as unfinished:
-                unfinished.write_text(text)
+            write_whole(path, text)
         return path
 
 

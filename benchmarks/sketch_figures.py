@@ -19,7 +19,7 @@ from benchmarks.sketch_tables import shape_loss_of
 from benchmarks.solids import inside_closed_mesh, solid_of
 from benchmarks.toy_prompts import ToyPrompt
 from benchmarks.verdicts import Votes, judge_object, judged_pictures
-from core.files import whole_file
+from core.files import write_json
 from geometry.mesh import Mesh
 from geometry.placement import Placement, placed
 from geometry.sketch import load_sketch_mesh
@@ -62,8 +62,7 @@ def figures_of(
         system = load_trained(run, device)
         assert isinstance(system, SketchShape)
         figures = measure(case, system, run.prompt, seconds, run.folder)
-    with whole_file(kept) as unfinished:
-        unfinished.write_text(json.dumps(asdict(figures)))
+    write_json(kept, asdict(figures))
     return figures
 
 

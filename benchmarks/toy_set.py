@@ -27,7 +27,7 @@ from benchmarks.runs import RunFailedError
 from benchmarks.sketch_cases import canonical_mesh
 from benchmarks.toy_prompts import ToyPrompt
 from benchmarks.verdicts import judge_object, judged_pictures
-from core.files import whole_file
+from core.files import whole_file, write_whole
 from toybox.captions import Subject, subjects
 from toybox.world import load_world
 
@@ -89,8 +89,7 @@ def write_rows(path: Path, chosen: Sequence[Subject]) -> Path:
             if sort.endswith("texture"):
                 row["texture"] = str(_picture(path.parent / "pictures" / f"{subject.main}.png", subject.main))
             rows.append(row)
-    with whole_file(path) as unfinished:
-        unfinished.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    write_whole(path, "".join(json.dumps(row) + "\n" for row in rows))
     return path
 
 
@@ -123,8 +122,7 @@ def _mesh(path: Path, kind: str) -> Path:
         corners = [" ".join(f"{i}/{i}" for i in face) for face in mesh.faces + 1]
         lines = [f"v {x:.6f} {y:.6f} {z:.6f}" for x, y, z in mesh.vertices]
         lines += [f"vt {u:.6f} {v:.6f}" for u, v in mesh.visual.uv]
-        with whole_file(path) as unfinished:
-            unfinished.write_text("\n".join([*lines, *(f"f {face}" for face in corners)]) + "\n")
+        write_whole(path, "\n".join([*lines, *(f"f {face}" for face in corners)]) + "\n")
     return path
 
 

@@ -1,6 +1,7 @@
 """Files and folders that are whole or absent: nobody ever reads half of one, whenever the process is killed."""
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -8,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 #: The names that tempfile makes of the prefixes below.
 _UNFINISHED = re.compile(r"\..+-[a-z0-9_]{8}(\.\w+)?")
@@ -35,6 +37,17 @@ def whole_file(path: Path) -> Iterator[Path]:
         raise
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file, whole or not at all: bytes, or a text as UTF-8 with its line ends as they are."""
+    with whole_file(path) as unfinished:
+        unfinished.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as indented JSON, whole or not at all."""
+    write_whole(path, json.dumps(value, indent=1) + "\n")
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 from numpy.typing import NDArray
 
 from core.errors import UserError
-from core.files import whole_file
+from core.files import write_whole
 from exporters.glb import ARRAY, INDICES, png_bytes
 from geometry.gltf_container import container
 from geometry.gltf_file import Gltf
@@ -87,16 +87,16 @@ class Additions:
         for name, content in [*self._companions(path.parent), *self._files.items()]:
             file = path.parent / name
             file.parent.mkdir(parents=True, exist_ok=True)
-            _write(file, content)
+            write_whole(file, content)
             written.append(file)
         if self.gltf.is_binary:
             chunk = self.gltf.binary
             if self._in_chunk and self._data:
                 chunk = chunk.ljust(self._begin, b"\0") + bytes(self._data)
             others = [(kind, content) for kind, content in self.gltf.chunks if kind != b"BIN\0"]
-            _write(path, container(self.tree, [(b"BIN\0", chunk)] * bool(chunk) + others))
+            write_whole(path, container(self.tree, [(b"BIN\0", chunk)] * bool(chunk) + others))
         else:
-            _write(path, json.dumps(self.tree, indent=1, ensure_ascii=False).encode())
+            write_whole(path, json.dumps(self.tree, indent=1, ensure_ascii=False).encode())
         return [path, *written]
 
     def changes(self, before: dict[str, Any]) -> list[str]:
@@ -200,11 +200,6 @@ def as_binary(gltf: Gltf) -> Gltf:
 
 def _kind_of(content: bytes, otherwise: str) -> str:
     return next((kind for mark, kind in _KINDS.items() if content.startswith(mark)), otherwise)
-
-
-def _write(path: Path, content: bytes) -> None:
-    with whole_file(path) as unfinished:
-        unfinished.write_bytes(content)
 
 
 def _differences(before: Any, after: Any, path: str) -> Iterator[str]:

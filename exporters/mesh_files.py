@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from core.files import whole_file
+from core.files import write_whole
 from exporters.glb import Texture, glb_bytes, png_bytes, textures_of
 from geometry.mesh import Mesh
 
@@ -53,8 +53,7 @@ def write_mesh(path: Path, mesh: Mesh, extras: dict[str, Any], textures: Sequenc
     else:
         content = glb_bytes(mesh, extras, textures)
     for name, written in [*reversed(beside.items()), (path.name, content)]:
-        with whole_file(path.parent / name) as unfinished:
-            unfinished.write_bytes(written)
+        write_whole(path.parent / name, written)
     return [path, *(path.parent / name for name in beside)]
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from core.errors import UserError, require
-from core.files import whole_file
+from core.files import write_whole
 from exporters.glb import Texture, png_bytes
 from exporters.gltf_additions import as_binary
 from exporters.gltf_in_place import with_base_colour
@@ -83,8 +83,7 @@ def write_painted(
         written = painted_obj(content, names, library, places)
         beside = {library: described, **beside}
     for name, held in [*beside.items(), *kept.items(), (path.name, written)]:
-        with whole_file(path.parent / name) as unfinished:
-            unfinished.write_bytes(held)
+        write_whole(path.parent / name, held)
     return [path, *(path.parent / name for name in [*beside, *kept])], []
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from core.files import whole_file
+from core.files import write_json
 
 RECORD = "export.json"
 
@@ -40,8 +40,7 @@ def keep_record(run_folder: Path, owner: str, figures: dict[str, Any], seconds: 
     """Put what an exporter found beside what the others did."""
     path = run_folder / RECORD
     record = {**read_record(run_folder), owner: {"figures": figures, "seconds": seconds}}
-    with whole_file(path) as unfinished:
-        unfinished.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    write_json(path, record)
     return path
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from core.files import whole_file
+from core.files import write_whole
 from core.kinds import Exporter, System
 from exporters.curves import Metrics, curves_svg, read_metrics
 from exporters.phases import Phases, read_record
@@ -42,8 +42,7 @@ class Report(Exporter, name="report"):
         with Phases("report").phase("page"):
             page = report_page(run_folder, provenance(system))
             path = run_folder / "report.html"
-            with whole_file(path) as unfinished:
-                unfinished.write_text(page, encoding="utf-8")
+            write_whole(path, page)
         return [path]
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import trimesh
 from PIL import Image
 
-from core.files import whole_file
+from core.files import whole_file, write_whole
 from toybox.buffers import EMPTY, Caster, View
 from toybox.scenes import Part, Scene, build
 from toybox.solids import Vector, box, cone, cylinder, sheet
@@ -150,8 +150,7 @@ def main() -> int:
     """Write all meshes and pictures."""
     for name in SKETCHES:
         mesh = sketch(name)
-        with whole_file(FOLDER / f"{name}.obj") as unfinished:
-            unfinished.write_text(obj_text(mesh))
+        write_whole(FOLDER / f"{name}.obj", obj_text(mesh))
         with whole_file(FOLDER / f"{name}.png") as unfinished:
             picture(mesh).save(unfinished, optimize=True)
         print(f"{name}: {len(mesh.faces)} faces, {mesh.volume:.3f} in volume")

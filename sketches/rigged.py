@@ -14,7 +14,7 @@ import numpy as np
 import trimesh
 from jaxtyping import Float, Int
 
-from core.files import whole_file
+from core.files import write_whole
 from exporters.glb import ARRAY, INDICES, Binary
 from geometry.gltf_container import container
 from toybox.solids import Vector, box
@@ -202,8 +202,7 @@ def _positions(binary: Binary, points: Float[np.ndarray, "vertices 3"]) -> int:
 def main() -> int:
     """Write the file."""
     content = robot_glb()
-    with whole_file(FOLDER / "robot.glb") as unfinished:
-        unfinished.write_bytes(content)
+    write_whole(FOLDER / "robot.glb", content)
     print(f"robot.glb: {len(content):,} bytes, {len(NAMES)} bones")
     return 0
 

@@ -19,7 +19,7 @@ from app.jobs.engine import Died, Ended, Engine, Need, News, Progressed
 from app.jobs.folder import Task
 from app.jobs.local import ROOT, Share
 from app.jobs.luggage import Luggage, unpacked_folder
-from core.errors import MachineError
+from core.errors import MachineError, first_line
 
 #: What does not travel with the project.
 LEFT_AT_HOME = [".git", ".venv", "runs", "tests", "docs", "benchmarks", "**/__pycache__"]
@@ -241,9 +241,3 @@ def _token(out: Path) -> Iterator[Path]:
         yield path
     finally:
         path.unlink()
-
-
-def first_line(error: BaseException) -> str:
-    """What an error says, without the traceback that Ray puts behind it."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__

@@ -14,8 +14,7 @@ from app.jobs.checking import Job
 from app.jobs.engine import Need
 from app.jobs.folder import read_record, state_of
 from app.jobs.local import Share
-from app.jobs.worker import peak_memory_gib
-from app.machine import resolve_device
+from app.machine import peak_memory_gib, resolve_device
 from app.plan import Plan, Request, make_plan
 from app.progress import in_minutes
 from core.errors import MachineError, UserError

@@ -18,7 +18,7 @@ from typing import Any, Literal, TypeVar
 from app.inputs import content_digests, copied_paths
 from app.parts import PackedRecipe
 from core.errors import UserError
-from core.files import whole_file
+from core.files import write_json
 from core.paths import map_paths
 from core.recipe import Recipe
 from core.setting_paths import plain
@@ -136,12 +136,12 @@ def begin(task: Task) -> None:
     """Make a job's folder, or take it up again; a failure that was noted there is forgotten."""
     task.folder.mkdir(parents=True, exist_ok=True)
     (task.folder / FAILED).unlink(missing_ok=True)
-    _write(task.folder / JOB, {"id": task.id, "row": task.row, "prompt": task.prompt, "digests": task.digests})
+    write_json(task.folder / JOB, {"id": task.id, "row": task.row, "prompt": task.prompt, "digests": task.digests})
 
 
 def finish(folder: Path, record: Record) -> None:
     """Note how a job ended."""
-    _write(folder / (DONE if record.status == "done" else FAILED), asdict(record))
+    write_json(folder / (DONE if record.status == "done" else FAILED), asdict(record))
 
 
 def read_record(folder: Path) -> Record | None:
@@ -193,8 +193,3 @@ def _known(cls: type[T], mapping: Mapping[str, Any]) -> T | None:
 
 def _hash(value: Any) -> str:
     return sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _write(path: Path, content: dict[str, Any]) -> None:
-    with whole_file(path) as unfinished:
-        unfinished.write_text(json.dumps(content) + "\n", encoding="utf-8")

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from app.jobs.folder import JOB, THUMBNAIL, Record, jobs_in, read_json, read_record
 from core.errors import UserError
-from core.files import whole_file
+from core.files import write_whole
 
 INDEX = "index.html"
 PAGE = Path(__file__).parent / INDEX
@@ -37,8 +37,7 @@ def write_index(out: Path) -> Path:
         rows="\n".join(_row(folder, record) for folder, record in records),
     )
     path = out / INDEX
-    with whole_file(path) as unfinished:
-        unfinished.write_text(page, encoding="utf-8")
+    write_whole(path, page)
     return path
 
 

@@ -2,7 +2,6 @@
 
 import gc
 import os
-import resource
 import socket
 import sys
 import threading
@@ -19,6 +18,7 @@ from tqdm import tqdm
 from app.api import carry_out
 from app.events import Event, Exported, Started, Stepped, Trained
 from app.jobs.folder import LOG, THUMBNAIL, Record, Status, Task, begin, finish
+from app.machine import forget_peak_memory, peak_memory_gib
 from app.parts import unpacked_recipe
 from app.plan import Request, make_plan
 from app.process import set_up_messages
@@ -94,7 +94,7 @@ def carry_out_task(task: Task, stop: Stop, tell: Told, kept: Kept, cold: float =
     """
     timing = Timing(tell)
     tell(0, 1)
-    _forget_peak_memory()
+    forget_peak_memory()
     host: dict[str, Any] = {"host": socket.gethostname()}
     try:
         begin(task)
@@ -174,27 +174,6 @@ def _logged(path: Path) -> Iterator[None]:
         for descriptor, before in zip((1, 2), kept, strict=True):
             os.dup2(before, descriptor)
             os.close(before)
-
-
-def _forget_peak_memory() -> None:
-    """Begin to count anew, where the system can: a worker's jobs have peaks of their own."""
-    if torch.cuda.is_initialized():
-        torch.cuda.reset_peak_memory_stats()
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        return
-
-
-def peak_memory_gib(of_gpu: bool = True) -> float:
-    """The most memory that was held since it was last forgotten: of the GPU, where one is used, or of this process."""
-    if of_gpu and torch.cuda.is_initialized():
-        return round(torch.cuda.max_memory_allocated() / 2**30, 3)
-    status = Path("/proc/self/status")
-    lines = status.read_text().splitlines() if status.exists() else []
-    peaks = [int(line.split()[1]) / 2**20 for line in lines if line.startswith("VmHWM")]
-    unit = 2**30 if sys.platform == "darwin" else 2**20
-    return round(peaks[0] if peaks else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, 3)
 
 
 def quiet() -> None:
