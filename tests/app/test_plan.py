@@ -18,7 +18,7 @@ MOST_FILES, MOST_RETURNS = 15, 10
 
 
 #: Run in a process of its own, where the tests' type checks wrap no function. Prints a file and a name per function.
-#: What a part's own range checks call lies beside the way, as they do: one file a part, or a kind.
+#: Range checks lie beside the way with all that they call: what a part and its kind say, and `__post_init__` elsewhere.
 PROBE = """
 import sys
 from app import cli, commands, parts
@@ -39,7 +39,8 @@ def note(frame, event, _):
     name = code.co_filename.removeprefix(root)
     is_ours = name != code.co_filename and code is not end.__code__
     on_the_way = name.startswith(("app/", "core/")) and not name.startswith("core/kinds/")
-    if event in ("call", "return") and (n_beside or (is_ours and not on_the_way)):
+    is_beside = is_ours and (not on_the_way or code.co_name == "__post_init__")
+    if event in ("call", "return") and (n_beside or is_beside):
         n_beside += 1 if event == "call" else -1
     elif event == "call" and is_ours and code not in known and not code.co_name.startswith("<"):
         known.add(code)
