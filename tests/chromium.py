@@ -58,8 +58,7 @@ class Page:
         self.events: list[dict[str, Any]] = []
 
     def open(self, url: str) -> None:
-        """Show a URL in a tab of its own, which is then the one that is spoken to, listening from its first moment."""
-        self._session = None
+        """Show a URL, listening from its first moment."""
         target = self.ask("Target.createTarget", url="about:blank")["targetId"]
         self._session = self.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Runtime", "Log", "Network", "Page"):

@@ -6,10 +6,10 @@ from contextlib import contextmanager
 
 #: What the page promises unless somebody moves its slider.
 DEFAULT_SHARE = 0.1
-#: A training that never gave anything to viewers owes them no more than this, in seconds.
-MOST_SAVED_S = 0.5
+#: A training that never gave anything to viewers owes them no more than this, or two pictures, in seconds.
+MOST_SAVED_S = 0.1
 #: What visitors send is read again when they owe the training less than this, in seconds.
-MOST_OWED_S = 0.5
+MOST_OWED_S = 0.25
 
 
 class Budget:
@@ -76,7 +76,7 @@ class Promise:
 
     @property
     def share(self) -> float:
-        """Of both."""
+        """Share of the time that visitors may take, the same for both; 0.1 is a tenth."""
         return self._budgets[0].share
 
     @share.setter
