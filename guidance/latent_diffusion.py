@@ -214,19 +214,6 @@ class LatentDiffusion(FrozenNetworks):
         is_learning: bool,
         shown: Sequence[Tensor],
     ) -> Tensor:
-        with torch.set_grad_enabled(is_learning):
-            output = self._output(noisy, timestep, text, cameras, is_learning, shown)
-            return meaning(self.family, output, noisy, self.alpha[timestep], self.sigma[timestep])
-
-    def _output(
-        self,
-        noisy: Tensor,
-        timestep: Tensor,
-        text: TextEmbedding,
-        cameras: Cameras | None,
-        is_learning: bool,
-        shown: Sequence[Tensor],
-    ) -> Tensor:
         seen = noisy.movedim(-1, 1)
         told = text.told
         if self._cameras is not None:
@@ -236,11 +223,14 @@ class LatentDiffusion(FrozenNetworks):
         told = (*told, *(each.repeat(len(noisy) // len(each), 1, 1, 1).to(self._dtype) for each in shown))
         call = self._recorded if noisy.is_cuda and not is_learning else self._call
         # The weights have a precision of their own, whatever that of the training.
-        with torch.autocast(noisy.device.type, enabled=False):
+        with torch.set_grad_enabled(is_learning), torch.autocast(noisy.device.type, enabled=False):
             batch = (seen.to(self._dtype), self.network_time[timestep], *told)
             if self.autoencoder.takes_less:
-                return by_rows(call, batch, self._cameras.n_together if self._cameras else 1).movedim(1, -1)
-            return call(*batch).movedim(1, -1)
+                output = by_rows(call, batch, self._cameras.n_together if self._cameras else 1)
+            else:
+                output = call(*batch)
+        with torch.set_grad_enabled(is_learning):
+            return meaning(self.family, output.movedim(1, -1), noisy, self.alpha[timestep], self.sigma[timestep])
 
     def _call(self, noisy: Tensor, time: Tensor, tokens: Tensor, *told: Tensor) -> Tensor:
         network: Callable[..., Any] = self.denoiser
