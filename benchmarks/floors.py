@@ -57,6 +57,7 @@ def floors(rows: Sequence[Row]) -> list[Floor]:
         Floor("mean silhouette IoU over 24 views", silhouettes, 0.75, f"{silhouettes:.3f}, at least 0.75 wanted"),
         _share("not empty", [not row.ours.empty for row in rows], 1.0),
         _share("front and back where they belong", [row.ours.votes.faces_front for row in fronts], 0.8),
+        _share("a single front", [not row.ours.votes.two_fronts for row in fronts], 17 / 18),
     ]
 
 

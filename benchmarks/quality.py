@@ -1,10 +1,11 @@
 """How good are the objects? Twelve prompts, each a run of its own, judged and compared with the canonical meshes.
 
-    python -m benchmarks.quality --config configs/latent-nerf.yaml [--quick] [--only chair,mug] [--jobs 2] [key=value]
+    python -m benchmarks.quality --config configs/latent-nerf.yaml [--quick] [--only chair,mug] [--seeds 1,2,3]
+        [--jobs 2] [key=value]
 
-Beside each object stand the best-fitting ellipsoid and the same recipe guided by pictures of the canonical object. What
-has been trained and measured is kept; the same command goes on where it was stopped. Results of all twelve are written
-to benchmarks/results/, those of a part to the work folder.
+Beside each object stand the best-fitting ellipsoid and the same recipe guided by pictures of the canonical object, once
+for all seeds. What has been trained and measured is kept; the same command goes on where it was stopped. Results of all
+twelve are written to benchmarks/results/, those of a part to the work folder.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from itertools import product
 from pathlib import Path
 
 from tqdm import tqdm
@@ -21,7 +23,7 @@ from benchmarks.command import Report, benchmark_parser, resolve_threads, run_be
 from benchmarks.figures import Figures, measure, read_figures
 from benchmarks.floors import Row, floors
 from benchmarks.results import row_figures, summary_line, table, write_sheet
-from benchmarks.runs import GUIDES, BenchmarkRun, RunFailedError, Trainings, load_trained, plan_run
+from benchmarks.runs import BenchmarkRun, RunFailedError, Trainings, load_trained, plan_run
 from benchmarks.shape_agreement import best_ellipsoid
 from benchmarks.toy_prompts import toy_prompts
 from core.errors import UserError
@@ -38,9 +40,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = benchmark_parser("quality", DESCRIPTION, "", work="quality", quick="two prompts instead of twelve")
     parser.add_argument("--only", default="", metavar="NAMES", help="some objects, such as chair,mug")
+    parser.add_argument("--seeds", type=_numbers, default=[], metavar="N,N", help="the recipe's own seed by default")
     parser.add_argument("--jobs", type=int, default=1, help="trainings at once; they share the cores (default: 1)")
     parser.add_argument("--measure-again", action="store_true", help="keep what is trained, measure it anew")
     return parser
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(number) for number in text.split(",")]
 
 
 def _run(options: argparse.Namespace) -> Report:
@@ -49,15 +56,16 @@ def _run(options: argparse.Namespace) -> Report:
         load_judge()
     except FileNotFoundError as error:
         raise UserError("the toybox judge has no weights: python -m toybox.judge.train makes them") from error
-    planned = [
-        plan_run(prompt, guide, options.config, options.overrides, options.work)
-        for guide in GUIDES
-        for prompt in tqdm(prompts, desc=f"preparing runs from {guide}", leave=False, disable=None)
+    seeds = [[f"seed={seed}"] for seed in options.seeds] or [[]]
+    tried = tqdm([*product(seeds, prompts)], desc="preparing runs", leave=False, disable=None)
+    ours = [
+        plan_run(prompt, "prompt", options.config, [*options.overrides, *seed], options.work) for seed, prompt in tried
     ]
-    done = _all_figures(planned, options)
-    if len(done) < len(planned):
-        raise RunFailedError(f"{len(planned) - len(done)} of {len(planned)} runs: no result")
-    pairs = list(zip(planned[: len(prompts)], planned[len(prompts) :], strict=True))
+    ceilings = [plan_run(prompt, "pictures", options.config, options.overrides, options.work) for prompt in prompts]
+    done = _all_figures([*ours, *ceilings], options)
+    if missing := len(ours) + len(ceilings) - len(done):
+        raise RunFailedError(f"{missing} of {len(ours) + len(ceilings)} runs: no result")
+    pairs = list(zip(ours, ceilings * len(seeds), strict=True))
     rows = [_row(*pair, done) for pair in pairs]
     name = f"quality-{options.config.stem}"
 
@@ -65,7 +73,7 @@ def _run(options: argparse.Namespace) -> Report:
         views = [(ours.folder / "views.png", ceiling.folder / "views.png") for ours, ceiling in pairs]
         return write_sheet(folder / f"{name}.png", rows, views)
 
-    figures = {"jobs": options.jobs, **row_figures(rows)}
+    figures = {"jobs": options.jobs, "seeds": options.seeds, **row_figures(rows)}
     return Report(name, prompts == toy_prompts(), figures, table(rows), floors(rows), draw)
 
 

@@ -100,6 +100,7 @@ def _shown_pictures(recipe: Recipe, prompt: ToyPrompt, overrides: Sequence[str],
         "system.guidance.type=target-image",
         f"system.guidance.folder={folder.resolve()}",
         f"system.guidance.model={recipe.system.config.guidance.config.model}",
+        "system.latent_size=null",  # pictures are of one size
         "system.views={type: posed-pictures}",
     ]
 

@@ -17,7 +17,7 @@ from core.recipe import read_recipe
 
 RECIPE = ROOT / "configs" / "latent-nerf.yaml"
 #: Short steps, so that many rounds fit into a time in which the machine's other work stays about the same.
-SHORTER = ["system.latent_size=16", "system.views.n_views=2"]
+SHORTER = ["system.latent_size=16"]
 
 
 def main() -> None:

@@ -40,6 +40,14 @@ class Votes:
         return 2 * self.both > self.n_views
 
     @property
+    def two_fronts(self) -> bool:
+        """Most views from behind are taken for views of the front: a second face, or another head."""
+        steps = 360.0 / self.n_views
+        behind = [said for i, said in enumerate(self.azimuths_deg) if angle_between(i * steps, 0.0) > 90.0]
+        fronts = [said for said in behind if angle_between(said, 0.0) <= AZIMUTH_TOLERANCE_DEG]
+        return self.azimuth is not None and 2 * len(fronts) > len(behind)
+
+    @property
     def faces_front(self) -> bool:
         """Whether the judge names the right azimuth on the majority of views; false without a clear front."""
         return self.azimuth is not None and 2 * self.azimuth > self.n_views

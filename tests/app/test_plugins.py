@@ -31,7 +31,7 @@ SMALL = [
 
 
 def small(folder: Path, guidance: str = "target-image", views: str = "posed-pictures", **more: object) -> list[str]:
-    """Overrides of configs/latent-nerf.yaml that make it small and let known pictures of a ball guide it."""
+    """Overrides of configs/latent-nerf-single-view.yaml that make it small and let known pictures of a ball guide it."""
     pictures = write_ball_views(folder / "views", n_views=8)
     return [
         *SMALL,
@@ -46,7 +46,7 @@ def small(folder: Path, guidance: str = "target-image", views: str = "posed-pict
 
 def train(folder: Path, plugin: Path, overrides: list[str], steps: int = 6, **more: Any) -> api.Run:
     return api.train(
-        ROOT / "configs" / "latent-nerf.yaml",
+        ROOT / "configs" / "latent-nerf-single-view.yaml",
         "a ball",
         overrides=[*overrides, f"trainer.max_steps={steps}"],
         out=folder / "runs",

@@ -123,7 +123,7 @@ def test_a_second_coat_begins_with_the_first_texture(workshop: Workshop):
     [
         ("latent-paint-rgb.yaml", ["system.geometry.placement.scale=0.3"], "that run has painted another mesh"),
         ("latent-nerf-rgb.yaml", [], "it has trained a 'textured-mesh', not a 'hash-grid'"),
-        ("latent-nerf.yaml", [], "--from: 'latent-nerf' begins with nothing; leave --from out"),
+        ("latent-nerf-single-view.yaml", [], "--from: 'latent-nerf' begins with nothing; leave --from out"),
     ],
 )
 def test_what_does_not_fit_is_refused_in_a_sentence(

@@ -1,5 +1,6 @@
 """Votes counted by hand, and the judge on canonical objects seen from the views that it is asked about."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,24 @@ def test_what_has_no_front_is_not_asked_for_it():
     votes = count_votes(donut, [Verdict("donut", 0.9, "pink", "own", 0.0)], [0.0])
     assert votes.azimuth is None
     assert not votes.faces_front
+
+
+@pytest.mark.parametrize(
+    ("said", "two"),
+    [
+        ([0, 45, 90, 135, 180, 225, 270, 315], False),
+        ([0, 45, 90, 45, 0, 315, 270, 315], True),  # mirrored: the face again on the back
+        ([0, 45, 90, 50, 180, 225, 270, 315], False),  # one slip of the judge
+        ([180, 225, 270, 315, 0, 45, 90, 135], True),  # turned round: its front is where its back belongs
+    ],
+)
+def test_a_second_front_is_one_that_most_views_from_behind_show(said, two):
+    car = prompt_of("car")
+    azimuths = [45.0 * i for i in range(8)]
+    verdicts = [Verdict("car", 0.9, car.subject.main, "own", float(azimuth)) for azimuth in said]
+    votes = count_votes(car, verdicts, azimuths)
+    assert votes.two_fronts is two
+    assert not dataclasses.replace(votes, azimuth=None).two_fronts, "what has no front has no second one"
 
 
 @pytest.mark.parametrize("kind", ["car", "mushroom", "robot"])

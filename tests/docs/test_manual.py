@@ -26,7 +26,6 @@ BLOCK = re.compile(r"^```bash run\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 #: What makes a command of the manual small enough for a test, without changing what it is about.
 SMALL = (
     "trainer.max_steps=2",
-    "system.views.n_views=1",
     "trainer.preview_every=0",
     "exporters=[{type: contact-sheet}]",
 )

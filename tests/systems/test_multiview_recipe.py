@@ -9,7 +9,7 @@ from app.parts import register_parts
 from core.recipe import read_recipe
 from core.types import RenderOutput
 
-RECIPE = Path(__file__).parents[2] / "configs" / "latent-nerf-multiview.yaml"
+RECIPE = Path(__file__).parents[2] / "configs" / "latent-nerf.yaml"
 
 
 def test_the_bundled_model_takes_the_views_of_its_own_recipe():

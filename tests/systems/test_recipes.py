@@ -17,7 +17,7 @@ from tests.systems.small_systems import quiet_trainer
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 #: Those whose model is told cameras have tests of their own.
-MULTI_VIEW = ("latent-nerf-mvdream", "latent-nerf-multiview")
+MULTI_VIEW = ("latent-nerf", "latent-nerf-mvdream")
 #: The stages of the first are recipes that are tested here; the second trains no geometry, and has tests of its own.
 OTHERS = ("text-to-asset", "textual-inversion")
 RECIPES = sorted(path for path in CONFIGS.glob("*.yaml") if path.stem not in (*MULTI_VIEW, *OTHERS))
@@ -48,7 +48,7 @@ FAMILIES: dict[str, tuple[Any, bool]] = {
 
 
 def test_there_are_recipes():
-    assert {path.name for path in RECIPES} >= {"latent-nerf.yaml", "latent-nerf-sd.yaml"}
+    assert {path.name for path in RECIPES} >= {"latent-nerf-single-view.yaml", "latent-nerf-sd.yaml"}
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)

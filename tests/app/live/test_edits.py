@@ -57,7 +57,7 @@ def steered(overrides: list[str], out: Path, stop_after: int = 99, resume: bool 
             if event.step == stop_after:
                 stop.request()
 
-    recipe = ROOT / "configs" / "latent-nerf.yaml"
+    recipe = ROOT / "configs" / "latent-nerf-single-view.yaml"
     return train(
         recipe, "a ball", overrides=overrides, out=out, resume=resume, on_event=listen, stop=stop, steering=steering
     )
@@ -126,7 +126,7 @@ def test_what_a_recipe_could_not_say_is_refused_in_one_line_and_changes_nothing(
     steering, answers = Steering(), []
     steering.ask(setting, value, answers.append)
     short = [*overrides, "trainer.max_steps=1"]
-    run = train(ROOT / "configs" / "latent-nerf.yaml", "a ball", overrides=short, out=tmp_path, steering=steering)
+    run = train(ROOT / "configs" / "latent-nerf-single-view.yaml", "a ball", overrides=short, out=tmp_path, steering=steering)
     assert len(answers) == 1
     assert said in answers[0]
     assert "\n" not in answers[0]
@@ -148,7 +148,7 @@ def test_a_change_that_fails_of_itself_ends_no_training_and_changes_nothing(
             steering.ask(f"{GUIDANCE}.negative_prompt", "red", answers.append)
 
     settings = {"overrides": [*overrides, "trainer.max_steps=1"], "on_event": listen, "steering": steering}
-    run = train(ROOT / "configs" / "latent-nerf.yaml", "a ball", out=tmp_path, **settings)
+    run = train(ROOT / "configs" / "latent-nerf-single-view.yaml", "a ball", out=tmp_path, **settings)
     assert run.is_finished
     assert len(answers) == 1
     assert "the text encoder is out of order" in answers[0]

@@ -30,7 +30,7 @@ BEFORE, N_STEPS = 80, 200
 LONG_S = 1800.0
 COMMAND = [
     "--config",
-    str(ROOT / "configs" / "latent-nerf.yaml"),
+    str(ROOT / "configs" / "latent-nerf-single-view.yaml"),
     "--prompt",
     "a red mushroom",
     "--device",
