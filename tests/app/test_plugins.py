@@ -31,7 +31,7 @@ SMALL = [
 
 
 def small(folder: Path, guidance: str = "target-image", views: str = "posed-pictures", **more: object) -> list[str]:
-    """Overrides of configs/latent-nerf-single-view.yaml that make it small and let known pictures of a ball guide it."""
+    """What makes configs/latent-nerf-single-view.yaml small and lets known pictures of a ball guide it."""
     pictures = write_ball_views(folder / "views", n_views=8)
     return [
         *SMALL,

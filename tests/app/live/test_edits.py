@@ -126,7 +126,8 @@ def test_what_a_recipe_could_not_say_is_refused_in_one_line_and_changes_nothing(
     steering, answers = Steering(), []
     steering.ask(setting, value, answers.append)
     short = [*overrides, "trainer.max_steps=1"]
-    run = train(ROOT / "configs" / "latent-nerf-single-view.yaml", "a ball", overrides=short, out=tmp_path, steering=steering)
+    recipe = ROOT / "configs" / "latent-nerf-single-view.yaml"
+    run = train(recipe, "a ball", overrides=short, out=tmp_path, steering=steering)
     assert len(answers) == 1
     assert said in answers[0]
     assert "\n" not in answers[0]
