@@ -59,8 +59,8 @@ def measure(run: BenchmarkRun, seconds: float, device: str) -> Painting:
     system, subject = load_trained(run, device), run.prompt.subject
     surface = system.geometry
     assert isinstance(surface, TexturedMesh)
-    votes, parts = _look(system, run.prompt, run.folder / "views.png")
-    first_votes, first_parts = _look(_untrained(run, device), run.prompt, run.folder / "first.png")
+    votes, parts = look(system, run.prompt, run.folder / "views.png")
+    first_votes, first_parts = look(_untrained(run, device), run.prompt, run.folder / "first.png")
     cameras = judged_cameras(system.guidance.picture_size)
     painted = exported(system, run.folder)
     baked, atlas = PaintedFile(painted), PaintedFile(exported(system, run.folder / "atlas", colours="atlas"))
@@ -76,6 +76,14 @@ def measure(run: BenchmarkRun, seconds: float, device: str) -> Painting:
         atlas_shift=baked.distance(atlas, cameras),
         geometry_fault=geometry_fault(surface.mesh.file.path, painted) or _second_fault(run, painted, device),
     )
+
+
+def look(system: LightningSystem, prompt: ToyPrompt, sheet: Path) -> tuple[int, PartColours]:
+    """In how many of eight views the judge names the colour, and the colours of parts; the views go to `sheet`."""
+    pictures = judged_pictures(system)
+    save_png(sheet, tiled([list(pictures)]))
+    cameras = judged_cameras(pictures.shape[1])
+    return judge_object(prompt, pictures).colour, part_colours(prompt.subject, cameras, pictures)
 
 
 def exported(system: LightningSystem, folder: Path, **settings: Any) -> Path:
@@ -96,13 +104,6 @@ def read_painting(note: Path) -> Painting | None:
         return Painting(**{**known, **parts, **textures})
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-def _look(system: LightningSystem, prompt: ToyPrompt, sheet: Path) -> tuple[int, PartColours]:
-    pictures = judged_pictures(system)
-    save_png(sheet, tiled([list(pictures)]))
-    cameras = judged_cameras(pictures.shape[1])
-    return judge_object(prompt, pictures).colour, part_colours(prompt.subject, cameras, pictures)
 
 
 def _untrained(run: BenchmarkRun, device: str, *settings: str) -> LightningSystem:
