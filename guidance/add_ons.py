@@ -56,6 +56,20 @@ class AddOns:
                 nets.append(ControlNet.find(control))
         return cls(tuple(loras), tuple(words), tuple(each.path for each in (*loras, *files)), tuple(nets))
 
+    def check_family(self, model: str, family: type[ModelFamily]) -> None:
+        """Refuse what diffusers' pipeline of a family does not read.
+
+        Args:
+            model: its name, for messages.
+
+        Raises:
+            UserError: naming the family.
+        """
+        if self.words and not family.takes_embeddings:
+            raise UserError(f"model '{model}': {family.title} takes no embeddings; leave them out")
+        if self.loras and not family.takes_loras:
+            raise UserError(f"model '{model}': {family.title} takes no LoRAs, which diffusers does not read for it")
+
     def content(self) -> list[str]:
         """What embeddings of texts depend on: scales, words, and the files' digests."""
         said = [f"{lora.scale!r}" for lora in self.loras] + [word.token for word in self.words]

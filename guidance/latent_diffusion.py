@@ -71,24 +71,20 @@ class LatentDiffusion(FrozenNetworks):
         encoders = wanted_encoders(source, family, t5)
         for part in (family.denoiser, "vae", *encoders):
             source.check_files(part)
-        if add_ons and add_ons.words and not family.takes_embeddings:
-            raise UserError(f"model '{source.name}': {family.title} takes no embeddings; leave them out")
-        if add_ons and add_ons.loras and not family.takes_loras:
-            raise UserError(
-                f"model '{source.name}': {family.title} takes no LoRAs, which diffusers does not read for it"
-            )
+        add_ons = add_ons or AddOns()
+        add_ons.check_family(source.name, family)
         if family.t5 and source.has(family.t5) and not t5:
             log.info("model '%s': its T5 text encoder is left out; t5: true reads it", source.name)
-        if cameras and add_ons and add_ons.controls:
+        if cameras and add_ons.controls:
             raise UserError(f"model '{source.name}': is told cameras, which no ControlNet is; leave control out")
         super().__init__()
         self.autoencoder = Autoencoder(source, family.latent_statistics)
         self.latent_size, self.size_step = latent_size(source), size_step(source, family)
         self.adapter = family(source.full_config(family.denoiser), self.latent_size * self.autoencoder.pixel_factor)
-        self._source, self._cameras, self._add_ons = source, cameras, add_ons or AddOns()
-        self._controls = self._add_ons.controls
+        self._source, self._cameras, self._add_ons = source, cameras, add_ons
+        self._controls = add_ons.controls
         check_controls(self._controls, source, family, self.adapter.config, self.autoencoder.pixel_factor)
-        self._text_encoder = TextEncoder(source, self.adapter, encoders, self._add_ons)
+        self._text_encoder = TextEncoder(source, self.adapter, encoders, add_ons)
         self._n_clips = len(family.text_encoders)
         self._recorded = Recorded(self._call)
         self._dtype = torch.float32  # stored ones are often float16, which the CPU computes slowly or not at all
