@@ -14,7 +14,6 @@ from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
 from statistics import fmean
-from typing import Literal
 
 from tqdm import tqdm
 
@@ -33,9 +32,9 @@ DESCRIPTION = "Paint toybox meshes with a ControlNet of depth and without, and c
 #: One colour of each kind.
 PAINTED = SUBJECTS[::2]
 SEEDS = (0, 1)
-Arm = Literal["without", "with"]
-ARMS: tuple[Arm, Arm] = ("without", "with")
-Case = tuple[Arm, str, int]
+ARMS = ("without", "with")
+#: Arm, kind and seed.
+Case = tuple[str, str, int]
 
 
 @dataclass(frozen=True)

@@ -62,8 +62,8 @@ class TextEmbedding(TensorRecord):
         return self._each(lambda part: part.to(dtype))
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> "TextEmbedding":
-        parts = (self.tokens, self.pooled, self.mask)
-        return TextEmbedding(*(None if part is None else change(part) for part in parts))
+        pooled, mask = (None if part is None else change(part) for part in (self.pooled, self.mask))
+        return TextEmbedding(change(self.tokens), pooled, mask)
 
 
 class ModelFamily(ABC):

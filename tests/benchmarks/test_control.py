@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.parts import register_parts
-from benchmarks.control import ARMS, PAINTED, SEEDS, Arm, Case, Painted, compared, planned
+from benchmarks.control import ARMS, PAINTED, SEEDS, Case, Painted, compared, planned
 from benchmarks.part_colours import PartColours
 from core.errors import UserError
 from tests.app.small_command import ROOT
@@ -36,7 +36,7 @@ def test_kinds_are_chosen_by_name(tmp_path: Path):
         planned(_options(tmp_path, only="moose"))
 
 
-def _case(arm: Arm, seed: int, right: int) -> tuple[Case, Painted]:
+def _case(arm: str, seed: int, right: int) -> tuple[Case, Painted]:
     return (arm, "car", seed), Painted(1.0, 8, PartColours(0.1, 5, right))
 
 

@@ -10,10 +10,9 @@ import torch
 from guidance.latent_diffusion import LatentDiffusion
 from guidance.model_families import TextEmbedding
 from guidance.model_source import find_model
-from tests.tiny_pipelines import Layout, make_tiny_model
+from tests.tiny_pipelines import Family, Layout, make_tiny_model
 
 TEXTS = ["a red mushroom", ""]
-FLOWS = {"flux": {"family": "flow"}}
 
 
 def _pipeline(layout: str, folder: Path) -> Any:
@@ -54,10 +53,10 @@ def test_fits_up_to_the_last_token(tiny_model: Callable[..., Path]):
     assert not model.fits("x" * 23)
 
 
-@pytest.mark.parametrize("layout", ["flux", "pixart"])
-def test_where_t5_alone_reads_it_counts(layout: Layout, tmp_path: Path):
+@pytest.mark.parametrize(("family", "layout"), [("flow", "flux"), ("epsilon", "pixart")])
+def test_where_t5_alone_reads_it_counts(family: Family, layout: Layout, tmp_path: Path):
     """32 tokens, one for the end and one for the space in front. Flux's CLIP reads 24, of which a sum alone is told."""
-    model = LatentDiffusion(find_model(str(make_tiny_model(tmp_path, layout=layout, **FLOWS.get(layout, {})))))
+    model = LatentDiffusion(find_model(str(make_tiny_model(tmp_path, family, layout))))
     assert model.fits("x" * 30)
     assert not model.fits("x" * 31)
 
