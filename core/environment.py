@@ -4,16 +4,23 @@ A token, a folder of somebody's home or a prompt that came in by a variable so n
 a folder's name or a report; a run that is resumed or exported asks the environment anew.
 """
 
+import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from core.errors import UserError, printable
+
 _NAMED = re.compile(r"\$\{\s*oc\.env\s*:")
+_VARIABLE = re.compile(r"\$\{\s*oc\.env\s*:\s*['\"]?([^,}'\"]+?)['\"]?\s*[,}]")
 _MARKED = re.compile(r"(\\*)\0\{(.*?)\}\0", re.DOTALL)
+#: Values of no more letters are words that an error may have of its own.
+_MET_BY_CHANCE = 3
 _PLAIN_WORD = re.compile(r"[\w./-]+")
 
 
@@ -56,6 +63,34 @@ def from_environment(tree: Any) -> list[FromEnvironment]:
             shown = written = next((one.written for one in found if one.value == value), "")
         found.append(FromEnvironment(key, written, shown, value))
     return found
+
+
+@contextmanager
+def values_hidden(said: str) -> Iterator[None]:
+    """Within this block, errors show the names of variables in place of their values.
+
+    Args:
+        said: a recipe's text, or all that it is made of, interpolations as they were written.
+    """
+    try:
+        yield
+    except UserError as error:
+        text = str(error)
+        for name in dict.fromkeys(_VARIABLE.findall(said)):
+            if value := os.environ.get(name):
+                text = _without(text, value, f"${{oc.env:{name}}}")
+        if text == str(error):
+            raise
+        error.args = (text,)
+        raise error from None  # the cause, which --debug shows, has the value too
+
+
+def _without(text: str, value: str, name: str) -> str:
+    """A text with a name in place of a value; one so short that it may be met by chance, only where it is quoted."""
+    for form in dict.fromkeys((value, repr(value)[1:-1], printable(value), value.strip())):
+        lead = r"(?<!\w)" if len(form) > _MET_BY_CHANCE else r"(?<=['\"])|(?<=got )"
+        text = re.sub(rf"(?:{lead}){re.escape(form)}(?!\w)", lambda _: name, text) if form else text
+    return text
 
 
 def as_written(tree: Any, named: Sequence[FromEnvironment], prefix: str = "") -> Any:

@@ -66,7 +66,8 @@ def _memory(error: BaseException, text: str) -> str:
     device = "GPU memory" if "CUDA" in text else f"memory ({in_units(free_memory())} are free)"
     return (
         f"{_place(error)}: out of {device}: {amount} were asked for. Try fewer views (system.views.n_views) or samples "
-        "(system.renderer.samples_per_ray), a smaller geometry, or a machine with more memory"
+        "(system.renderer.samples_per_ray; of a mesh points_per_side), a smaller geometry or texture, or a machine "
+        "with more memory"
     )
 
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from core.environment import FromEnvironment, as_shown, as_written, escaped, from_environment
+from core.environment import FromEnvironment, as_shown, as_written, escaped, from_environment, values_hidden
 from core.errors import did_you_mean, require
 from core.kinds import Exporter, System, TrainerConfig
 from core.part import NO_SETTING, Choice, find, names
@@ -93,19 +93,21 @@ def recipe_of(
         path: of the recipe's own file, for the errors.
         previous: the folder that a stage's paths begin with where they are of the stage before; they stay as they are.
     """
-    own = tuple(absolute(plugin, Path.cwd()) for plugin in plugins)
-    mapping = load_plugins(files, said, path, own, trust)
+    said_at_all = str([layer.tree for layer in files] + [each.texts for each in said])
+    with values_hidden(said_at_all):
+        own = tuple(absolute(plugin, Path.cwd()) for plugin in plugins)
+        mapping = load_plugins(files, said, path, own, trust)
 
-    # Now that plugins are known, so are the types of all settings: what is a path is taken as it was typed, and a part
-    # that takes another's place keeps what both have.
-    layers = [*files, *(each.layer(lambda key: takes_path(Recipe, mapping, key)) for each in said)]
-    recipe = absolute_paths(check_recipe(merge_layers(layers, str(path))), layers, previous)
-    named = from_environment(laid_over(layers))
-    return dataclasses.replace(
-        recipe,
-        plugins=tuple(dict.fromkeys([*recipe.plugins, *own])),
-        environment=(*named, *(_from_folder(one, layers) for one in named)),
-    )
+        # Now that plugins are known, so are the types of all settings: what is a path is taken as it was typed, and a
+        # part that takes another's place keeps what both have.
+        layers = [*files, *(each.layer(lambda key: takes_path(Recipe, mapping, key)) for each in said)]
+        recipe = absolute_paths(check_recipe(merge_layers(layers, str(path))), layers, previous)
+        named = from_environment(laid_over(layers))
+        return dataclasses.replace(
+            recipe,
+            plugins=tuple(dict.fromkeys([*recipe.plugins, *own])),
+            environment=(*named, *(_from_folder(one, layers) for one in named)),
+        )
 
 
 def load_plugins(

@@ -91,7 +91,9 @@ class ModelSettings:
         kept = _kept.get()
         key = repr((source.address, cameras, *(getattr(self, each.name) for each in fields(ModelSettings))))
         if kept is not None and key in kept:
-            return kept[key]
+            model = kept[key]
+            model.autoencoder.takes_less = False  # memory was short in another job
+            return model
         add_ons = AddOns.read(self.lora, self.embeddings, self.control, setting)
         with followed(source):
             model = LatentDiffusion(source, cameras, add_ons, self.t5)

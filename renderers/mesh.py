@@ -15,6 +15,7 @@ from torch import Generator, Tensor
 from core.cameras import camera_rays
 from core.errors import UserError, require
 from core.kinds import Background, Encode, Geometry, Renderer, TexturedSurface
+from core.memory import recomputed
 from core.part import names
 from core.types import Cameras, RenderOutput, ShapeLook
 from renderers.compositing import over_background
@@ -24,6 +25,9 @@ from renderers.shape_views import ShownMesh
 from renderers.surface_views import SurfaceView, ViewPool
 
 log = logging.getLogger(__name__)
+
+#: Points that are looked up in the texture at once where memory is short: some 10 MB.
+FEWER_AT_ONCE = 2**16
 
 
 class MeshRenderer(Renderer, name="rasterizer"):
@@ -54,15 +58,21 @@ class MeshRenderer(Renderer, name="rasterizer"):
         self.pool = ViewPool(rasterizer, config.points_per_side)
         encoded = config.outline == "encoded"
         self.outline = EncodedOutline(surface.n_channels, config.points_per_side) if encoded else None
+        self._takes_less = False
+
+    def take_less_memory(self) -> bool:
+        """Draw views one by one, look fewer points up in the texture at once, and again for the gradient."""
+        is_new, self._takes_less = not self._takes_less, True
+        return is_new
 
     def forward(
         self, geometry: Geometry, background: Background, cameras: Cameras, rng: Generator, with_normals: bool = False
     ) -> RenderOutput:
         """Render all views; `rng` goes to the background, nothing else is random."""
         surface = _textured_surface(geometry)
-        views = self.pool.views(surface, cameras)
-        uv, footprint = torch.cat([view.uv for view in views]), torch.cat([view.footprint for view in views])
-        foreground = self._in_pixels(surface(uv, footprint), views, cameras)
+        apart = [cameras[i : i + 1] for i in range(len(cameras))] if self._takes_less else [cameras]
+        views = [view for some in apart for view in self.pool.views(surface, some)]
+        foreground = self._in_pixels(self._looked_up(surface, views), views, cameras)
         distance = torch.cat([view.distance for view in views])
         counted = torch.stack([torch.ones_like(distance), distance], dim=-1)
         opacity, reach = self._in_pixels(counted, views, cameras).unbind(dim=-1)
@@ -112,6 +122,14 @@ class MeshRenderer(Renderer, name="rasterizer"):
                 "outlines: fitted to the autoencoder, which makes up for %.0f%% of plain mixing's error",
                 100 * explained,
             )
+
+    def _looked_up(self, surface: TexturedSurface, views: list[SurfaceView]) -> Float[Tensor, "points channels"]:
+        """What the texture has at the points of all views."""
+        uv, footprint = torch.cat([view.uv for view in views]), torch.cat([view.footprint for view in views])
+        if not self._takes_less:
+            return surface(uv, footprint)
+        points = torch.cat([uv, footprint[:, None]], dim=1)
+        return torch.cat(recomputed(lambda some: surface(some[:, :2], some[:, 2]), points, FEWER_AT_ONCE))
 
     def _in_pixels(
         self, values: Float[Tensor, "points channels"], views: list[SurfaceView], cameras: Cameras

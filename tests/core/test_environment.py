@@ -6,7 +6,10 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from core.environment import as_shown, as_written, from_environment
+from core.environment import as_shown, as_written, from_environment, values_hidden
+from core.errors import MachineError, UserError
+from core.recipe import read_recipe
+from core.recipe_layers import SHIPPED
 
 CASES: list[tuple[Any, Any]] = [
     ({"a": "${oc.env:WHO} thing"}, {"a": "${oc.env:WHO} thing"}),
@@ -53,3 +56,39 @@ def test_what_is_said_for_all_exporters_stands_with_each():
 
 def test_a_text_without_names_costs_nothing(tmp_path: Path):
     assert from_environment({"a": "${b}", "b": "x"}) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "shown"),
+    [
+        ("hunter2", "seed: expected an integer, got 'hunter2'", "seed: expected an integer, got '${oc.env:WHO}'"),
+        ("hunter2", "a: no geometry 'my hunter2 field'", "a: no geometry 'my ${oc.env:WHO} field'"),
+        ("it's \t7", 'seed: expected an integer, got "it\'s \\t7"', 'seed: expected an integer, got "${oc.env:WHO}"'),
+        ("7", "n_levels: from 1 to 17, got '7'; 7 is low", "n_levels: from 1 to 17, got '${oc.env:WHO}'; 7 is low"),
+        ("7", "n_levels: from 1 to 17, got 7", "n_levels: from 1 to 17, got ${oc.env:WHO}"),
+        ("old", "seed: the oldest number", "seed: the oldest number"),
+        ("", "seed: expected an integer, got ''", "seed: expected an integer, got ''"),
+    ],
+)
+def test_errors_show_names(value: str, error: str, shown: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("WHO", value)
+    for said in ("{'seed': '${oc.env:WHO}'}", '["seed=${ oc.env:WHO,3 }"]', "{'seed': \"${oc.env:'WHO'}\"}"):
+        with pytest.raises(UserError) as caught, values_hidden(said):
+            raise MachineError(error) from ValueError(error)
+        assert (str(caught.value), type(caught.value)) == (shown, MachineError)
+        assert (caught.value.__cause__ is None) == (shown != error)
+    with pytest.raises(UserError) as caught, values_hidden("{'seed': 3}"):
+        raise UserError(error)
+    assert str(caught.value) == error
+
+
+@pytest.mark.parametrize(
+    "setting", ["seed", "trainer.precision", "system.type", "trainer", "trainer.logger", "exporters"]
+)
+@pytest.mark.parametrize("form", ["${{oc.env:{}}}", "${{oc.decode:${{oc.env:{}}}}}"])
+def test_no_recipe_shows_a_value(setting: str, form: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("WHO", "hunter2 [: {")
+    with pytest.raises(UserError) as caught:
+        read_recipe(SHIPPED / "latent-nerf.yaml", [f"{setting}={form.format('WHO')}"])
+    assert setting in str(caught.value)
+    assert "hunter2" not in str(caught.value)

@@ -44,6 +44,17 @@ def test_a_kept_model_sees_the_same_noise(tiny_model: Callable[..., Path]) -> No
     assert not torch.equal(seen[0], seen[1])
 
 
+def test_memory_that_was_short_is_so_for_one_job_alone(tiny_model: Callable[..., Path]) -> None:
+    with models_kept({}):
+        first = guidance_by(tiny_model())
+        assert first.take_less_memory()
+        assert first.model.autoencoder.takes_less
+        second = guidance_by(tiny_model())
+        assert second.model is first.model
+        assert not second.model.autoencoder.takes_less
+        assert second.take_less_memory(), "it may be short again"
+
+
 def test_a_lora_of_a_score_is_gone_with_its_job(tiny_model: Callable[..., Path]) -> None:
     with models_kept({}):
         for _ in range(2):

@@ -1,9 +1,11 @@
 """The mesh renderer: a textured sheet by its closed form, supersampling, kept views, gradients."""
 
 import threading
+from pathlib import Path
 
 import pytest
 import torch
+import trimesh
 from torch import Generator, Tensor, nn
 
 from core.cameras import camera_rays, orbit_cameras
@@ -174,3 +176,32 @@ def test_a_volume_is_refused_by_name():
     complaint = rf"renderer 'rasterizer' shows textured surfaces \(.*{TexturedMesh.part_name}.*\), 'balls' is none"
     with pytest.raises(UserError, match=complaint):
         MeshRenderer(MeshRenderer.Config(), field)
+
+
+def kept_for_the_gradient(make: MeshRenderer, surface: TexturedSurface) -> tuple[Tensor, list[Tensor], int]:
+    """A picture, its gradient, and the bytes that are kept between the two beside the texture."""
+    storages: dict[int, int] = {}
+
+    def count(kept: Tensor) -> Tensor:
+        storages[kept.untyped_storage().data_ptr()] = kept.untyped_storage().nbytes()
+        return kept
+
+    with torch.autograd.graph.saved_tensors_hooks(count, lambda kept: kept):
+        seen = make(surface, Wall(), cameras(120), Generator()).latents
+        loss = seen.square().sum()
+    return seen.detach(), list(torch.autograd.grad(loss, list(surface.parameters()))), sum(storages.values())
+
+
+def test_with_less_memory_it_shows_the_same_and_keeps_less(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("renderers.mesh.FEWER_AT_ONCE", 5000)
+    (tmp_path / "ball.obj").write_text(str(trimesh.creation.icosphere(subdivisions=2).export(file_type="obj")))
+    surface = TexturedMesh(TexturedMesh.Config(path=tmp_path / "ball.obj", texture_size=32), 3)
+    torch.nn.init.normal_(surface.texture, generator=Generator().manual_seed(0))
+    made = renderer(surface)
+    wanted, gradients, most = kept_for_the_gradient(made, surface)
+    assert made.take_less_memory()
+    shown, again, less = kept_for_the_gradient(made, surface)
+    torch.testing.assert_close(shown, wanted)
+    torch.testing.assert_close(again, gradients, rtol=1e-3, atol=1e-4)
+    assert less < most / 3
+    assert not made.take_less_memory(), "nothing more can be done"
