@@ -3,6 +3,7 @@
 FAULT=tight:200 leaves 200 MiB of memory to the training.
 """
 
+import ctypes
 import os
 import resource
 import sys
@@ -42,6 +43,11 @@ class FaultyGuidance(Guidance, name="faulty"):
     def prepare(self, prompt: str) -> None:
         """Nothing to prepare, but it may take long."""
         if KIND == "tight":
+            # Large blocks are given back when they are freed, and threads share one heap (M_MMAP_THRESHOLD, M_ARENA_MAX
+            # of malloc.h): else gaps that chance has left in the heap count as taken.
+            libc = ctypes.CDLL(None)
+            libc.mallopt(-3, 2**20)
+            libc.mallopt(-8, 1)
             taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
             limit = taken + int(AT) * 2**20
             resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
