@@ -40,8 +40,8 @@ def test_each_case_is_a_run_of_its_own(tmp_path: Path):
     )
     runs = planned(options)
     assert len({run.folder for run in runs.values()}) == len(SCORES)
-    assert "trainer.max_steps=30" in runs["sds", "mushroom", 0].overrides
-    assert "trainer.max_steps=12" in runs["vsd", "mushroom", 0].overrides
+    assert "trainer.max_steps=45" in runs["sds", "mushroom", 0].overrides
+    assert "trainer.max_steps=18" in runs["vsd", "mushroom", 0].overrides
     assert "system.guidance.score=vsd" in runs["vsd", "mushroom", 0].overrides
 
 
