@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from tqdm import tqdm
 from toybox.checkpoint import save_json
 from toybox.judge import load_judge
 from toybox.pipeline import sheet
+from toybox.precision import quick_autocast
 from toybox.view_card import write_view_card
 from toybox.view_command import load_multiview
 from toybox.view_denoiser import ViewDenoiser
@@ -63,12 +65,17 @@ def evaluate_multiview(arguments: list[str]) -> int:
 
 def _draw(denoiser: ViewDenoiser, vae: object, asked: Sequence[ViewRequest], size: int, name: str) -> Tensor:
     """[requests, views, 3, height, width]."""
+
+    def quick(*asked_for: Any) -> Tensor:
+        with quick_autocast("cpu"):
+            return denoiser(*asked_for)
+
     made = []
     for first in tqdm(range(0, len(asked), AT_ONCE), desc=name, unit="batch"):
         part = asked[first : first + AT_ONCE]
         captions = [request.subject.caption() for request in part]
         seeds = [SEED + first + i for i in range(len(part))]
-        made.append(drawn_views(denoiser, vae, captions, [request.views for request in part], size, seeds))
+        made.append(drawn_views(quick, vae, captions, [request.views for request in part], size, seeds))
     return torch.cat(made)
 
 

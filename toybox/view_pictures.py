@@ -1,6 +1,6 @@
 """Pictures of the multi-view denoiser: its mean picture of a caption from a camera, and views drawn together."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -38,7 +38,7 @@ def mean_pictures(
 
 @torch.no_grad()
 def drawn_views(
-    denoiser: ViewDenoiser,
+    denoiser: Callable[..., Tensor],
     vae: AutoencoderKL,
     captions: list[str],
     views: Sequence[Sequence[View]],
@@ -51,6 +51,7 @@ def drawn_views(
     The unconditional answer is the one for an empty text and the same cameras.
 
     Args:
+        denoiser: a `ViewDenoiser`, or what calls one.
         captions, seeds: one an object.
         views: as many of each object as of the others.
         size: side of the latents.
