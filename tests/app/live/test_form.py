@@ -227,7 +227,7 @@ def test_a_visitor_fills_in_the_form_and_a_run_is_made(page: Command) -> None:
     with Robot(page.address()) as robot:
         until(lambda: "broken" in robot.text, "the list shows what is there")
         robot.set("Prompt", "a red ball")
-        for name, value in {"max_steps": 2.0, "n_levels": 2.0, "samples_per_ray": 8.0, "n_views": 1.0}.items():
+        for name, value in {"max_steps": 2.0, "n_levels": 2.0, "samples_per_ray": 8.0, "n_objects": 1.0}.items():
             robot.set(name, value)
         robot.set("n_levels", -3.0)
         robot.press("Start")
