@@ -25,11 +25,12 @@ _FORMS = {
     "f_3": (b"f", _INDEX + b"/" + _INDEX + b"/" + _INDEX, b"{3,}+"),
     "fn_2": (b"f", _INDEX + b"//" + _INDEX, b"{3,}+"),
 }
+# Not `{%d,%d}+`: in Python 3.11.2 a possessive group of possessive parts ends too early.
 _LINES = [
-    rb"(?P<%b>(?:%b(?:[ \t]++%b)%b[ \t]*+\n){%d,%d}+)" % (name.encode(), word, item, times, FEWEST, MOST)
+    rb"(?P<%b>(?:%b(?:[ \t]++%b)%b[ \t]*+\n){%d,%d})" % (name.encode(), word, item, times, FEWEST, MOST)
     for name, (word, item, times) in _FORMS.items()
 ]
-_NORMALS = rb"(?P<vn_0>(?:vn[^\n\\]*+\n){%d,%d}+)" % (FEWEST, MOST)
+_NORMALS = rb"(?P<vn_0>(?:vn[^\n\\]*+\n){%d,%d})" % (FEWEST, MOST)
 _RUN = re.compile(b"|".join([*_LINES, _NORMALS]))
 _WITHOUT_WORDS = bytes.maketrans(b"vtf/\t\n", b"      ")
 

@@ -211,7 +211,7 @@ class LatentDiffusion(FrozenNetworks):
         shown: Sequence[Tensor],
     ) -> Tensor:
         seen = noisy.movedim(-1, 1)
-        told = text.told
+        told = tuple(each for each in (text.tokens, text.pooled, text.mask) if each is not None)
         if self._cameras is not None:
             rays, poses = self._told(self._cameras, cameras, noisy)
             seen = seen if rays is None else torch.cat([seen, rays], dim=1)

@@ -3,7 +3,7 @@
     family = find_family(source)                            # from model_index.json and configs (known_families.py)
     family.schedule(config)                                 # alpha, sigma, and what the network's output means
     family.embed(pipeline, texts, device)                   # by diffusers' own `encode_prompt`
-    family.call(network, noisy, time, *text.told)           # the network's raw output
+    family.call(network, noisy, time, *told)                # the network's raw output
     family.latent_statistics(config)                        # mean and deviation by which latents are normalised
 
 Those with a transformer are in transformer_families.py.
@@ -31,11 +31,6 @@ class TextEmbedding(TensorRecord):
     pooled: Float[Tensor, "texts pooled"] | None = None
     mask: Float[Tensor, "texts tokens"] | None = None
     """1 for tokens of the text, 0 for what fills it up, where a denoiser tells them apart."""
-
-    @property
-    def told(self) -> tuple[Tensor, ...]:
-        """All that there is, in the order in which `ModelFamily.call` takes it."""
-        return tuple(each for each in (self.tokens, self.pooled, self.mask) if each is not None)
 
     def select(self, texts: Int[Tensor, "chosen"]) -> "TextEmbedding":
         """The embeddings of some texts, in the order asked for."""
@@ -120,7 +115,7 @@ class ModelFamily(ABC):
         """The network's output for noisy latents (views channels height width).
 
         Args:
-            told: what else the embedding holds (`TextEmbedding.told`), or a denoiser was made to be told.
+            told: what else the embedding holds (pooled, mask), or a denoiser was made to be told.
         """
 
 

@@ -10,7 +10,6 @@ EXAMPLE = ROOT / "examples" / "my_field.yaml"
 SMALL = {
     "system.guidance.type": "target-image",
     "system.guidance.size": 16,
-    "system.latent_size": "null",
     "system.views.type": "posed-pictures",
     "system.background.type": "solid",
     "system.renderer.occupancy_resolution": 16,
