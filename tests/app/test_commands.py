@@ -206,7 +206,7 @@ def test_the_plugin_command_of_the_readme_runs(command: list[str], tmp_path: Pat
     """Without `plugins:` in a recipe, and with it: a file that is named twice is loaded once."""
     small = [word for word in command[6:] if word != "exporters=[{type: contact-sheet}]"]
     plugin = ["--plugin", str(EXAMPLE.with_suffix(".py")), "--device", "cpu", "--prompt", "a ball", "exporters=[]"]
-    house = ROOT / "configs" / "latent-nerf.yaml"
+    house = ROOT / "configs" / "latent-nerf-single-view.yaml"
     for config, more in ((EXAMPLE, []), (house, ["system.geometry.type=voxels"])):
         out = tmp_path / config.stem
         assert main(["--config", str(config), "--out", str(out), *plugin, *more, *small]) == 0

@@ -12,7 +12,7 @@ from guidance.latent_diffusion import LatentDiffusion
 from guidance.model_source import find_model
 from guidance.word_learning import WordLearner
 from tests.guidance.published import published_noise, published_pipeline
-from tests.tiny_pipelines import WIDTH
+from tests.tiny_pipelines import WIDTH, Layout
 
 Models = Callable[..., Path]
 PROMPT = "a red <cat>"
@@ -28,7 +28,7 @@ def _latents(n: int = 1) -> torch.Tensor:
 
 
 @pytest.mark.parametrize(("family", "layout"), [("epsilon", "sd"), ("v_prediction", "sd"), ("epsilon", "xl")])
-def test_the_loss_is_the_papers(family: str, layout: str, tiny_model: Models):
+def test_the_loss_is_the_papers(family: str, layout: Layout, tiny_model: Models):
     """eps_hat is what diffusers' pipeline says that has the same embeddings; a draw is found again by its seed."""
     folder = tiny_model(family, layout)
     model, learner = _learner(folder)
