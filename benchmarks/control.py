@@ -25,7 +25,7 @@ from benchmarks.runs import BenchmarkRun, Trainings, load_trained, plan_run
 from benchmarks.scores import write_sheet
 from benchmarks.toy_prompts import ToyPrompt
 from core.errors import UserError, did_you_mean
-from core.files import whole_file
+from core.files import write_json
 from toybox.world import CONTROL_FOLDER
 
 DESCRIPTION = "Paint toybox meshes with a ControlNet of depth and without, and compare colours and parts."
@@ -118,8 +118,7 @@ def _painted(run: BenchmarkRun, trainings: Trainings, device: str) -> Painted:
     seconds = trainings.train(run)
     votes, parts = look(load_trained(run, device), run.prompt, run.folder / "views.png")
     painted = Painted(seconds, votes, parts)
-    with whole_file(note) as unfinished:
-        unfinished.write_text(json.dumps(asdict(painted)))
+    write_json(note, asdict(painted))
     return painted
 
 

@@ -9,11 +9,11 @@ twelve are written to benchmarks/results/, those of a part to the work folder.
 """
 
 import argparse
+import itertools
 import sys
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from itertools import product
 from pathlib import Path
 
 from tqdm import tqdm
@@ -25,7 +25,7 @@ from benchmarks.floors import Row, floors
 from benchmarks.results import row_figures, summary_line, table, write_sheet
 from benchmarks.runs import BenchmarkRun, RunFailedError, Trainings, load_trained, plan_run
 from benchmarks.shape_agreement import best_ellipsoid
-from benchmarks.toy_prompts import toy_prompts
+from benchmarks.toy_prompts import ToyPrompt, toy_prompts
 from core.errors import UserError
 from toybox.judge import load_judge
 
@@ -56,16 +56,11 @@ def _run(options: argparse.Namespace) -> Report:
         load_judge()
     except FileNotFoundError as error:
         raise UserError("the toybox judge has no weights: python -m toybox.judge.train makes them") from error
-    seeds = [[f"seed={seed}"] for seed in options.seeds] or [[]]
-    tried = tqdm([*product(seeds, prompts)], desc="preparing runs", leave=False, disable=None)
-    ours = [
-        plan_run(prompt, "prompt", options.config, [*options.overrides, *seed], options.work) for seed, prompt in tried
-    ]
-    ceilings = [plan_run(prompt, "pictures", options.config, options.overrides, options.work) for prompt in prompts]
+    ours, ceilings = planned(prompts, options)
     done = _all_figures([*ours, *ceilings], options)
     if missing := len(ours) + len(ceilings) - len(done):
         raise RunFailedError(f"{missing} of {len(ours) + len(ceilings)} runs: no result")
-    pairs = list(zip(ours, ceilings * len(seeds), strict=True))
+    pairs = list(zip(ours, itertools.cycle(ceilings), strict=False))
     rows = [_row(*pair, done) for pair in pairs]
     name = f"quality-{options.config.stem}"
 
@@ -75,6 +70,16 @@ def _run(options: argparse.Namespace) -> Report:
 
     figures = {"jobs": options.jobs, "seeds": options.seeds, **row_figures(rows)}
     return Report(name, prompts == toy_prompts(), figures, table(rows), floors(rows), draw)
+
+
+def planned(prompts: Sequence[ToyPrompt], options: argparse.Namespace) -> tuple[list[BenchmarkRun], list[BenchmarkRun]]:
+    """The runs from the prompts, seed by seed, and those guided by pictures, once for all seeds."""
+    seeds = [[f"seed={seed}"] for seed in options.seeds] or [[]]
+    tried = tqdm([*itertools.product(seeds, prompts)], desc="preparing runs", leave=False, disable=None)
+    ours = [
+        plan_run(prompt, "prompt", options.config, [*options.overrides, *seed], options.work) for seed, prompt in tried
+    ]
+    return ours, [plan_run(prompt, "pictures", options.config, options.overrides, options.work) for prompt in prompts]
 
 
 def _all_figures(planned: Sequence[BenchmarkRun], options: argparse.Namespace) -> dict[Path, Figures]:

@@ -41,11 +41,13 @@ class Votes:
 
     @property
     def two_fronts(self) -> bool:
-        """Most views from behind are taken for views of the front: a second face, or another head."""
-        steps = 360.0 / self.n_views
-        behind = [said for i, said in enumerate(self.azimuths_deg) if angle_between(i * steps, 0.0) > 90.0]
-        fronts = [said for said in behind if angle_between(said, 0.0) <= AZIMUTH_TOLERANCE_DEG]
-        return self.azimuth is not None and 2 * len(fronts) > len(behind)
+        """Most views from the front, and most from behind, are taken for views of the front: a face too many."""
+        step = 360.0 / self.n_views
+        shown = [angle_between(said, 0.0) <= AZIMUTH_TOLERANCE_DEG for said in self.azimuths_deg]
+        aside = [angle_between(i * step, 0.0) for i in range(self.n_views)]
+        before = [is_front for is_front, angle in zip(shown, aside, strict=True) if angle < 90.0]
+        behind = [is_front for is_front, angle in zip(shown, aside, strict=True) if angle > 90.0]
+        return self.azimuth is not None and all(2 * sum(side) > len(side) for side in (before, behind))
 
     @property
     def faces_front(self) -> bool:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from core.errors import UserError, first_line
-from core.files import whole_file
+from core.files import write_json
 from guidance.camera_conditioning import FILE_NAME
 from guidance.mvdream_layout import (
     CAMERAS,
@@ -77,8 +77,7 @@ def convert(checkpoint: Path, out: Path, tokenizer: str = TOKENIZER) -> None:
     for name, part in parts.items():
         index[name] = [type(part).__module__.split(".")[0], type(part).__name__]
     index |= {"safety_checker": [None, None], "feature_extractor": [None, None]}
-    with whole_file(out / "model_index.json") as unfinished:
-        unfinished.write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
+    write_json(out / "model_index.json", index)
 
 
 def _read(path: Path) -> dict[str, Tensor]:

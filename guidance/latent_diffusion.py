@@ -219,13 +219,13 @@ class LatentDiffusion(FrozenNetworks):
         told = (*told, *(each.repeat(len(noisy) // len(each), 1, 1, 1).to(self._dtype) for each in shown))
         call = self._recorded if noisy.is_cuda and not is_learning else self._call
         # The weights have a precision of their own, whatever that of the training.
-        with torch.set_grad_enabled(is_learning), torch.autocast(noisy.device.type, enabled=False):
-            batch = (seen.to(self._dtype), self.network_time[timestep], *told)
-            if self.autoencoder.takes_less:
-                output = by_rows(call, batch, self._cameras.n_together if self._cameras else 1)
-            else:
-                output = call(*batch)
         with torch.set_grad_enabled(is_learning):
+            with torch.autocast(noisy.device.type, enabled=False):
+                batch = (seen.to(self._dtype), self.network_time[timestep], *told)
+                if self.autoencoder.takes_less:
+                    output = by_rows(call, batch, self._cameras.n_together if self._cameras else 1)
+                else:
+                    output = call(*batch)
             return meaning(self.family, output.movedim(1, -1), noisy, self.alpha[timestep], self.sigma[timestep])
 
     def _call(self, noisy: Tensor, time: Tensor, tokens: Tensor, *told: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from lightning import Callback, LightningModule, Trainer
 
 from core.errors import UserError
 from core.failures import told
-from core.files import whole_file
+from core.files import write_whole
 from systems.base import LightningSystem
 from systems.steering import steer, steerable
 
@@ -161,8 +161,7 @@ def _without_torn_line(path: Path) -> None:
     """Forget the beginning of a line that was being written when its process ended: no step was made with it."""
     content = path.read_bytes() if path.is_file() else b""
     if content and not content.endswith(b"\n"):
-        with whole_file(path) as unfinished:
-            unfinished.write_bytes(content[: content.rfind(b"\n") + 1])
+        write_whole(path, content[: content.rfind(b"\n") + 1])
 
 
 def _make(system: LightningSystem, edit: Edit) -> None:

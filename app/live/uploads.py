@@ -9,7 +9,7 @@ from app.live.server import LARGEST_UPLOAD
 from app.live.strangers import is_inside
 from app.run_folder import slug
 from core.errors import UserError
-from core.files import whole_file
+from core.files import write_whole
 from geometry.mesh_file import read_mesh
 
 UPLOADS = "uploads"
@@ -42,8 +42,7 @@ def keep_upload(out: Path, name: str, content: bytes) -> Path:
     kept = sum(file.lstat().st_size for file in (out / UPLOADS).glob("*/*"))
     if kept + len(content) > MOST_KEPT:
         raise UserError(f"meshes of {MOST_KEPT >> 20} MiB are kept here, and no more; ask for some to be removed")
-    with whole_file(path) as unfinished:
-        unfinished.write_bytes(content)
+    write_whole(path, content)
     try:
         read_mesh(path)
     except BaseException:
