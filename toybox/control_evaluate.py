@@ -112,7 +112,7 @@ denoiser's first half and was trained on the toy world's own renders; the denois
 ![Samples](contact-sheet.png)
 
 Above what it is shown, in the middle what the model then draws, below what it draws for the same caption and noise
-without: {"; ".join(captions)} (evenly taken from the pictures below, none chosen).
+without (evenly taken from the pictures below, none chosen): {"; ".join(captions)}.
 
 ## Figures
 On {ours["object"]["count"]} pictures from cameras drawn over the whole range, 32 x 32 latents:

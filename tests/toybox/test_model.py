@@ -12,12 +12,18 @@ import pytest
 import torch
 
 from tests.toybox.test_captions import require_words
+from toybox.control import depth_pictures
+from toybox.control_command import load_control
+from toybox.control_evaluate import drawn
 from toybox.data import BufferStore, render_buffers
+from toybox.denoiser import FINE_PIXELS
 from toybox.judge import load_judge
 from toybox.latent_figures import distil_pictures, judge_autoencoder
 from toybox.picture_figures import Request, judge_pictures, requests
 from toybox.pipeline import generate, load_pipeline
-from toybox.world import MODEL_FOLDER, load_world
+from toybox.silhouettes import overlap, silhouettes
+from toybox.view_figures import view_requests
+from toybox.world import CONTROL_FOLDER, MODEL_FOLDER, load_world
 
 
 @pytest.fixture(scope="module")
@@ -118,3 +124,24 @@ def test_latents_are_normalised(pipeline, tmp_path):
         latents = pipeline.vae.encode(batch.pictures * 2 - 1).latent_dist.mean
     torch.testing.assert_close(latents.mean(dim=(0, 2, 3)), torch.zeros(4), atol=0.35, rtol=0)
     torch.testing.assert_close(latents.std(dim=(0, 2, 3)), torch.ones(4), atol=0.2, rtol=0)
+
+
+@pytest.mark.slow
+def test_the_depth_controlnet_places_outlines_where_they_are_shown():
+    """Six captions, with the ControlNet and without: a mean overlap of 0.90 and 0.61 on 176 pictures."""
+    asked = view_requests(6, True, 80)
+    views = [view for request in asked for view in request.views][::4]
+    captions = [request.subject.caption() for request in asked]
+    conditions = depth_pictures([request.subject for request in asked], views, FINE_PIXELS)
+    shown = conditions[:, 0] > 0
+    overlaps = {}
+    for scale in (0.0, 1.0):
+        pictures = drawn(load_control(CONTROL_FOLDER), captions, conditions, scale)
+        overlaps[scale] = sum(overlap(*both) for both in zip(shown, silhouettes(pictures), strict=True)) / len(views)
+    assert overlaps[1.0] > 0.8 > overlaps[0.0], overlaps
+
+
+def test_the_depth_controlnet_is_small_and_safe():
+    files = [path for path in CONTROL_FOLDER.iterdir() if path.suffix not in (".md", ".png")]
+    assert sum(path.stat().st_size for path in files) <= 8e6
+    assert {path.suffix for path in files} == {".json", ".safetensors"}
