@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.guidance.published import FAMILIES
 from tests.tiny_pipelines import Family, Layout, make_tiny_model
 
 
@@ -17,5 +18,19 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         if (family, layout) not in made:
             made[family, layout] = make_tiny_model(tmp_path_factory.mktemp(f"{layout}-{family}"), family, layout)
         return made[family, layout]
+
+    return model
+
+
+@pytest.fixture(scope="session")
+def family_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Layout, Path]]:
+    """A function: name of a family -> layout and folder."""
+    made: dict[str, Path] = {}
+
+    def model(name: str) -> tuple[Layout, Path]:
+        layout, settings = FAMILIES[name]
+        if name not in made:
+            made[name] = make_tiny_model(tmp_path_factory.mktemp(name), layout=layout, **settings)
+        return layout, made[name]
 
     return model

@@ -15,6 +15,19 @@ from tests.tiny_pipelines import PIPELINES, Layout
 LAW = 2e-5
 #: Settings under which guidance says what a plain pipeline does; `auto` is a CPU's own choice of precision.
 PLAIN = {"view_dependent": False, "precision": "float32"}
+ZERO_SNR = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
+#: Families of models that the law is tested on: the layout of each, and how its tiny model is made.
+FAMILIES: dict[str, tuple[Layout, dict[str, Any]]] = {
+    "sd-epsilon": ("sd", {"family": "epsilon"}),
+    "sd-v": ("sd", {"family": "v_prediction"}),
+    "sd-v-zero-snr": ("sd", {"family": "v_prediction", "scheduler": ZERO_SNR}),
+    "xl": ("xl", {"family": "epsilon"}),
+    "sd3": ("sd3", {"family": "flow"}),
+    "sd3-t5": ("sd3", {"family": "flow", "t5": True}),
+    "flux": ("flux", {"family": "flow", "scheduler": {"use_dynamic_shifting": True}}),
+    "flux-told-guidance": ("flux", {"family": "flow", "transformer": {"guidance_embeds": True}}),
+    "pixart": ("pixart", {"family": "epsilon"}),
+}
 #: Parts that tiny models of a layout do not have.
 ABSENT: dict[Layout, list[str]] = {"sd": ["safety_checker"], "sd3": ["text_encoder_3", "tokenizer_3"]}
 

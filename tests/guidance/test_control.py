@@ -77,11 +77,11 @@ def _pipeline(folder: Path, *controls: Path, dtype: torch.dtype = torch.float32)
 
 
 @pytest.fixture
-def control(tiny_model: Models, tmp_path: Path) -> Callable[..., tuple[Path, Path]]:
-    """A function: prediction type, seed, changes -> folders of a model and of a ControlNet for it."""
+def control(family_model: Callable[[str], tuple[Layout, Path]], tmp_path: Path) -> Callable[..., tuple[Path, Path]]:
+    """A function: family, seed, changes -> folders of a model and of a ControlNet for it."""
 
-    def made(family: Family = "epsilon", seed: int = 0, **changes: Any) -> tuple[Path, Path]:
-        model = tiny_model(family, "sd")
+    def made(family: str = "sd-epsilon", seed: int = 0, **changes: Any) -> tuple[Path, Path]:
+        model = family_model(family)[1]
         unet = published_pipeline("sd", model).unet
         return model, write_control(tmp_path / f"control-{seed}", unet, seed, **changes)
 
@@ -90,8 +90,8 @@ def control(tiny_model: Models, tmp_path: Path) -> Callable[..., tuple[Path, Pat
 
 @pytest.mark.parametrize("scale", [1.0, 7.5, 100.0])
 @pytest.mark.parametrize("kind", ["depth", "normal"])
-@pytest.mark.parametrize("family", ["epsilon", "v_prediction"])
-def test_equal_to_the_pipeline(family: Family, kind: Any, scale: float, control: Callable[..., tuple[Path, Path]]):
+@pytest.mark.parametrize("family", ["sd-epsilon", "sd-v", "sd-v-zero-snr"])
+def test_equal_to_the_pipeline(family: str, kind: Any, scale: float, control: Callable[..., tuple[Path, Path]]):
     folder, path = control(family)
     more = {"image": shown(kind), "controlnet_conditioning_scale": 0.7}
     guidance = _guidance(folder, scale, ControlFile(str(path), kind, 0.7))

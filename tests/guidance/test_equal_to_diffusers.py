@@ -12,36 +12,8 @@ import torch
 
 from core.schedule import Schedule
 from guidance.latent_sds import LatentSDS
-from tests.guidance.published import PLAIN, assert_equal, published_pipeline
-from tests.tiny_pipelines import Layout, make_tiny_model
-
-ZERO_SNR = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
-#: Family: its layout, and how its tiny model is made.
-FAMILIES: dict[str, tuple[Layout, dict[str, Any]]] = {
-    "sd-epsilon": ("sd", {"family": "epsilon"}),
-    "sd-v": ("sd", {"family": "v_prediction"}),
-    "sd-v-zero-snr": ("sd", {"family": "v_prediction", "scheduler": ZERO_SNR}),
-    "xl": ("xl", {"family": "epsilon"}),
-    "sd3": ("sd3", {"family": "flow"}),
-    "sd3-t5": ("sd3", {"family": "flow", "t5": True}),
-    "flux": ("flux", {"family": "flow", "scheduler": {"use_dynamic_shifting": True}}),
-    "flux-told-guidance": ("flux", {"family": "flow", "transformer": {"guidance_embeds": True}}),
-    "pixart": ("pixart", {"family": "epsilon"}),
-}
-
-
-@pytest.fixture(scope="module")
-def family_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Layout, Path]]:
-    """A function: name of a family -> layout and folder."""
-    made: dict[str, Path] = {}
-
-    def model(name: str) -> tuple[Layout, Path]:
-        layout, settings = FAMILIES[name]
-        if name not in made:
-            made[name] = make_tiny_model(tmp_path_factory.mktemp(name), layout=layout, **settings)
-        return layout, made[name]
-
-    return model
+from tests.guidance.published import FAMILIES, PLAIN, assert_equal, published_pipeline
+from tests.tiny_pipelines import Layout
 
 
 def _guidance(folder: Path, scale: float, **settings: Any) -> LatentSDS:

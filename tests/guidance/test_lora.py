@@ -16,28 +16,32 @@ from tests.guidance.published import PLAIN, assert_equal, published_pipeline
 from tests.tiny_pipelines import Family, Layout
 
 Models = Callable[[Family, Layout], Path]
-LAYOUTS: list[tuple[Family, Layout, Style]] = [
-    ("epsilon", "sd", "diffusers"),
-    ("epsilon", "sd", "kohya"),
-    ("v_prediction", "sd", "diffusers"),
-    ("epsilon", "xl", "diffusers"),
-    ("epsilon", "xl", "kohya"),
-    ("flow", "sd3", "diffusers"),
-    ("flow", "flux", "diffusers"),
+#: Families, and who wrote the file.
+WRITTEN: list[tuple[str, Style]] = [
+    ("sd-epsilon", "diffusers"),
+    ("sd-epsilon", "kohya"),
+    ("sd-v", "diffusers"),
+    ("sd-v-zero-snr", "diffusers"),
+    ("xl", "diffusers"),
+    ("xl", "kohya"),
+    ("sd3", "diffusers"),
+    ("sd3-t5", "diffusers"),
+    ("flux", "diffusers"),
 ]
 
 
-def _guidance(folder: Path, *loras: LoraFile) -> LatentSDS:
-    settings = {**PLAIN, "guidance_scale": Schedule.constant(7.5)}
+def _guidance(folder: Path, *loras: LoraFile, t5: bool = False) -> LatentSDS:
+    settings = {**PLAIN, "guidance_scale": Schedule.constant(7.5), "t5": t5}
     return LatentSDS(LatentSDS.Config(model=str(folder), lora=loras, **settings))
 
 
-@pytest.mark.parametrize(("family", "layout", "style"), LAYOUTS)
+@pytest.mark.parametrize(("family", "style"), WRITTEN)
 def test_equal_to_the_pipeline_that_carries_it(
-    family: Family, layout: Layout, style: Style, tiny_model: Models, tmp_path: Path
+    family: str, style: Style, family_model: Callable[[str], tuple[Layout, Path]], tmp_path: Path
 ):
-    folder, path = tiny_model(family, layout), tmp_path / "style.safetensors"
-    pipeline = published_pipeline(layout, folder)
+    layout, folder = family_model(family)
+    path, t5 = tmp_path / "style.safetensors", family == "sd3-t5"
+    pipeline = published_pipeline(layout, folder, t5=t5)
     added = write_lora(path, pipeline, style)
     assert set(added) == {
         "unet" if layout in ("sd", "xl") else "transformer",
@@ -45,21 +49,17 @@ def test_equal_to_the_pipeline_that_carries_it(
     }
     pipeline.load_lora_weights(tmp_path, weight_name="style.safetensors", adapter_name="style")
     pipeline.set_adapters(["style"], [0.7])
-    assert_equal(_guidance(folder, LoraFile(path, 0.7)), pipeline, 7.5)
+    assert_equal(_guidance(folder, LoraFile(path, 0.7), t5=t5), pipeline, 7.5)
 
 
-@pytest.mark.parametrize(("family", "layout", "style"), LAYOUTS[1:2])
-def test_equal_to_weights_changed_by_hand(
-    family: Family, layout: Layout, style: Style, tiny_model: Models, tmp_path: Path
-):
+def test_equal_to_weights_changed_by_hand(tiny_model: Models, tmp_path: Path):
     """Two of them, W + s1 (alpha / rank) B1 A1 + s2 (alpha / rank) B2 A2, without any of the libraries' code."""
-    folder, pipeline = tiny_model(family, layout), published_pipeline(layout, tiny_model(family, layout))
-    loras = []
+    folder = tiny_model("epsilon", "sd")
+    pipeline, loras = published_pipeline("sd", folder), []
     for seed, scale in ((1, 0.5), (2, -0.3)):
         loras.append(LoraFile(tmp_path / f"{seed}.safetensors", scale))
-        add_by_hand(
-            pipeline, write_lora(loras[-1].path, published_pipeline(layout, folder), style, seed, "out_proj"), scale
-        )
+        written = write_lora(loras[-1].path, published_pipeline("sd", folder), "kohya", seed, "out_proj")
+        add_by_hand(pipeline, written, scale)
     assert_equal(_guidance(folder, *loras), pipeline, 7.5)
 
 

@@ -25,9 +25,13 @@ def _guidance(folder: Path, *files: Path | EmbeddingFile, **settings: Any) -> La
     return LatentSDS(LatentSDS.Config(model=str(folder), embeddings=files, **fixed))
 
 
-@pytest.mark.parametrize(("n_pieces", "family"), [(1, "epsilon"), (3, "epsilon"), (2, "v_prediction")])
-def test_equal_to_the_pipeline_that_has_learnt_it(n_pieces: int, family: Family, tiny_model: Models, tmp_path: Path):
-    folder, path = tiny_model(family, "sd"), tmp_path / "learned_embeds.safetensors"
+@pytest.mark.parametrize(
+    ("n_pieces", "family"), [(1, "sd-epsilon"), (3, "sd-epsilon"), (2, "sd-v"), (2, "sd-v-zero-snr")]
+)
+def test_equal_to_the_pipeline_that_has_learnt_it(
+    n_pieces: int, family: str, family_model: Callable[[str], tuple[Layout, Path]], tmp_path: Path
+):
+    folder, path = family_model(family)[1], tmp_path / "learned_embeds.safetensors"
     save_file({"<cat>": random_vectors(n_pieces, WIDTH)}, path)
     pipeline = published_pipeline("sd", folder)
     pipeline.load_textual_inversion(tmp_path, weight_name=path.name)
