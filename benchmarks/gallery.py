@@ -14,18 +14,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from app.api import Run, train
 from app.progress import Progress
 from app.run_folder import slug
 from core.files import write_whole
+from renderers.backgrounds import FlatBackground
+from renderers.compositing import over_background
 from systems.contact_sheet import save_png, tiled
+from toybox.world import load_world
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 #: Views of each object, side by side, and their size over that of the pictures that guidance sees.
 N_VIEWS, MAGNIFIED = 4, 1.5
+#: The world's background that no object's own colours come near: on grey, the shaded sides of white things vanish.
+BACKDROP = list(load_world().backgrounds).index("sky")
 #: Every kind of the toy world once, and two more.
 OBJECTS = (
     "a red mushroom",
@@ -164,7 +170,11 @@ def main(arguments: Sequence[str]) -> int:
 
 def _sides(run: Run) -> NDArray[np.uint8]:
     cameras = run.cameras(N_VIEWS, size=round(MAGNIFIED * run.system.guidance.latent_size))
-    return tiled([list(run.decode(run.render(cameras).latents))])
+    seen, background = run.render(cameras), run.system.background
+    assert isinstance(background, FlatBackground), "of both recipes"
+    backdrop = torch.full((N_VIEWS,), min(BACKDROP, len(background.bank) - 1))
+    behind = background.maps_at(backdrop, cameras.height, cameras.width)
+    return tiled([list(run.decode(over_background(seen.foreground, seen.opacity, behind)))])
 
 
 if __name__ == "__main__":
