@@ -29,7 +29,11 @@ LONGEST_PROMPT_SHOWN = 500
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked for, nothing read yet. Relative paths start from the current folder."""
+    """What is asked for, nothing read yet. Relative paths start from the current folder.
+
+    Raises:
+        UserError: a path that no file can have.
+    """
 
     recipe: Path | Recipe | tuple[Recipe, ...] | None = None
     """The recipe's file; or what was read from one, for each stage where there are several. None: that of `run`."""
@@ -57,6 +61,11 @@ class Request:
     """cpu, cuda, or auto."""
     trust: bool = False
     """Whether plugins may be loaded that a run or another user's recipe names; each is a program."""
+
+    def __post_init__(self) -> None:
+        for path in (self.recipe, self.start_from, self.run, self.out, self.folder, *self.plugins):
+            if isinstance(path, Path) and "\0" in str(path):
+                raise UserError(f"{str(path)!r}: no path has a NUL in it")
 
 
 @dataclass(frozen=True)

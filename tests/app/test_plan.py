@@ -153,3 +153,9 @@ def test_an_out_that_is_a_file_is_told_before_anything_is_built(tmp_path: Path):
     (tmp_path / "runs").write_text("")
     with pytest.raises(UserError, match=r"--out: .*/runs is a file; give a folder"):
         make_plan(Request(EXAMPLE, "a ball", out=tmp_path / "runs"))
+
+
+@pytest.mark.parametrize("setting", ["recipe", "start_from", "run", "out", "folder"])
+def test_a_path_that_no_file_can_have(setting: str) -> None:
+    with pytest.raises(UserError, match=r"^'a\\x00b': no path has a NUL in it$"):
+        Request(**{setting: Path("a\0b")})  # pyright: ignore[reportArgumentType]
