@@ -29,11 +29,7 @@ LONGEST_PROMPT_SHOWN = 500
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked for, nothing read yet. Relative paths start from the current folder.
-
-    Raises:
-        UserError: a path that no file can have.
-    """
+    """What is asked for, nothing read yet. Relative paths start from the current folder; a NUL in one is refused."""
 
     recipe: Path | Recipe | tuple[Recipe, ...] | None = None
     """The recipe's file; or what was read from one, for each stage where there are several. None: that of `run`."""
