@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+RELIABILITY ?= docs/reliability.md
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: quickstart test check faults slow manual clean
@@ -16,7 +17,7 @@ test: $(VENV)/installed-dev  ## lint, and the whole suite without the markers sl
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 faults: $(VENV)/installed-dev  ## what breaks things on purpose; writes docs/reliability.md
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m fault --reliability=docs/reliability.md
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m fault --reliability=$(RELIABILITY)
 
 slow: $(VENV)/installed-dev  ## what takes longer
 	$(BIN)/python -m pytest -m slow

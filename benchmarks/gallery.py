@@ -14,15 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from app.api import Run, train
 from app.progress import Progress
 from app.run_folder import slug
 from core.files import write_whole
-from renderers.backgrounds import FlatBackground
-from renderers.compositing import over_background
 from systems.contact_sheet import save_png, tiled
 from toybox.world import load_world
 
@@ -74,8 +71,9 @@ INTRODUCTION = """\
 # Gallery
 
 Made by `python -m benchmarks.gallery` with the bundled model, on CPU cores. Every object is the first one that its
-command made, with the recipe's own seed: each of the 22 kinds that the model knows, and two more. It has no word for
-animals, so that painting follows the colour only.
+command made, with the recipe's own seed: each of the 22 kinds that the model knows, and two more. They are shown on blue
+(`system.background.preview`), where the command alone shows grey. The model has no word for animals, so that painting
+follows the colour only.
 """
 
 
@@ -118,7 +116,7 @@ def make(piece: Piece, work: Path, docs: Path, overrides: Sequence[str] = ()) ->
     run = train(
         ROOT / piece.recipe,
         piece.prompt,
-        overrides=[*mesh, "exporters=[]", *overrides],
+        overrides=[*mesh, "exporters=[]", f"system.background.preview={BACKDROP}", *overrides],
         out=work,
         resume=True,
         on_event=Progress(),
@@ -170,11 +168,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _sides(run: Run) -> NDArray[np.uint8]:
     cameras = run.cameras(N_VIEWS, size=round(MAGNIFIED * run.system.guidance.latent_size))
-    seen, background = run.render(cameras), run.system.background
-    assert isinstance(background, FlatBackground), "of both recipes"
-    backdrop = torch.full((N_VIEWS,), min(BACKDROP, len(background.bank) - 1))
-    behind = background.maps_at(backdrop, cameras.height, cameras.width)
-    return tiled([list(run.decode(over_background(seen.foreground, seen.opacity, behind)))])
+    return tiled([list(run.decode(run.render(cameras).latents))])
 
 
 if __name__ == "__main__":

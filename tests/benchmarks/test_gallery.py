@@ -31,7 +31,8 @@ def test_it_has_24_objects_of_every_kind_that_the_model_knows_and_8_painted_mesh
 
 def test_a_piece_is_trained_drawn_and_shown_with_its_command(tmp_path: Path) -> None:
     piece = Piece("a red mushroom", "examples/my_field.yaml")
-    picture = make(piece, tmp_path / "runs", tmp_path / "docs", small_overrides(tmp_path))
+    small = [*small_overrides(tmp_path), "system.background.type=random-color"]  # as in the gallery's recipes
+    picture = make(piece, tmp_path / "runs", tmp_path / "docs", small)
     assert np.asarray(Image.open(picture)).shape[1] > 3 * 16
     page = write_page(tmp_path / "docs").read_text()
     assert "gallery/a-red-mushroom.png" in page

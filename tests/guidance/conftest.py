@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,26 +12,25 @@ from tests.tiny_pipelines import Family, Layout, make_tiny_model
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """A function (family, layout) -> folder."""
-    made: dict[tuple[str, str], Path] = {}
+    """A function (family, layout, what else `make_tiny_model` takes) -> folder."""
+    made: dict[str, Path] = {}
 
-    def model(family: Family = "epsilon", layout: Layout = "sd") -> Path:
-        if (family, layout) not in made:
-            made[family, layout] = make_tiny_model(tmp_path_factory.mktemp(f"{layout}-{family}"), family, layout)
-        return made[family, layout]
+    def model(family: Family = "epsilon", layout: Layout = "sd", **more: Any) -> Path:
+        key = repr((family, layout, more))
+        if key not in made:
+            folder = tmp_path_factory.mktemp(f"{layout}-{family}")
+            made[key] = make_tiny_model(folder, family, layout, **more)
+        return made[key]
 
     return model
 
 
 @pytest.fixture(scope="session")
-def family_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Layout, Path]]:
-    """A function: name of a family -> layout and folder."""
-    made: dict[str, Path] = {}
+def family_model(tiny_model: Callable[..., Path]) -> Callable[[str], tuple[Layout, Path]]:
+    """A function: name in FAMILIES -> layout and folder."""
 
     def model(name: str) -> tuple[Layout, Path]:
         layout, settings = FAMILIES[name]
-        if name not in made:
-            made[name] = make_tiny_model(tmp_path_factory.mktemp(name), layout=layout, **settings)
-        return layout, made[name]
+        return layout, tiny_model(layout=layout, **settings)
 
     return model
