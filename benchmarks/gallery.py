@@ -71,9 +71,9 @@ INTRODUCTION = """\
 # Gallery
 
 Made by `python -m benchmarks.gallery` with the bundled model, on CPU cores. Every object is the first one that its
-command made, with the recipe's own seed: each of the 22 kinds that the model knows, and two more. They are shown on blue
-(`system.background.preview`), where the command alone shows grey. The model has no word for animals, so that painting
-follows the colour only.
+command made, with the recipe's own seed: each of the 22 kinds that the model knows, and two more. They are shown on
+blue (`system.background.preview`), where the command alone shows grey. The model has no word for animals, so that
+painting follows the colour only.
 """
 
 
