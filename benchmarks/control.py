@@ -51,7 +51,7 @@ class Painted:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark and give the exit code."""
     quick = "two kinds at one seed"
-    parser = benchmark_parser("control", DESCRIPTION, "latent-paint", work="control", quick=quick)
+    parser = benchmark_parser("control", DESCRIPTION, "latent-paint-single-view", work="control", quick=quick)
     parser.add_argument(
         "--control", type=Path, default=CONTROL_FOLDER, metavar="FOLDER", help="the ControlNet of depth"
     )

@@ -15,7 +15,7 @@ HARMS, HARM_STEPS = ("diverge", "kill"), 4
 #: Systems, each with the mesh that it takes.
 SHAPES = {"latent-nerf": None, "sketch-shape": "chair.obj", "latent-paint": "car-without-front.obj"}
 #: A ball that is there from the first step on, so that there is a mesh to export after four.
-SHOWN: dict[str, Any] = {"latent-nerf": {"geometry": {"blob_height": 10}}}
+SHOWN: dict[str, Any] = {system: {"geometry": {"blob_height": 10}} for system in ("latent-nerf", "sketch-shape")}
 #: Small meshes of each system.
 FIELD = {"type": "mesh", "n_faces": 300, "resolution": 32, "texture_size": 64, "n_photographs": 4, "n_silhouettes": 4}
 EXPORTERS = {

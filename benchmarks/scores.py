@@ -50,6 +50,8 @@ def _score(name: str, *settings: str) -> tuple[str, ...]:
     return tuple(f"system.guidance.{setting}" for setting in (f"score={name}", *settings))
 
 
+#: Calls of the denoiser for each view with `sds`: for the prompt, and for the unconditional text.
+CALLS = 2
 #: A backward pass through the denoiser counts as two calls.
 SCORES = {
     "sds": ScoreCase(()),
@@ -107,14 +109,13 @@ def steps_at_equal_calls(steps: int, calls: int, further_calls: int) -> int:
 def planned(options: argparse.Namespace) -> dict[tuple[str, str, int], BenchmarkRun]:
     """All trainings, by score, object and seed; in an order in which a part of them compares the scores too."""
     recipe = read_recipe(options.config, options.overrides)
-    calls = 3 if recipe.system.config.guidance.part.part_name == "loud-view-sds" else 2
     steps = recipe.trainer.max_steps // (10 if options.quick else 1)
     prompts = toy_prompts(OBJECTS)[: 1 if options.quick else None]
     runs: dict[tuple[str, str, int], BenchmarkRun] = {}
     seeds = SEEDS[: 1 if options.quick else None]
     for seed, prompt, name in product(seeds, prompts, chosen_scores(options.only)):
         case = SCORES[name]
-        n = steps_at_equal_calls(steps, calls, case.further_calls)
+        n = steps_at_equal_calls(steps, CALLS, case.further_calls)
         settings = [*options.overrides, *case.overrides, f"trainer.max_steps={n}", f"seed={seed}"]
         run = plan_run(prompt, "prompt", options.config, settings, options.work)
         runs[name, prompt.subject.kind, seed] = run

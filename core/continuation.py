@@ -26,7 +26,7 @@ def copy_trained(mine: Part, theirs: Part, free: Sequence[str]) -> None:
     if type(mine) is not type(theirs):
         raise UserError(f"{where}: it has trained a '{theirs.part_name}', not a '{mine.part_name}'")
     here, there = (dict(flat_settings(plain(getattr(part, "config", None)))) for part in (mine, theirs))
-    differing = [key for key in {**there, **here} if not _is_free(key, free) and here.get(key) != there.get(key)]
+    differing = [key for key in {**there, **here} if not key.endswith(tuple(free)) and here.get(key) != there.get(key)]
     if differing:
         difference = ", ".join(f"{key} is {there.get(key)} there and {here.get(key)} here" for key in differing)
         given = " ".join(f"{mine.setting(key)}={there.get(key)}" for key in differing)
@@ -37,11 +37,6 @@ def copy_trained(mine: Part, theirs: Part, free: Sequence[str]) -> None:
         mine.load_state_dict(theirs.state_dict())
     except RuntimeError as error:
         raise UserError(f"{where}: {first_misfit(error)}") from error
-
-
-def _is_free(key: str, free: Sequence[str]) -> bool:
-    """Whether a path leads to or through a free setting, as `blob_height.start` does."""
-    return any(name.endswith(tuple(free)) for name in key.split("."))
 
 
 def flat_settings(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -27,7 +27,7 @@ What `build` takes beside the Config is said by the kind (core/kinds/).
 import inspect
 import re
 from abc import ABC
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import Field, dataclass, field, fields, is_dataclass
 from functools import cache
 from typing import Any, ClassVar, Generic, TypeVar, get_type_hints
@@ -51,14 +51,18 @@ class Part(ABC):
     recipe_path: str = ""
     """Where the recipe holds this part, such as "system.guidance.inner"; empty for a part that code has made."""
     _registry: ClassVar[dict[str, dict[str, type["Part"]]]] = {}
+    _replaced: ClassVar[dict[tuple[str, str], str]] = {}
 
-    def __init_subclass__(cls, *, kind: str | None = None, name: str | None = None, **rest: Any) -> None:
+    def __init_subclass__(
+        cls, *, kind: str | None = None, name: str | None = None, replaces: Sequence[str] = (), **rest: Any
+    ) -> None:
         super().__init_subclass__(**rest)
         if kind is not None:
             cls.kind = kind
             Part._registry.setdefault(kind, {})
         if name is not None:
             cls._register(name)
+            Part._replaced.update({(cls.kind, old): name for old in replaces})
 
     @classmethod
     def _register(cls, name: str) -> None:
@@ -197,7 +201,9 @@ def find(kind: str, name: str) -> type[Part]:
     """
     parts = _parts(kind)
     if name not in parts:
-        raise UserError(f"no {kind} is called '{name}'. {did_you_mean(name, parts)}")
+        new = Part._replaced.get((kind, name))
+        advice = f"Say type: {new} instead." if new else did_you_mean(name, parts)
+        raise UserError(f"no {kind} is called '{name}'. {advice}")
     return parts[name]
 
 

@@ -6,7 +6,7 @@ object shows the same colours from everywhere.
 Source: Metzer et al., Latent-NeRF (arXiv:2211.07600), section 3.1.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from core.errors import require
 from core.kinds import DensityField
 from core.memory import SAMPLE, require_memory
-from core.schedule import Schedule
 from core.types import FieldOutput
 from geometry.hash_grid_backends import HASH_GRIDS
 from geometry.hash_levels import HashGridShape, level_layout
@@ -62,7 +61,7 @@ def density_blob(
 class HashGridField(DensityField, name="hash-grid"):
     """A multi-resolution hash grid and a small MLP give density and latents; no view dependence."""
 
-    # The height of its first ball, as training left it, comes with its tensors.
+    # The height of its first ball comes with its tensors.
     free_settings = (*DensityField.free_settings, "blob_height")
 
     @dataclass(frozen=True)
@@ -85,10 +84,8 @@ class HashGridField(DensityField, name="hash-grid"):
         """Neurons of a hidden layer."""
         bound: float = 0.7
         """Radius of the ball outside of which there is nothing, in world units."""
-        blob_height: Schedule = field(default_factory=lambda: Schedule.constant(10.0))
-        """Exponent of the density that training starts with, in the middle of the ball, above `density_offset`. Where
-        it comes down, the ball is there for the first colours, and what nothing asks for fades: remains of it would
-        hang under a lampshade."""
+        blob_height: float = 10.0
+        """Exponent of the density that training starts with, in the middle of the ball, above `density_offset`."""
         blob_radius: float = 0.3
         """Width of that ball, in world units: about 0.6 of the object's radius."""
         density_offset: float = -5.0
@@ -131,14 +128,14 @@ class HashGridField(DensityField, name="hash-grid"):
             return sum(level.n_entries for level in level_layout(self.grid_shape)) * self.n_features
 
     blob_height: Tensor
-    """At the step that training has come to."""
+    """Kept with the checkpoint: a second stage need not say it again."""
 
     def __init__(self, config: Config, n_channels: int) -> None:
         super().__init__()
         self.config = config
         self.bound = config.bound
         self.n_channels = n_channels
-        self.register_buffer("blob_height", torch.tensor(config.blob_height.at(0, 1)))
+        self.register_buffer("blob_height", torch.tensor(config.blob_height))
         self.grid = HASH_GRIDS.choose(config.backend)(config.grid_shape)
         self.mlp = _mlp(config, 1 + n_channels)
 
@@ -153,10 +150,6 @@ class HashGridField(DensityField, name="hash-grid"):
         density = trunc_exp(hidden[:, 0] + blob + config.density_offset)
         inside = positions.square().sum(dim=-1) <= config.bound**2
         return FieldOutput(density * inside, hidden[:, 1:])
-
-    def advance(self, step: int, total_steps: int) -> None:
-        """The ball's height at this step."""
-        self.blob_height.fill_(self.config.blob_height.at(step, total_steps))
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """The tables learn faster than the MLP: an entry is seen only when a sample falls next to it."""

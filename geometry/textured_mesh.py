@@ -4,9 +4,10 @@ Source: Metzer et al., Latent-NeRF (arXiv:2211.07600), section 3.4 (Latent-Paint
 """
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -27,7 +28,6 @@ from geometry.own_texture import (
     read_picture,
 )
 from geometry.placement import Placement, seen_vertices
-from geometry.surface_pieces import pieces
 from geometry.texels import texels_of_corners
 from geometry.texture_layout import atlas_uv, painted_sets
 from geometry.texture_sets import painted_faces
@@ -43,6 +43,8 @@ class TexturedMesh(TexturedSurface, name="textured-mesh"):
     @dataclass(frozen=True)
     class Config:
         """Settings of the textured mesh."""
+
+        MOVED: ClassVar[Mapping[str, str]] = {"piece_learning_rate": "learning_rate"}
 
         path: Path
         """The mesh: obj, ply, stl, glb, gltf or off."""
@@ -64,9 +66,6 @@ class TexturedMesh(TexturedSurface, name="textured-mesh"):
         """Names of the materials that are painted; the others stay as they are, and are seen so. Empty: all."""
         learning_rate: float = 1e-2
         """Adam's rate."""
-        piece_learning_rate: float = 0.0
-        """Adam's rate of one latent for each piece of the mesh (faces that hang together), added to all its texels: a
-        wheel or a window takes its colour as a whole, on which single texels would have to agree. 0: none."""
         max_faces: int = 200_000
         """More faces are not unwrapped."""
         unwrap_limit_s: float = 120.0
@@ -82,12 +81,8 @@ class TexturedMesh(TexturedSurface, name="textured-mesh"):
             for name in ("learning_rate", "max_faces", "unwrap_limit_s"):
                 require(getattr(self, name) > 0, f"{name}: above 0, got {getattr(self, name)}")
             require(self.unwrap_limit_s < 1e6, f"unwrap_limit_s: below a million, got {self.unwrap_limit_s:g}")
-            rate = self.piece_learning_rate
-            require(rate >= 0, f"piece_learning_rate: at least 0, got {rate}")
 
     is_started: Tensor
-    texel_piece: Tensor
-    """Row and column to the number of the piece that the texel shows."""
     kept_texels: Tensor  # of what is not painted
     kept_texture: Tensor
     has_kept_texture: Tensor
@@ -118,11 +113,6 @@ class TexturedMesh(TexturedSurface, name="textured-mesh"):
         self.register_buffer("corner_uv", torch.from_numpy(corner_uv).float())
         self.register_buffer("is_started", torch.tensor(False))
         self.texture = nn.Parameter(torch.zeros(config.texture_size, config.texture_size, n_channels))
-        self.piece_latents: nn.Parameter | None = None
-        if config.piece_learning_rate:
-            self._piece = pieces(self.mesh.position[self.mesh.faces])
-            self.piece_latents = nn.Parameter(torch.zeros(int(self._piece.max()) + 1, n_channels))
-            self.register_buffer("texel_piece", self._texel_piece())  # follows corner_uv, so it is kept as that is
         self._kept = None if painted.all() else ~painted
         if self._kept is not None:
             self.register_buffer("kept_texels", self._kept_texels())
@@ -155,11 +145,10 @@ class TexturedMesh(TexturedSurface, name="textured-mesh"):
         return sample_mip(self.whole_texture(), uv, footprint)
 
     def whole_texture(self) -> Float[Tensor, "size size channels"]:
-        """The texture that is seen: each texel's own latents plus those of its piece."""
-        texture = self.texture
-        if self.piece_latents is not None:
-            texture = texture + self.piece_latents[self.texel_piece]
-        return texture if self._kept is None else torch.where(self.kept_texels[..., None], self.kept_texture, texture)
+        """The texture that is seen: the one that is painted, and what is kept of the materials that are not."""
+        if self._kept is None:
+            return self.texture
+        return torch.where(self.kept_texels[..., None], self.kept_texture, self.texture)
 
     @property
     def painted(self) -> Bool[np.ndarray, "faces"]:
@@ -171,8 +160,6 @@ class TexturedMesh(TexturedSurface, name="textured-mesh"):
         """Take other texture coordinates."""
         is_new = not torch.equal(self.corner_uv, corner_uv.to(self.corner_uv))
         self.corner_uv.copy_(corner_uv)
-        if self.piece_latents is not None:
-            self.texel_piece.copy_(self._texel_piece())
         if self._kept is not None and is_new:
             self.kept_texels.copy_(self._kept_texels())
             self.has_kept_texture.fill_(False)
@@ -224,19 +211,11 @@ class TexturedMesh(TexturedSurface, name="textured-mesh"):
         if self._kept is not None and not bool(self.has_kept_texture):
             self.kept_texture.copy_(self.texture)
             self.has_kept_texture.fill_(True)
-        if self.piece_latents is not None:
-            self.piece_latents.zero_()
         self.is_started.fill_(True)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """The texture, and the latents of the pieces where there are any."""
-        groups: list[dict[str, Any]] = [{"params": [self.texture], "lr": self.config.learning_rate}]
-        if self.piece_latents is not None:
-            groups.append({"params": [self.piece_latents], "lr": self.config.piece_learning_rate})
-        return groups
-
-    def _texel_piece(self) -> Int[Tensor, "size size"]:
-        return self.texels_of(self._piece, self.config.texture_size)
+        """The texture."""
+        return [{"params": [self.texture], "lr": self.config.learning_rate}]
 
     def _kept_texels(self) -> Bool[Tensor, "size size"]:
         return self.texels_of(~self.painted, self.config.texture_size).bool()

@@ -27,7 +27,7 @@ from guidance.sds import guided_noise, per_pixel, rescaled_picture
 LEAST_ALPHA = 1e-4
 
 
-class MultiViewSDS(LatentSDS, name="multi-view-sds"):
+class MultiViewSDS(LatentSDS, name="multi-view-sds", replaces=["loud-view-sds"]):
     """Score distillation by a denoiser that knows the cameras; `cameras.json` of its folder says how it is told."""
 
     @dataclass(frozen=True)

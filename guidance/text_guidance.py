@@ -35,7 +35,7 @@ class TextGuidance(Guidance):
     class Config(ModelSettings):
         """The model and its texts."""
 
-        MOVED: ClassVar[Mapping[str, str]] = {"weights": "precision", "view_guidance_scale": "type: loud-view-sds"}
+        MOVED: ClassVar[Mapping[str, str]] = {"weights": "precision", "view_guidance_scale": "type: multi-view-sds"}
 
         view_dependent: bool = True
         """Whether ", front view" (side, back, overhead, bottom) is appended to the prompt."""

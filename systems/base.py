@@ -49,7 +49,7 @@ class LightningSystem(System, LightningModule):
         """Parts and settings that every method has."""
 
         MOVED: ClassVar[Mapping[str, str]] = {
-            "cameras": "views: {type: orbit, ...} with the same settings (spread, opened: type: narrowed-orbit)",
+            "cameras": "views: {type: orbit, ...} with the same settings",
             "sketch": "losses: {sketch: {type: sketch-shape, path: ..., weight: ...}}",
             "pool_size": "views: {type: pool, size: ...}, or {type: orbit} for 0,",
             "kept_pixels": "losses: {kept: {type: kept-colours, square: ..., weight: ...}}",

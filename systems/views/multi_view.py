@@ -16,7 +16,7 @@ from core.types import Cameras
 from systems.views.orbit import RandomViews
 
 
-class MultiView(RandomViews, name="multi-view"):
+class MultiView(RandomViews, name="multi-view", replaces=["narrowed-orbit"]):
     """As many views as the guidance looks at together, evenly around the object from a random azimuth on."""
 
     @dataclass(frozen=True)

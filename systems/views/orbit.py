@@ -172,11 +172,9 @@ class Orbit(RandomViews, name="orbit"):
     class Config(RandomViews.Config):
         """Ranges of the training cameras, and how many there are in a step."""
 
-        MOVED: ClassVar[Mapping[str, str]] = {
-            "spread": "type: narrowed-orbit",
-            "opened": "type: narrowed-orbit",
-            "first_azimuth_deg": "type: narrowed-orbit",
-        }
+        MOVED: ClassVar[Mapping[str, str]] = dict.fromkeys(
+            ("spread", "opened", "first_azimuth_deg"), "type: multi-view, with guidance that is told its cameras,"
+        )
 
         n_views: int = 4
         """Views of one training step."""

@@ -96,7 +96,7 @@ def test_describing_names_the_file_and_the_settings() -> None:
         ("trainer", "max_steps: an integer, default 1000"),
         ("TrainerConfig", "max_steps: an integer, default 1000"),
         ("cameras", "no setting any more. Say views: {type: orbit"),
-        ("cameras", "narrowed-orbit     An orbit"),
+        ("cameras", "multi-view         As many views"),
         ("optimizer", "betas: [a number, a number], default [0.9, 0.99]"),
         ("system.geometry.placement", "scale: none or a number, default 0.7"),
         ("max_steps", "of a recipe:\n  trainer.max_steps: an integer"),

@@ -21,7 +21,7 @@ TROUBLED = {PLUGINS / "faulty_guidance.py", PLUGINS / "troubled_loss.py"}
 #: A field, renderer and trainer that take a second for a few steps.
 SMALL = [
     "system.geometry={type: hash-grid, n_levels: 3, base_resolution: 4, finest_resolution: 16, log2_table_size: 10, "
-    "hidden_width: 16, bound: 0.6}",
+    "hidden_width: 16, bound: 0.6, blob_height: 8}",
     "system.renderer.occupancy_resolution=16",
     "system.renderer.samples_per_ray=16",
     "trainer.preview_every=0",

@@ -25,6 +25,7 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
     seen = {"type": "target-image", "folder": str(write_ball_views(folder / "views")), "size": 16}
     of_all = {
         "views": {"type": "posed-pictures"},
+        "latent_size": None,
         "background": {"type": "solid"},
         "geometry": {"placement": {"scale": 0.4}, "learning_rate": 0.1},
     }

@@ -33,6 +33,7 @@ class Workshop:
             f"{guidance}.folder": self.pictures,
             f"{guidance}.size": 16,
             "system.views.type": "posed-pictures",
+            "system.latent_size": "null",
             "system.background.type": "solid",
             "system.geometry.path": self.ball,
             "system.geometry.placement.scale": 0.4,

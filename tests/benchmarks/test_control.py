@@ -13,7 +13,7 @@ from tests.app.small_command import ROOT
 
 
 def _options(folder: Path, **changes: object) -> argparse.Namespace:
-    recipe = ROOT / "configs" / "latent-paint.yaml"
+    recipe = ROOT / "configs" / "latent-paint-single-view.yaml"
     fixed = {"config": recipe, "overrides": [], "quick": False, "only": "", "work": folder, "scale": 0.5}
     return argparse.Namespace(**{**fixed, "control": folder / "a: [net]", **changes})
 

@@ -46,6 +46,16 @@ def test_names_narrowed_to_a_promise(lamp: type[Part]) -> None:
     assert names("lamp", electric) == ["light-bulb"]
 
 
+def test_a_name_that_is_gone_is_answered_with_what_replaces_it(lamp: type[Part]) -> None:
+    class Torch(find("lamp", "candle"), name="torch", replaces=["oil-lamp", "taper"]):
+        pass
+
+    for old in ("oil-lamp", "taper"):
+        with pytest.raises(UserError, match=rf"no lamp is called '{old}'\. Say type: torch instead\."):
+            find("lamp", old)
+    assert names("lamp") == ["candle", "light-bulb", "torch"]
+
+
 def test_a_choice_builds_its_part_with_the_context_of_its_kind(lamp: type[Part]) -> None:
     candle = Choice.of(find("lamp", "candle"), hours=7).build("red")
     assert candle.burns == "red for 7 h"

@@ -215,20 +215,6 @@ def test_the_atlas_option_decodes_the_texture_itself(tmp_path: Path):
     assert (picture == [0, 0, 255]).all()
 
 
-def test_the_atlas_option_shows_what_pieces_have_in_common_too(tmp_path: Path):
-    """Texels black by themselves, made blue by their piece."""
-    system = fitting_paint(write_ball(tmp_path / "ball.ply"), 3, geometry={"piece_learning_rate": 0.1})
-    surface = system.geometry
-    assert isinstance(surface, TexturedMesh)
-    assert surface.piece_latents is not None
-    surface.restart(torch.tensor([-1.0, -1.0, -1.0]))
-    surface.piece_latents.data[:, 2] = 2.0
-    system.set_up()
-    made = Choice.of(PaintedMesh, colours="atlas", format="glb").build().export(system, tmp_path)[0]
-    mesh: Any = trimesh.load(made, process=False, force="mesh")
-    assert (np.asarray(mesh.visual.material.baseColorTexture.convert("RGB")) == [0, 0, 255]).all()
-
-
 def _painted_blue(path: Path) -> LatentPaint:
     system = fitting_paint(path, 3)
     assert isinstance(system.geometry, TexturedMesh)

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from core.errors import UserError
-from core.schedule import Schedule
 from geometry.latent_field import HashGridField, trunc_exp
 
 SMALL = {"n_levels": 3, "finest_resolution": 16, "log2_table_size": 10, "hidden_width": 8}
@@ -31,7 +30,7 @@ def test_trunc_exp_stays_finite_beyond_15_and_still_pulls_back() -> None:
     torch.testing.assert_close(x.grad, torch.full((3,), math.exp(15.0)))
 
 
-def ball_alone(height: Schedule) -> HashGridField:
+def ball_alone(height: float) -> HashGridField:
     made = field(blob_height=height, blob_radius=0.3, density_offset=-5.0, bound=0.7)
     with torch.no_grad():
         for parameter in made.mlp.parameters():
@@ -40,22 +39,10 @@ def ball_alone(height: Schedule) -> HashGridField:
 
 
 def test_without_the_network_the_density_is_the_blob() -> None:
-    made = ball_alone(Schedule.constant(10.0))
+    made = ball_alone(10.0)
     points = torch.tensor([[0.0, 0.0, 0.0], [0.3, 0.0, 0.0], [0.0, 0.42, 0.42]])
     by_hand = [math.exp(10 - 5), math.exp(10 * math.exp(-0.5) - 5), math.exp(10 * math.exp(-0.3528 / 0.18) - 5)]
     torch.testing.assert_close(made(points).density, torch.tensor(by_hand))
-
-
-def test_the_blob_follows_its_schedule_and_stays_as_training_left_it() -> None:
-    fading = Schedule.ramp(8.0, 4.0, begin=0.2, until=0.6)
-    made, again = ball_alone(fading), ball_alone(fading)
-    middle = torch.zeros(1, 3)
-    assert made(middle).density.item() == pytest.approx(math.exp(8 - 5)), "before the first step"
-    for step, height in ((0, 8.0), (4, 6.0), (9, 4.0)):
-        made.advance(step, 10)
-        assert made(middle).density.item() == pytest.approx(math.exp(height - 5)), step
-    again.load_state_dict(made.state_dict())
-    assert again(middle).density.item() == pytest.approx(math.exp(4 - 5)), "as its checkpoint has it"
 
 
 def test_nothing_is_outside_of_the_ball() -> None:

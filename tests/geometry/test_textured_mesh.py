@@ -178,29 +178,6 @@ def two_boxes(path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("moved", [False, True])
-def test_a_piece_takes_its_colour_as_a_whole(tmp_path: Path, moved: bool):
-    """Looked up on the surface: what is added to one piece shows all over it, and nowhere on the other."""
-    surface = made(two_boxes(tmp_path / "a.obj"), piece_learning_rate=0.02, uv="atlas")
-    if moved:
-        surface.set_uv(surface.corner_uv.flip(-1))
-    assert [group["lr"] for group in surface.parameter_groups()] == [0.01, 0.02]
-    assert surface.piece_latents is not None
-    assert surface.piece_latents.shape == (2, 4)
-    with torch.no_grad():
-        surface.piece_latents[1] = torch.tensor([1.0, 2.0, 3.0, 4.0])
-    shares = torch.tensor([[1.0, 1, 1], [4, 1, 1], [1, 4, 1], [1, 1, 4]])
-    places = torch.einsum("pc,fcd->fpd", shares / shares.sum(dim=1, keepdim=True), surface.corner_uv)
-    shown = surface(places.reshape(-1, 2), torch.zeros(4 * len(places))).view(len(places), 4, 4)
-    file = surface.mesh
-    on_second = torch.from_numpy(file.vertices[file.faces].mean(axis=1)[:, 0] > 0.6)
-    assert int(on_second.sum()) == 12
-    assert torch.allclose(shown[on_second], torch.tensor([1.0, 2.0, 3.0, 4.0]), atol=1e-6)
-    assert not bool(shown[~on_second].any())
-    surface.restart(torch.ones(4))
-    assert bool((surface.whole_texture() == 1).all())
-
-
 @pytest.mark.parametrize(
     ("settings", "complaint"),
     [

@@ -173,7 +173,7 @@ def test_a_torch_that_cannot_tell_computes_in_float32(tiny_model: Callable[..., 
 
 @pytest.mark.parametrize(
     ("setting", "advice"),
-    [("weights", "Say precision instead."), ("view_guidance_scale", "Say type: loud-view-sds instead.")],
+    [("weights", "Say precision instead."), ("view_guidance_scale", "Say type: multi-view-sds instead.")],
 )
 def test_settings_of_old_recipes_are_told_their_new_names(setting: str, advice: str):
     with pytest.raises(UserError) as caught:

@@ -12,7 +12,6 @@ from core.errors import UserError
 from core.schedule import Schedule
 from core.types import Cameras, RenderOutput
 from guidance.latent_sds import LatentSDS
-from guidance.loud_view_sds import LoudViewSDS
 from guidance.scores import OPAQUE, NoisyLatents, inverted, surface_noise
 from guidance.sds import normalized, shortened_gradient
 from tests.guidance.seen import cameras_at, noisy_latents, seen_as
@@ -250,17 +249,6 @@ def test_perp_neg_leaves_the_prompt_s_own_direction_alone(tiny_model: Callable[.
     torch.testing.assert_close(
         gradient_of(same, latents, cameras), gradient_of(plain, latents, cameras), rtol=1e-3, atol=1e-3
     )
-
-
-def test_scores_go_with_loud_view_words(tiny_model: Callable[..., Path]):
-    """csd's g is w (eps_hat - eps_uncond), whatever scales made eps_hat."""
-    latents, cameras = two_views()
-    guidance = make(tiny_model(), LoudViewSDS, score="csd", view_guidance_scale=Schedule.constant(20.0))
-    hand, seen = ByHand(guidance, latents), gradient_of(guidance, latents, cameras)
-    for i, text in enumerate(TEXTS):
-        nothing, plain, told = (hand.ask(i, words) for words in ("", "red", text))
-        expected = hand.weight(i) * (SCALE * (plain - nothing) + 20 * (told - plain))
-        torch.testing.assert_close(seen[i], expected, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize(

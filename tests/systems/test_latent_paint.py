@@ -189,7 +189,7 @@ def test_views_that_were_kept_are_not_those_of_the_coordinates_before(tmp_path: 
     """A painting that began lit has kept views of its own atlas; the painting that it goes on from lies otherwise."""
     path = two_boxes(tmp_path / "boxes.obj")
     first = fitting_paint(path, 3, geometry={"uv": "atlas", "texture_size": 64})
-    second = fitting_paint(path, 3, geometry={"start": "lit", "texture_size": 64, "piece_learning_rate": 0.1})
+    second = fitting_paint(path, 3, geometry={"start": "lit", "texture_size": 64})
     for system in (first, second):
         system.set_up()
     assert isinstance(first.geometry, TexturedMesh)
@@ -199,10 +199,6 @@ def test_views_that_were_kept_are_not_those_of_the_coordinates_before(tmp_path: 
     second.start_from(first)
     cameras = second.surrounding_cameras(N_FITTED_VIEWS, second.guidance.picture_size)
     assert torch.equal(second.render(cameras).foreground, first.render(cameras).foreground)
-    fresh = fitting_paint(path, 3, geometry={"texture_size": 64, "piece_learning_rate": 0.1})
-    assert isinstance(fresh.geometry, TexturedMesh)
-    fresh.geometry.set_uv(first.geometry.corner_uv)
-    assert torch.equal(second.geometry.texel_piece, fresh.geometry.texel_piece)
 
 
 def test_colours_mix_as_light_does(ball: Path):
@@ -213,22 +209,6 @@ def test_colours_mix_as_light_does(ball: Path):
         system.set_up()
         views.append(system.render(views_of(system)).latents)
     assert torch.equal(*views)
-
-
-def test_what_pieces_have_in_common_goes_on_with_their_texels(ball: Path):
-    """From a painting with latents of its pieces, which training moves, to one that has none, and to another."""
-    with_pieces = {"piece_learning_rate": 0.05}
-    first = fitting_paint(ball, 5, geometry=with_pieces)
-    quiet_trainer(5).fit(first)
-    assert isinstance(first.geometry, TexturedMesh)
-    assert first.geometry.piece_latents is not None
-    assert bool((first.geometry.piece_latents != 0).all())
-    for geometry in ({}, with_pieces):
-        second = fitting_paint(ball, 3, geometry=geometry)
-        second.set_up()
-        second.start_from(first)
-        assert isinstance(second.geometry, TexturedMesh)
-        assert torch.equal(second.geometry.whole_texture(), first.geometry.whole_texture())
 
 
 def test_outlines_are_learnt_before_the_first_step_and_kept(ball: Path):

@@ -11,7 +11,6 @@ from core.part import Choice
 from core.schedule import Schedule
 from guidance.control import ControlFile
 from guidance.latent_sds import LatentSDS
-from guidance.loud_view_sds import LoudViewSDS
 from guidance.rgb import RGBGuidance
 from renderers.backgrounds import NoBackground
 from systems.base import LightningSystem
@@ -61,11 +60,8 @@ def _are_bright(pictures: list[torch.Tensor]) -> bool:
     )
 
 
-@pytest.mark.parametrize("part", [LatentSDS, LoudViewSDS])
-def test_a_painting_is_steered_by_its_mesh(
-    part: Any, models: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    config = paint_config(write_ball(tmp_path / "ball.ply"), Choice.of(part, **models))
+def test_a_painting_is_steered_by_its_mesh(models: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    config = paint_config(write_ball(tmp_path / "ball.ply"), Choice.of(LatentSDS, **models))
     system = LatentPaint(config, "a red ball", 0, 2)
     assert _are_bright(_shown(system, monkeypatch))
 

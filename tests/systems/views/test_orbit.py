@@ -124,5 +124,5 @@ def test_nonsense_is_refused(settings: dict, complaint: str):
 
 @pytest.mark.parametrize("name", ["spread", "opened", "first_azimuth_deg"])
 def test_what_narrows_an_orbit_is_told_its_part(name: str):
-    with pytest.raises(UserError, match=rf"{name}: no such setting of orbit\. Say type: narrowed-orbit instead\."):
+    with pytest.raises(UserError, match=rf"{name}: no such setting of orbit\. Say type: multi-view"):
         read_settings(Orbit.Config, {name: 0.5}, owner="orbit")
