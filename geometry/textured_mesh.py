@@ -214,7 +214,7 @@ class TexturedMesh(TexturedSurface, name="textured-mesh"):
         self.is_started.fill_(True)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """The texture."""
+        """The texture alone, at `learning_rate`."""
         return [{"params": [self.texture], "lr": self.config.learning_rate}]
 
     def _kept_texels(self) -> Bool[Tensor, "size size"]:
