@@ -32,6 +32,11 @@ FAMILIES: dict[str, tuple[Layout, dict[str, Any]]] = {
 ABSENT: dict[Layout, list[str]] = {"sd": ["safety_checker"], "sd3": ["text_encoder_3", "tokenizer_3"]}
 
 
+def reads_t5(family: str) -> bool:
+    """Whether a model of this family is read with its T5 encoder."""
+    return FAMILIES[family][1].get("t5", False)
+
+
 def published_pipeline(layout: Layout, folder: Path, dtype: torch.dtype = torch.float32, t5: bool = False) -> Any:
     """Diffusers' pipeline of a folder."""
     absent = {} if t5 else dict.fromkeys(ABSENT.get(layout, []))

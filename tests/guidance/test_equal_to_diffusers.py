@@ -12,7 +12,7 @@ import torch
 
 from core.schedule import Schedule
 from guidance.latent_sds import LatentSDS
-from tests.guidance.published import FAMILIES, PLAIN, assert_equal, published_pipeline
+from tests.guidance.published import FAMILIES, PLAIN, assert_equal, published_pipeline, reads_t5
 from tests.tiny_pipelines import Layout
 
 
@@ -27,7 +27,7 @@ def _guidance(folder: Path, scale: float, **settings: Any) -> LatentSDS:
 @pytest.mark.parametrize("name", FAMILIES)
 def test_noise_and_gradient(name: str, scale: float, family_model: Callable[[str], tuple[Layout, Path]]):
     layout, folder = family_model(name)
-    t5 = name == "sd3-t5"
+    t5 = reads_t5(name)
     assert_equal(_guidance(folder, scale, t5=t5), published_pipeline(layout, folder, t5=t5), scale)
 
 
@@ -35,7 +35,7 @@ def test_noise_and_gradient(name: str, scale: float, family_model: Callable[[str
 @pytest.mark.parametrize("name", FAMILIES)
 def test_in_half_precision(name: str, precision: str, family_model: Callable[[str], tuple[Layout, Path]]):
     layout, folder = family_model(name)
-    t5 = name == "sd3-t5"
+    t5 = reads_t5(name)
     pipeline = published_pipeline(layout, folder, getattr(torch, precision), t5)
     # Batches of other sizes may be rounded in another order: a few last digits, which guidance enlarges.
     law = 2 * 7.5 * torch.finfo(getattr(torch, precision)).eps
@@ -45,6 +45,6 @@ def test_in_half_precision(name: str, precision: str, family_model: Callable[[st
 @pytest.mark.parametrize("name", FAMILIES)
 def test_with_a_negative_prompt(name: str, family_model: Callable[[str], tuple[Layout, Path]]):
     layout, folder = family_model(name)
-    t5 = name == "sd3-t5"
+    t5 = reads_t5(name)
     guidance = _guidance(folder, 7.5, negative_prompt="blurry", t5=t5)
     assert_equal(guidance, published_pipeline(layout, folder, t5=t5), 7.5, negative="blurry")

@@ -12,7 +12,7 @@ from core.schedule import Schedule
 from guidance.latent_sds import LatentSDS
 from guidance.lora import LoraFile, check_lora
 from tests.guidance.made_add_ons import Style, add_by_hand, write_lora
-from tests.guidance.published import PLAIN, assert_equal, published_pipeline
+from tests.guidance.published import PLAIN, assert_equal, published_pipeline, reads_t5
 from tests.tiny_pipelines import Family, Layout
 
 Models = Callable[[Family, Layout], Path]
@@ -40,7 +40,7 @@ def test_equal_to_the_pipeline_that_carries_it(
     family: str, style: Style, family_model: Callable[[str], tuple[Layout, Path]], tmp_path: Path
 ):
     layout, folder = family_model(family)
-    path, t5 = tmp_path / "style.safetensors", family == "sd3-t5"
+    path, t5 = tmp_path / "style.safetensors", reads_t5(family)
     pipeline = published_pipeline(layout, folder, t5=t5)
     added = write_lora(path, pipeline, style)
     assert set(added) == {
