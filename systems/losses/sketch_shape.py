@@ -30,7 +30,9 @@ class SketchShapeLoss(SketchLoss, name="sketch-shape"):
         weight: Schedule = field(default_factory=lambda: Schedule.constant(15.0), kw_only=True)
         """Of the term; the paper's, brought to a mean over samples."""
         delta: float = 0.2
-        """Length over which a density becomes an occupancy, in world units."""
+        """Length over which a density becomes an occupancy, in world units: 0.2 as in the paper's code. The boundary is
+        then drawn at a density of ln 2 / delta, and rays see a surface at about 12 where objects are half a unit large:
+        0.06 brings both together (a robot's overlap with its sketch 0.83 -> 0.92)."""
 
         def __post_init__(self) -> None:
             super().__post_init__()
