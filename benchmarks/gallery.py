@@ -21,14 +21,11 @@ from app.progress import Progress
 from app.run_folder import slug
 from core.files import write_whole
 from systems.contact_sheet import save_png, tiled
-from toybox.world import load_world
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 #: Views of each object, side by side, and their size over that of the pictures that guidance sees.
 N_VIEWS, MAGNIFIED = 4, 1.5
-#: The world's background that no object's own colours come near: on grey, the shaded sides of white things vanish.
-BACKDROP = list(load_world().backgrounds).index("sky")
 #: Every kind of the toy world once, and two more.
 OBJECTS = (
     "a red mushroom",
@@ -71,9 +68,8 @@ INTRODUCTION = """\
 # Gallery
 
 Made by `python -m benchmarks.gallery` with the bundled model, on CPU cores. Every object is the first one that its
-command made, with the recipe's own seed: each of the 22 kinds that the model knows, and two more. They are shown on
-blue (`system.background.preview`), where the command alone shows grey. The model has no word for animals, so that
-painting follows the colour only.
+command made, with the recipe's own seed: each of the 22 kinds that the model knows, and two more. The model has no word
+for animals, so that painting follows the colour only.
 """
 
 
@@ -116,7 +112,7 @@ def make(piece: Piece, work: Path, docs: Path, overrides: Sequence[str] = ()) ->
     run = train(
         ROOT / piece.recipe,
         piece.prompt,
-        overrides=[*mesh, "exporters=[]", f"system.background.preview={BACKDROP}", *overrides],
+        overrides=[*mesh, "exporters=[]", *overrides],
         out=work,
         resume=True,
         on_event=Progress(),
