@@ -18,10 +18,7 @@ from core.types import FieldOutput, LinearColour
 
 
 class RGBField(DensityField, name="rgb-field"):
-    """The density of a field of latents, and colours rgb = (M z + b + 1) / 2 of its latents.
-
-    The field stays at the end of its own training's schedules, since `advance` is not handed on.
-    """
+    """The density of a field of latents, and colours rgb = (M z + b + 1) / 2 of its latents."""
 
     @dataclass(frozen=True)
     class Config:

@@ -130,7 +130,6 @@ class LightningSystem(System, LightningModule):
 
     def compute_loss(self, step: int, rng: Generator) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
         """Views, rendering, guidance, losses, weighed sum; and numbers for the log by name."""
-        self.geometry.advance(step, self.total_steps)
         self.renderer.refresh(self.geometry, step, rng)
         size = self._training_size.at(step, self.total_steps) if self.config.latent_size else self._latent_size
         if not isinstance(cameras := self.views.draw(size, step, self.total_steps, rng), Cameras):

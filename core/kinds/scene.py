@@ -32,12 +32,6 @@ class Geometry(Part, nn.Module, kind="geometry"):
         """Groups for the optimiser: {"params": [...], "lr": ...}; every trained parameter is in exactly one."""
         return [{"params": list(self.parameters())}]
 
-    def advance(self, step: int, total_steps: int) -> None:
-        """Take what the recipe lets change over the training; called once before each training step.
-
-        Such state is a buffer: a checkpoint keeps it, and whoever reads one finds the geometry as training left it.
-        """
-
     def start_from(self, other: "Geometry", colour: LinearColour | None = None) -> None:
         """Begin with what another run has trained: here, the tensors of the same part with the same settings.
 

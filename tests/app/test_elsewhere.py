@@ -36,6 +36,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         "system.guidance.folder=views",
         "system.guidance.size=16",
         "system.views.type=posed-pictures",
+        "system.latent_size=null",
         "system.background.type=solid",
         "trainer.max_steps=2",
         "trainer.preview_every=0",

@@ -47,14 +47,6 @@ def test_training_in_mixed_precision_stays_finite(tiny_model: Callable[..., Path
     assert all(bool(parameter.isfinite().all()) for parameter in system.parameters())
 
 
-def test_a_geometry_is_told_each_step_before_it(monkeypatch: pytest.MonkeyPatch):
-    told: list[tuple[int, int]] = []
-    system = fitting_system(total_steps=3)
-    monkeypatch.setattr(system.geometry, "advance", lambda step, total: told.append((step, total)))
-    quiet_trainer(3).fit(system)
-    assert told == [(0, 3), (1, 3), (2, 3)]
-
-
 def test_known_pictures_of_a_ball_become_a_ball():
     """The whole way but for the network: views, field, renderer, exact score, optimiser."""
     system = fitting_system(total_steps=120)
