@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from core.errors import require
 from core.kinds import DensityField
+from core.memory import require_memory
 from core.types import FieldOutput
 
 
@@ -32,6 +33,8 @@ class VoxelField(DensityField, name="voxels"):
 
         def __post_init__(self) -> None:
             require(self.resolution >= 2, f"resolution: at least 2, got {self.resolution}")
+            # Density and four latents, each trained number with its gradient and Adam's two.
+            require_memory("resolution", self.resolution, 5 * 16 * self.resolution**3)
 
     def __init__(self, config: Config, n_channels: int) -> None:
         super().__init__()
