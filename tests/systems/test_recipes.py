@@ -58,11 +58,12 @@ def test_three_steps_and_a_validation(path: Path, tiny_model: Callable[..., Path
     if guidance.part is RGBGuidance:  # holds the guidance that holds the model
         key, guidance = f"{key}.inner", guidance.config.inner
     has_world = guidance.config.model.startswith("toybox")
-    model = tiny_model("epsilon")
     if has_world:
         told = guidance.part is MultiViewSDS
         model = make_told_model(tmp_path / "model") if told else make_tiny_model(tmp_path / "model", "v_prediction")
         shutil.copy(WORLD, model)
+    else:
+        model = tiny_model("epsilon")
     small = [*given, *SMALL[as_written.geometry.part.part_name], "trainer.max_steps=3", f"{key}.model={model}"]
     if as_written.latent_size is not None:
         small.append("system.latent_size={start: 4, end: 8, from: 0.3, to: 0.6}")
