@@ -8,6 +8,7 @@ import weakref
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
@@ -19,6 +20,8 @@ log = logging.getLogger(__name__)
 
 #: Checkpoints that stay: should the newest turn out broken, there is the one before.
 N_KEPT = 2
+#: Key of the number of CPU threads in a checkpoint.
+THREADS = "n_threads"
 
 
 class Checkpoints(Callback):
@@ -96,6 +99,16 @@ class Checkpoints(Callback):
         state.update(self._buffers)
         names = [name for name, _ in pl_module.named_parameters() if name in state]
         checkpoint["weights"] = {name: state.pop(name) for name in names}
+        checkpoint[THREADS] = torch.get_num_threads()
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Say where the CPU will add up in another order than until now, which ends in other bits."""
+        before, now = checkpoint.get(THREADS), torch.get_num_threads()
+        if before not in (None, now) and pl_module.device.type == "cpu":
+            log.warning(
+                "CPU threads: %d until now, %d from now on; it ends in the same bits only with OMP_NUM_THREADS=%d",
+                *(before, now, before),
+            )
 
     def _save(self, trainer: Trainer) -> None:
         path = checkpoint_path(self.run_folder, trainer.global_step)

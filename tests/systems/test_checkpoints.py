@@ -56,6 +56,20 @@ def test_by_the_clock_and_when_asked_to(tmp_path: Path) -> None:
     assert seen[-1] == ["step-000002", "step-000001"]
 
 
+def test_going_on_with_another_number_of_threads_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    trained(2, Checkpoints(tmp_path, 0))
+    n_threads = torch.get_num_threads()
+    try:
+        for n, told in ((n_threads, False), (n_threads + 1, True)):
+            torch.set_num_threads(n)
+            caplog.clear()
+            (tmp_path / str(n)).mkdir()
+            trained(3, Checkpoints(tmp_path / str(n), 0), resume=tmp_path / CHECKPOINT)
+            assert (f"CPU threads: {n_threads} until now, {n} from now on" in caplog.text) is told
+    finally:
+        torch.set_num_threads(n_threads)
+
+
 def _fail() -> None:
     raise RuntimeError("in mid-step")
 

@@ -1,6 +1,7 @@
 """A real training on the toybox, steered in a real browser: the object takes the new colour, a resume the same."""
 
 import io
+import os
 import shutil
 import subprocess
 import sys
@@ -30,7 +31,7 @@ BEFORE, N_STEPS = 80, 200
 LONG_S = 1800.0
 COMMAND = [
     "--config",
-    str(ROOT / "configs" / "latent-nerf-single-view.yaml"),
+    str(ROOT / "configs" / "latent-nerf.yaml"),
     "--prompt",
     "a red mushroom",
     "--device",
@@ -38,7 +39,6 @@ COMMAND = [
     f"trainer.max_steps={N_STEPS}",
     f"trainer.checkpoint_every={BEFORE}",
     "trainer.preview_every=0",
-    "system.views.n_views=1",
     "exporters=[{type: mesh, resolution: 48, n_faces: 2000, texture_size: 128}]",
 ]
 
@@ -50,10 +50,14 @@ def judged_colours(run: Path) -> Counter[str]:
 
 
 def gone_on(run: Path, checkpoint: Path, folder: Path, *left_out: str) -> Path:
-    """A run that has been stopped at a checkpoint of another one, and is resumed in a process of its own."""
+    """A run that has been stopped at a checkpoint of another one, and is resumed in a process of its own.
+
+    With as many threads as the page's command has: sums of another order end in other bits.
+    """
     ignored = shutil.ignore_patterns("checkpoints", ".exported", ".lock", *left_out)
     shutil.copytree(checkpoint, checkpoint_path(shutil.copytree(run, folder, ignore=ignored), BEFORE))
-    subprocess.run([sys.executable, ROOT / "launch.py", "--resume", folder, "--device", "cpu"], check=True)
+    command = [sys.executable, ROOT / "launch.py", "--resume", folder, "--device", "cpu"]
+    subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     return folder
 
 
