@@ -31,8 +31,9 @@ class ViewSettings:
         empty, untold: shares of the captions that are empty, of the objects whose cameras are not told.
         warmup: steps in which the rate rises, at first.
         landing: last share of all steps, in which the rate comes down.
-        first_sets, most_sets: sets of data of each size, at first and at most; one more is drawn from whenever as many
-            pictures as it holds have been learnt from.
+        first_sets, most_sets: sets of data of each size, at first and at most.
+        uses: how often a picture is learnt from, on average, before there is another one. A picture costs as much to
+            make as to learn from once.
         ema: highest decay of the average of the weights, which is what ships. It begins anew with the finer latents:
             the weights before them draw nothing there that a person would name.
     """
@@ -53,8 +54,9 @@ class ViewSettings:
     landing: float = 0.4
     first_sets: int = 16
     most_sets: int = 240
+    uses: int = 2
     ema: float = 0.9985
-    seed: int = 43
+    seed: int = 44
     save_every: int = 100
 
     @property
@@ -82,7 +84,7 @@ class ViewSettings:
         taken = fine if size == FINE else steps - fine
         if not taken:
             return 0
-        return min(self.most_sets, self.first_sets + (taken - 1) * self.batch_of(size) // SET_PICTURES)
+        return min(self.most_sets, self.first_sets + (taken - 1) * self.batch_of(size) // (self.uses * SET_PICTURES))
 
     def views_at(self, step: int) -> int:
         """Views of each object in this step."""

@@ -35,14 +35,14 @@ def test_fine_steps_keep_the_coarse_size_in_mind_with_every_number_of_views():
     assert taken == {(size, views): 25 for size in (COARSE, FINE) for views in (1, N_VIEWS)}
 
 
-def test_one_more_set_is_drawn_from_whenever_a_set_of_pictures_has_been_learnt_from():
-    settings = ViewSettings(mean_steps=1, coarse_steps=9, fine_steps=40, first_sets=3, most_sets=9)
+def test_one_more_set_is_drawn_from_whenever_as_many_pictures_have_been_learnt_from_often_enough():
+    settings = ViewSettings(mean_steps=1, coarse_steps=9, fine_steps=40, first_sets=3, most_sets=5, uses=2)
     for steps in range(1, settings.steps + 1):
         for size, batch in ((COARSE, settings.coarse_batch), (FINE, settings.fine_batch)):
             before = sum(settings.size_at(step) == size for step in range(steps)) - 1
-            wanted = 0 if before < 0 else min(9, 3 + before * batch // SET_PICTURES)
+            wanted = 0 if before < 0 else min(5, 3 + before * batch // (2 * SET_PICTURES))
             assert settings.sets_of(size, steps) == wanted
-    assert settings.sets_of(COARSE) == 9
+    assert (settings.sets_of(COARSE), settings.sets_of(FINE)) == (5, 4)
 
 
 def test_supply_is_a_function_of_the_step(tmp_path, vae, few_steps):
