@@ -31,7 +31,7 @@ from toybox.view_denoiser import ViewDenoiser
 from toybox.view_figures import judge_views, view_requests
 from toybox.view_pictures import mean_pictures
 from toybox.view_plan import COARSE, FINE, ViewSettings
-from toybox.view_sets import N_VIEWS, ViewSets
+from toybox.view_sets import N_VIEWS, SET_PICTURES, ViewSets
 from toybox.view_training import CHECKPOINT, train_views
 from toybox.world import MODEL_FOLDER, MULTIVIEW_FOLDER, load_world
 
@@ -46,8 +46,8 @@ def train_multiview(arguments: list[str]) -> int:
     if options.threads:
         torch.set_num_threads(options.threads)
     started = kept_settings(options.work / CHECKPOINT, ViewSettings())
-    lengths = {name: getattr(options, name) for name in ("mean_steps", "coarse_steps", "fine_steps")}
-    settings = replace(started, **{name: value for name, value in lengths.items() if value is not None})
+    said = {name: getattr(options, name) for name in ("mean_steps", "coarse_steps", "fine_steps", "most_sets")}
+    settings = replace(started, **{name: value for name, value in said.items() if value is not None})
     pipeline = load_pipeline(options.start)
     vae = pipeline.vae.requires_grad_(False).to(memory_format=torch.channels_last)
     torch.manual_seed(settings.seed)
@@ -150,6 +150,7 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--mean-steps", type=int, help=f"on the mean picture ({settings.mean_steps})")
     parser.add_argument("--coarse-steps", type=int, help=f"on 16 x 16 latents ({settings.coarse_steps})")
     parser.add_argument("--fine-steps", type=int, help=f"on 32 x 32 latents ({settings.fine_steps})")
+    parser.add_argument("--most-sets", type=int, help=f"of data, {SET_PICTURES} views each ({settings.most_sets})")
     parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True, help="wants a C++ compiler")
     parser.add_argument("--threads", type=int, help="CPU threads (torch's own choice by default)")
     return parser.parse_args(arguments)
