@@ -25,6 +25,8 @@ from geometry.companions import companions
 log = logging.getLogger(__name__)
 
 INPUTS, INDEX = "inputs", "inputs.json"
+#: Of a recipe, where paths are files that are read.
+_SECTIONS = ("system.", "exporters.")
 
 
 def copied_paths(recipe: Recipe) -> dict[str, Path]:
@@ -38,6 +40,23 @@ def copied_paths(recipe: Recipe) -> dict[str, Path]:
 
     map_paths(recipe, note)
     return found
+
+
+def inputs_missing(recipe: Recipe) -> list[str]:
+    """One fault for each file or folder that a recipe reads and that is not there."""
+    faults: list[str] = []
+    there = copied_paths(recipe)
+
+    def look(key: str, value: Any) -> Any:
+        is_folder = isinstance(value, str) and value.startswith(("/", "./", "../", "~")) and key.startswith("system.")
+        if is_folder and not Path(value).expanduser().is_dir():
+            faults.append(f"{key}: {value}: no such folder")
+        elif isinstance(value, Path) and value.is_absolute() and key.startswith(_SECTIONS) and key not in there:
+            faults.append(f"{key}: {value}: no such file")
+        return value
+
+    map_paths(recipe, look)
+    return faults
 
 
 def keep_inputs(recipe: Recipe, folder: Path) -> Recipe:

@@ -26,6 +26,12 @@ network, memory); 4 the training diverged; 5 some of many jobs have failed; 130 
 termination signal, with a checkpoint saved if training had begun
 """
 ENGINES = ("local", "ray")
+#: Options that do not go with --jobs, and those that go with it alone.
+OF_ONE_OBJECT = (
+    *("prompt", "resume", "allow_changed", "start_from", "validate", "test", "export", "show_recipe", "live"),
+    *("live_paused", "jobs_index"),
+)
+OF_JOBS = ("engine", "workers", "ray_address", "shard", "retry_failed", "job_timeout")
 
 
 def usage() -> str:
@@ -39,7 +45,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     Raises:
         UserError: an unknown option, a missing value, options that exclude each other.
     """
-    options = _parser().parse_intermixed_args(_with_raw_prompt(arguments))
+    parser = _parser()
+    options = parser.parse_intermixed_args(_with_raw_prompt(arguments))
     for mode in ("validate", "test", "export", "live"):
         # `--export a.b=3`: the optional RUN must not swallow an override.
         given = getattr(options, mode)
@@ -50,8 +57,11 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         _check_prompt(options.prompt)
     if options.jobs is not None:
         _check_options_of_jobs(options)
-    elif options.out is None:
-        options.out = Path("runs")
+    else:
+        for name in OF_JOBS:
+            if getattr(options, name) != parser.get_default(name):
+                raise UserError(f"--{name.replace('_', '-')}: goes with --jobs FILE, which is missing")
+        options.out = options.out or Path("runs")
     return options
 
 
@@ -158,8 +168,8 @@ def _check_options_of_jobs(options: argparse.Namespace) -> None:
     Raises:
         UserError: an option that speaks of one object.
     """
-    for name in ("prompt", "resume", "start_from", "validate", "test", "export", "live", "jobs_index"):
-        if getattr(options, name) is not None:
+    for name in OF_ONE_OBJECT:
+        if getattr(options, name) not in (None, False):
             option = "--from" if name == "start_from" else f"--{name.replace('_', '-')}"
             raise UserError(f"{option} does not go with --jobs: rows say what to make, and the same command goes on")
     if options.ray_address is not None and options.engine != "ray":

@@ -11,7 +11,7 @@ from app.machine import Device, check_out, resolve_device, resolve_precision
 from app.parts import register_parts
 from app.recipe_changes import refuse_changes
 from app.run_folder import TrainedRun, find_run, is_exported, latest_run, latest_stages, read_prompt, run_name
-from app.stages import stage_names
+from app.stages import check_later_inputs, stage_names
 from core.environment import from_environment
 from core.errors import UserError
 from core.part import Choice
@@ -162,6 +162,7 @@ def _plan_of_stages(request: Request, recipes: tuple[Recipe, ...]) -> Plan:
             raise UserError(f"{request.out / run_name(*recipes)}: this command has no run; train first")
         last = stage_folders(folder)[-1]
         return _plan_of_one(Request(run=last, trained=True, device=request.device, trust=request.trust))
+    check_later_inputs(recipes, folder)
     own = replace(request, recipe=recipes[0], run=None, newest=False, prompt=None, overrides=(), plugins=())
     first = folder / stage_names(recipes)[0] if folder else None
     return replace(_plan_of_one(replace(own, folder=first)), folder=folder, stages=recipes)

@@ -13,6 +13,8 @@ import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from app.inputs import inputs_missing
+from core.errors import UserError
 from core.files import whole_file, write_json, write_whole
 from core.recipe import Recipe
 from core.stages import dump_stages, with_previous
@@ -63,3 +65,17 @@ def publish(stage: Path, files: Sequence[Path]) -> list[Path]:
             shutil.copyfile(file, unfinished)
     write_json(folder / RECORD, records)
     return [folder / file.relative_to(stage) for file in files]
+
+
+def check_later_inputs(recipes: Sequence[Recipe], folder: Path | None) -> None:
+    """Refuse files that a later stage reads and that are not there: it would be found when the others are trained.
+
+    Args:
+        folder: of stages that may have begun; those read copies of their own.
+    """
+    faults: list[str] = []
+    for i, (name, recipe) in enumerate(zip(stage_names(recipes), recipes, strict=True)):
+        if i > 0 and not (folder and (folder / name / "recipe.yaml").is_file()):
+            faults += [f"stages.{i}: {fault}" for fault in inputs_missing(recipe)]
+    if faults:
+        raise UserError("\n".join(faults))

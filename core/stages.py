@@ -12,6 +12,7 @@ all, and both win over what the stage extends. On the command line, `trainer.max
 `stages.0.trainer.max_steps=10` of the first.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -46,12 +47,7 @@ def stages_of(
     listed = _listed(files, path)
     if listed is None:
         return (recipe_of(files, said, path, plugins, trust=trust),)
-    faults = [
-        f"{key}: no such stage; there are {len(listed)}, from 0 on"
-        for each in said
-        for key in each.keys
-        if key.split(".")[0] == KEY and key.split(".")[1:2] not in ([str(i)] for i in range(len(listed)))
-    ]
+    faults = [fault for each in said for key in each.keys for fault in _unfit(key, len(listed))]
     recipes: list[Recipe] = []
     for i in range(len(listed)):
         try:
@@ -59,6 +55,8 @@ def stages_of(
             recipes.append(_going_on(recipe_of(*own, trust=trust, previous=PREVIOUS), i))
         except UserError as error:
             faults += [f"{KEY}.{i}: {line}" for line in str(error).splitlines()]
+    if not faults:
+        faults = [line for i in range(1, len(recipes)) for line in _never_made(i, recipes[i], recipes[i - 1])]
     if faults:
         raise UserError("\n".join(faults))
     return tuple(recipes)
@@ -121,11 +119,39 @@ def _said_of(i: int, said: Sequence[Overrides]) -> list[Overrides]:
     """Overrides of all stages, and those of one, by its number."""
     found: list[Overrides] = []
     for each in said:
-        of_all = tuple(text for text in each.texts if not text.startswith(f"{KEY}."))
+        texts = [re.sub(rf"^{KEY}\[(\w+)\]", rf"{KEY}.\1", text) for text in each.texts]
+        of_all = tuple(text for text in texts if not _is_of_stages(text.partition("=")[0]))
         prefix = f"{KEY}.{i}."
-        own = tuple(text.removeprefix(prefix) for text in each.texts if text.startswith(prefix))
+        own = tuple(text.removeprefix(prefix) for text in texts if text.startswith(prefix))
         found += [Overrides(of_all, each.folder), Overrides(own, each.folder)]
     return found
+
+
+def _is_of_stages(key: str) -> bool:
+    return key.split(".")[0] == KEY
+
+
+def _unfit(key: str, n_stages: int) -> list[str]:
+    """A fault of a key of an override that is of no stage, or of no setting of one."""
+    first, *rest = key.split(".")
+    if first != KEY:
+        return []
+    if rest[:1] not in ([str(i)] for i in range(n_stages)):
+        return [f"{key}: no such stage; there are {n_stages}, from 0 on"]
+    return [] if len(rest) > 1 else [f"{key}: say which setting of it, such as {key}.trainer.max_steps=10"]
+
+
+def _never_made(i: int, recipe: Recipe, before: Recipe) -> list[str]:
+    """A fault for each file of the stage before that nobody will have made."""
+    read: list[str] = []
+
+    def look(key: str, value: Any) -> Any:
+        if _is_previous(value) and len(value.parts) == 2 and not before.exporters:
+            read.append(f"{KEY}.{i}: {key}: '{value}' will not be there: the stage before has no exporters")
+        return value
+
+    map_paths(recipe, look)
+    return read
 
 
 def _going_on(recipe: Recipe, i: int) -> Recipe:

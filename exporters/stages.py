@@ -12,7 +12,9 @@ def stages_in(folder: Path) -> list[str]:
         names = json.loads((folder / STAGES).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return []
-    return [name for name in names if isinstance(name, str) and Path(name).name == name]
+    if not isinstance(names, list):
+        return []
+    return [name for name in names if isinstance(name, str) and Path(name).name == name and name not in ("", "..")]
 
 
 def stage_folders(folder: Path) -> list[Path]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from app.jobs.folder import JOB, Contents, Task, contents_of, digests_of, inputs_missing, read_json, state_of
+from app.inputs import inputs_missing
+from app.jobs.folder import JOB, Contents, Task, contents_of, digests_before, digests_of, state_of
 from app.jobs.names import bad_name, given, job_name, numbered, shared_folders
 from app.jobs.table import Row
 from app.machine import Device, resolve_precision
@@ -15,7 +16,7 @@ from app.parts import packed_recipe, register_parts
 from core.errors import UserError, did_you_mean, gathering
 from core.paths import absolute
 from core.recipe import Recipe
-from core.recipe_layers import Layer, Overrides, file_layers
+from core.recipe_layers import Layer, Overrides, file_layers, keys_of
 from core.stages import first_system, stages_of
 from systems.loggers import require_loggers
 
@@ -108,16 +109,20 @@ class Checker:
             raise UserError(row.fault)
         cells = given(row)
         name = job_name(cells)
-        faults = [*_unknown(row.cells), *_empty_prompt(row.cells), *bad_name(name)]
+        faults = [*_unknown(row.cells), *_code(cells), *_empty_prompt(row.cells), *bad_name(name)]
         shared = self._shared(cells, faults)
         seed = self._seed(cells, faults)
-        prompt = cells.get("prompt") or (shared.recipes[0].prompt if shared else "")
-        if shared is not None and not prompt.strip() and "prompt" not in row.cells:
+        said = cells.get("prompt")
+        is_missing = shared is not None and not said and not all(each.prompt.strip() for each in shared.recipes)
+        if is_missing and "prompt" not in row.cells:
             faults.append("prompt: missing; the recipe has none, so a column 'prompt' says what to make")
         if faults or shared is None:
             raise UserError("\n".join(faults))
         with gathering() as found:
-            own = [replace(each, prompt=prompt, seed=each.seed if seed is None else seed) for each in shared.recipes]
+            own = [
+                replace(each, prompt=said or each.prompt, seed=each.seed if seed is None else seed)
+                for each in shared.recipes
+            ]
         if found:
             raise UserError("\n".join(found))
         digests = digests_of(own, shared.contents, {**cells, "id": ""})
@@ -126,7 +131,7 @@ class Checker:
     def _shared(self, cells: Mapping[str, str], faults: list[str]) -> _Shared | None:
         """What the row has in common with others; the faults of it are added."""
         files = {column: self._file(column, cells[column], faults) for column in FILES if column in cells}
-        own = sorted((key, text) for key, text in cells.items() if "." in key)
+        own = sorted((key, text) for key, text in cells.items() if "." in key and not _names_code(key))
         key = (cells.get("config"), *own, *files.items())
         if key not in self._read:
             try:
@@ -178,6 +183,9 @@ class Checker:
         if unfit:
             name = system.part_name
             raise UserError(f"{unfit[0]}: '{name}' ({path.name}) takes none; leave it empty, or name another recipe")
+        twice = [(column, f"{prefix}{settings[column]}") for column in files]
+        if faults := [f"{key}: the column '{column}' says it too" for column, key in twice if key in said[0].keys]:
+            raise UserError("\n".join(f"{fault}; leave one of the two empty" for fault in faults))
         texts = {settings[column]: "own-texture" if file is None else str(file) for column, file in files.items()}
         return Overrides(tuple(f"{prefix}{key}={text}" for key, text in texts.items()), self.folder)
 
@@ -186,9 +194,9 @@ class Checker:
         text = cells.get("seed")
         if text is None or "seed" in self.command.keys:
             return None
-        if re.fullmatch(r"\d+(\.0)?", text):  # tables of numbers with gaps hold 3.0
+        if re.fullmatch(r"[0-9]{1,10}(\.0)?", text):  # tables of numbers with gaps hold 3.0
             return int(text.removesuffix(".0"))
-        faults.append(f"seed: an integer from 0 to 2^32 - 1, got '{text}'")
+        faults.append(f"seed: an integer from 0 to 2^32 - 1, got {text[:40]!r}")
         return None
 
 
@@ -196,6 +204,16 @@ def _unknown(cells: Mapping[str, str]) -> list[str]:
     """A fault for each column that is neither one of ours nor a setting; what settings there are, the recipe knows."""
     unknown = [column for column in cells if column not in COLUMNS and "." not in column]
     return [f"{column}: no such column. {did_you_mean(column, COLUMNS)}" for column in unknown]
+
+
+def _code(cells: Mapping[str, str]) -> list[str]:
+    """A fault for each column that names a program: a table is data, and is trusted with no more."""
+    named = [column for column in cells if _names_code(column)]
+    return [f"{column}: a row runs no code; name plugins in a recipe, or with --plugin" for column in named]
+
+
+def _names_code(column: str) -> bool:
+    return "." in column and "plugins" in keys_of([column])[0].split(".")
 
 
 def _empty_prompt(cells: Mapping[str, str]) -> list[str]:
@@ -209,9 +227,13 @@ def _changed(jobs: Sequence[Job], out: Path) -> list[tuple[str, list[int]]]:
     for job in jobs:
         folder = out / job.id
         try:
-            before = read_json(folder / JOB).get("digests", {}) if state_of(folder) != "new" else job.digests
+            before = digests_before(folder) if state_of(folder) != "new" else job.digests
         except UserError as error:
             faults.append((str(error), [job.row.number]))
+            continue
+        if not before:
+            text = f"{folder / JOB} cannot be read, which says what '{job.id}' was made of; give the row another id"
+            faults.append((text, [job.row.number]))
             continue
         what = [name for name in ("recipe", "inputs") if before.get(name) != job.digests[name]]
         if what:

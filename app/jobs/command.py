@@ -1,6 +1,8 @@
 """`launch.py --jobs FILE`: rows are checked, what is left to do is done, and what came of it is said."""
 
 import argparse
+import math
+import re
 import signal
 import statistics
 import time
@@ -13,14 +15,14 @@ from app.jobs.cluster import RayEngine
 from app.jobs.driver import Driver
 from app.jobs.engine import Engine
 from app.jobs.estimate import estimate, need_of
-from app.jobs.folder import Record, Task, read_record, state_of
+from app.jobs.folder import Record, Task, jobs_in, read_record, state_of, unreadable
 from app.jobs.index import write_index
 from app.jobs.local import LocalEngine, Share, divide_machine
 from app.jobs.progress import Board
 from app.jobs.results import Results, write_table
 from app.jobs.table import read_rows
 from app.lock import locked
-from app.machine import resolve_device
+from app.machine import check_out, resolve_device
 from app.process import Signals, StopOnSignals
 from app.terminal import say
 
@@ -28,6 +30,8 @@ from app.terminal import say
 SOME_FAILED = 5
 #: Seconds between two writings of the page while jobs are done.
 INDEX_EVERY_S = 60.0
+#: What the smallest results take on disk, in bytes.
+LEAST_BYTES = 2**20
 
 
 def run_jobs(options: argparse.Namespace, signals: Signals) -> int:
@@ -41,10 +45,11 @@ def run_jobs(options: argparse.Namespace, signals: Signals) -> int:
     index, count = options.shard
     jobs = checker.jobs(read_rows(options.jobs), out)[index - 1 :: count]
     share = divide_machine(options.workers, device)
+    check_out(out, LEAST_BYTES)
     if options.dry_run:
         say(estimate(jobs, out, options.device, share, _wanted(options)))
         return 0
-    with _alone(out, f"{index}-of-{count}"):
+    with _alone(out, index, count):
         results = Results(out)
         results.catch_up([out / job.id for job in jobs])
         tasks = _to_do(jobs, out, options)
@@ -62,6 +67,8 @@ def run_jobs(options: argparse.Namespace, signals: Signals) -> int:
 
 def _to_do(jobs: Sequence[Job], out: Path, options: argparse.Namespace) -> list[Task]:
     """Tasks of rows that are new, were interrupted, or are to be tried again."""
+    for note in (note for job in jobs if (note := unreadable(out / job.id)) is not None):
+        say(f"{note} cannot be read: the row goes on from what else is there", on_stderr=True)
     return [job.task(out, options.device) for job in jobs if state_of(out / job.id) in _wanted(options)]
 
 
@@ -80,10 +87,11 @@ def _engine(options: argparse.Namespace, share: Share, jobs: Sequence[Job], task
 
 def _ending(jobs: Sequence[Job], out: Path, now: Sequence[Record], received: signal.Signals | None) -> int:
     """Write table and page of all jobs, say how these ended, and give the exit code."""
-    records = [record for job in jobs if (record := read_record(out / job.id)) is not None]
+    known = {record.id: record for record in now}  # also where nothing could be written
+    records = [record for job in jobs if (record := read_record(out / job.id) or known.get(job.id)) is not None]
     failed = [record for record in records if record.status != "done"]
     n_left = len(jobs) - len(records)
-    if records:
+    if jobs_in(out):
         write_table(out)
         write_index(out)
     for record in failed:
@@ -97,7 +105,7 @@ def _ending(jobs: Sequence[Job], out: Path, now: Sequence[Record], received: sig
     say(f"Everything is in {out}/ (index.html, results.csv, results.jsonl)")
     if received is not None and n_left:
         return 128 + received
-    return SOME_FAILED if failed else 0
+    return SOME_FAILED if failed or n_left else 0
 
 
 def _starts(records: Sequence[Record]) -> str:
@@ -127,9 +135,19 @@ def _watched(out: Path, n_tasks: int) -> Iterator[Callable[[Task, Record | float
 
 
 @contextmanager
-def _alone(out: Path, shard: str) -> Iterator[None]:
-    """Keep a second driver of the same jobs away."""
-    folder = out / f".driver-{shard}"
+def _alone(out: Path, index: int, count: int) -> Iterator[None]:
+    """Keep a second driver of the same jobs away.
+
+    Raises:
+        MachineError: there is one, of the same part or of another that shares rows with it.
+    """
+    folder = out / f".driver-{index}-of-{count}"
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder):
+        for other in (each for each in out.glob(".driver-*") if each != folder and each.is_dir()):
+            found = re.fullmatch(r"\.driver-(\d+)-of-([1-9]\d*)", other.name)
+            theirs, of = map(int, found.groups()) if found else (0, 0)
+            if found and (theirs - index) % math.gcd(of, count) == 0:
+                with locked(other):
+                    pass
         yield

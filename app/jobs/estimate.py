@@ -101,7 +101,7 @@ def _costs(jobs: Sequence[Job], out: Path, device: str) -> dict[str, Cost]:
 
 
 def _plan(job: Job, out: Path, device: str) -> Plan:
-    return make_plan(Request(recipe=job.recipes[0], folder=out / job.id, device=device))
+    return make_plan(Request(recipe=job.recipes[0], out=out, folder=out / job.id, device=device))
 
 
 def _line(name: str, n_rows: int, cost: Cost, job: Job) -> str:

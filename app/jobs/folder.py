@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, get_args
 
-from app.inputs import content_digests, copied_paths
+from app.inputs import content_digests
 from app.parts import PackedRecipe
 from core.errors import UserError
 from core.files import write_json
@@ -27,9 +27,13 @@ JOB, DONE, FAILED, LOG = "job.json", "done.json", "failed.json", "log.txt"
 THUMBNAIL = "thumbnail.png"
 #: How an attempt ends. All but the first two are the worker's end too: the job is tried once more, then `poisoned`.
 Status = Literal["done", "failed", "diverged", "out of memory", "killed", "timeout", "poisoned"]
-#: Of a recipe, where paths are files that are read.
-SECTIONS = ("system.", "exporters.")
-T = TypeVar("T")
+#: What the fields of a record are; a file may hold anything.
+KINDS = {
+    **dict.fromkeys(("id", "prompt", "status", "error", "host"), str),
+    **dict.fromkeys(("row", "attempt"), int),
+    **dict.fromkeys(("seconds", "figures", "digests"), dict),
+    "peak_memory_gib": int | float,
+}
 
 
 @dataclass(frozen=True)
@@ -119,13 +123,13 @@ def state_of(folder: Path) -> Literal["new", "begun", "done", "failed"]:
     Raises:
         UserError: the folder is there and is none of a job.
     """
-    if (folder / DONE).is_file():
-        return "done"
-    if (folder / FAILED).is_file():
-        return "failed"
-    if (folder / JOB).is_file():
+    notes = [folder / name for name in (JOB, DONE, FAILED)]
+    is_job = all(note.is_file() or not note.exists() for note in notes)
+    if is_job and (record := read_record(folder)) is not None:
+        return "done" if record.status == "done" else "failed"
+    if is_job and any(note.is_file() for note in notes):
         return "begun"
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.is_symlink() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
         raise UserError(
             f"{folder} is there and is no folder of a job; give the row another id, or choose another --out"
         )
@@ -146,8 +150,24 @@ def finish(folder: Path, record: Record) -> None:
 
 def read_record(folder: Path) -> Record | None:
     """How a job ended; None where it has not, or nobody can read it."""
-    found = read_json(folder / DONE) or read_json(folder / FAILED)
-    return _known(Record, found) if found else None
+    done, failed = (_record(read_json(folder / name)) for name in (DONE, FAILED))
+    return done if done is not None and done.status == "done" else failed
+
+
+def unreadable(folder: Path) -> Path | None:
+    """What says how a job ended, and cannot be read."""
+    if read_record(folder) is not None:
+        return None
+    return next((folder / name for name in (DONE, FAILED) if (folder / name).is_file()), None)
+
+
+def digests_before(folder: Path) -> dict[str, Any]:
+    """The hashes of what a folder was made for; nothing where nobody can read them."""
+    for name in (JOB, DONE, FAILED):
+        found = read_json(folder / name).get("digests")
+        if isinstance(found, dict) and found:
+            return found
+    return {}
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -162,31 +182,20 @@ def read_json(path: Path) -> dict[str, Any]:
 def jobs_in(out: Path) -> list[Path]:
     """The folders of jobs, in the order of their rows."""
     folders = [path.parent for path in out.glob(f"*/{JOB}")]
-    return sorted(folders, key=lambda folder: (read_json(folder / JOB).get("row", 0), folder.name))
+    rows = {folder: read_json(folder / JOB).get("row") for folder in folders}
+    return sorted(folders, key=lambda folder: (row if isinstance(row := rows[folder], int) else 0, folder.name))
 
 
-def inputs_missing(recipe: Recipe) -> list[str]:
-    """One fault for each file or folder that a recipe reads and that is not there."""
-    faults: list[str] = []
-    there = copied_paths(recipe)
-
-    def look(key: str, value: Any) -> Any:
-        is_folder = isinstance(value, str) and value.startswith(("/", "./", "../", "~")) and key.startswith("system.")
-        if is_folder and not Path(value).expanduser().is_dir():
-            faults.append(f"{key}: {value}: no such folder")
-        elif isinstance(value, Path) and value.is_absolute() and key.startswith(SECTIONS) and key not in there:
-            faults.append(f"{key}: {value}: no such file")
-        return value
-
-    map_paths(recipe, look)
-    return faults
-
-
-def _known(cls: type[T], mapping: Mapping[str, Any]) -> T | None:
-    """A dataclass of those keys that it knows; None where others are missing."""
-    names = {each.name for each in fields(cls)}  # pyright: ignore[reportArgumentType]
+def _record(mapping: Mapping[str, Any]) -> Record | None:
+    """The record of those keys that it knows; None where others are missing, or it is none that we have written."""
+    known = {each.name: mapping[each.name] for each in fields(Record) if each.name in mapping}
+    is_ours = all(isinstance(value, KINDS[name]) for name, value in known.items())
+    if not is_ours or known.get("status") not in get_args(Status):
+        return None
+    if not all(isinstance(value, int | float) for value in known.get("seconds", {}).values()):
+        return None
     try:
-        return cls(**{key: value for key, value in mapping.items() if key in names})
+        return Record(**known)
     except TypeError:
         return None
 

@@ -47,7 +47,7 @@ def _row(folder: Path, record: Record | None) -> str:
     whole = record.seconds.get("whole", "") if record else ""
     memory = record.peak_memory_gib if record else ""
     error = f'<div class="error">{html.escape(record.error)}</div>' if record and record.error else ""
-    prompt = html.escape(str(job.get("prompt", "")))
+    prompt = html.escape(str(job.get("prompt") or (record.prompt if record else "")))
     cells = [
         f"<td>{_thumbnail(folder)}</td>",
         f'<td class="number">{html.escape(str(job.get("row", "")))}</td>',

@@ -11,7 +11,9 @@ from app.jobs.table import Row
 from app.run_folder import slug
 
 #: A folder's name on every system; a text of many words is one too, as evaluation code wants it.
-_NAME = re.compile(r"[^\s./\\:*?\"<>|\x00-\x1f][^/\\:*?\"<>|\x00-\x1f]*")
+_NAME = re.compile(r"[^\s./\\:*?\"<>|\x00-\x1f\x7f][^/\\:*?\"<>|\x00-\x1f\x7f]*(?<!\.)")
+#: Names that Windows keeps for devices, also with an ending.
+_DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 #: In bytes; disks take 255.
 LONGEST = 200
 #: What lies beside the folders.
@@ -33,9 +35,13 @@ def job_name(cells: Mapping[str, str]) -> str:
 
 def bad_name(name: str) -> list[str]:
     """A fault of a name that is none for a folder."""
-    if _NAME.fullmatch(name) and len(name.encode()) <= LONGEST and name not in TAKEN:
-        return []
-    return [f"id: '{name}' is no name for a folder; letters, digits, spaces, - _ and dots within will do"]
+    if len(name.encode()) > LONGEST:
+        return [f"id: '{name[:40]}...' is no name for a folder: longer than {LONGEST} bytes"]
+    if _DEVICE.fullmatch(name) or name.casefold() in TAKEN:
+        return [f"id: '{name}' is no name for a folder here: it is kept for something else"]
+    if not _NAME.fullmatch(name):
+        return [f"id: {name!r} is no name for a folder; letters, digits, spaces, - _ and dots within will do"]
+    return []
 
 
 def shared_folders(rows: Sequence[Row]) -> list[tuple[str, list[int]]]:

@@ -6,6 +6,7 @@ The first is only ever added to, the second is made anew of the folders.
 import csv
 import fcntl
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -33,7 +34,7 @@ class Results:
     def add(self, record: Record) -> None:
         """Append an attempt to results.jsonl, whole, whoever else writes to it."""
         self._count(record.id, record.attempt, record.status)
-        with (self.out / LINES).open("a", encoding="utf-8") as file:
+        with open(self.out / LINES, "a", encoding="utf-8", opener=_without_following) as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             file.write(json.dumps(asdict(record)) + "\n")
 
@@ -50,7 +51,7 @@ class Results:
         path = self.out / LINES
         if not path.exists():
             return
-        with path.open("r+b") as file:
+        with open(path, "r+b", opener=_without_following) as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             content = file.read()
             whole = content[: content.rfind(b"\n") + 1]
@@ -79,6 +80,11 @@ def write_table(out: Path) -> Path:
         table.writeheader()
         table.writerows(rows)
     return path
+
+
+def _without_following(path: str, flags: int) -> int:
+    """Opens no link: a folder that somebody has sent may hold one to a file of its new owner."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 
 
 def _flat(record: Record) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,12 +49,14 @@ class Timing:
         self.began = self.started = self.trained = time.monotonic()
         self.loss: float | None = None
         self._told = 0.0
+        self._has_started = False
 
     def __call__(self, event: Event) -> None:
         """What the training tells: its first and last step count, and now and then one between."""
         now = time.monotonic()
         if isinstance(event, Started):
-            self.started = now
+            self.started = self.started if self._has_started else now  # the first of several stages
+            self._has_started = True
             self.tell(event.step, event.total_steps)
         elif isinstance(event, Stepped):
             self.loss = event.loss
@@ -109,16 +112,25 @@ def carry_out_task(task: Task, stop: Stop, tell: Told, kept: Kept, cold: float =
         status, line = what_went_wrong(error)
         seconds, peak = timing.seconds(cold), peak_memory_gib()
         record = Record.of(task, status, line, seconds=seconds, peak_memory_gib=peak, **host)
-    if record.status in ("done", "failed"):
-        finish(task.folder, record)
     gc.collect()
+    return _noted(task, record) if record.status in ("done", "failed") else record
+
+
+def _noted(task: Task, record: Record) -> Record:
+    """Note in a job's folder how it ended; where nothing can be written there, it has failed."""
+    try:
+        finish(task.folder, record)
+    except OSError as error:
+        status, line = what_went_wrong(error)
+        return replace(record, status=status, error=line)
     return record
 
 
 def _made(task: Task, stop: Stop, timing: Timing) -> Run:
     try:
         recipes = tuple(unpacked_recipe(each) for each in task.recipes)
-        request = Request(recipe=recipes, folder=task.folder, device=task.device, allow_changed=True)
+        out = task.folder.parent
+        request = Request(recipe=recipes, out=out, folder=task.folder, device=task.device, allow_changed=True)
         run = carry_out(make_plan(request), on_event=timing, stop=stop)
         if run.is_finished:
             _save_thumbnail(run)
@@ -158,11 +170,13 @@ def _save_thumbnail(run: Run) -> None:
 
 @contextmanager
 def _logged(path: Path) -> Iterator[None]:
-    """Let this process's words go to a file, those of its libraries in C too."""
+    """Let this process's words go to a file, those of its libraries in C too; not through a link."""
+    if path.is_symlink():
+        raise UserError(f"{path}: a link; in a run's folder nothing is written through it: remove it")
     sys.stdout.flush()
     sys.stderr.flush()
     kept = [os.dup(descriptor) for descriptor in (1, 2)]
-    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o666)
     for descriptor in (1, 2):
         os.dup2(log, descriptor)
     os.close(log)

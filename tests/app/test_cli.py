@@ -79,6 +79,9 @@ def test_an_optional_run_does_not_swallow_an_override() -> None:
         (["--seed", "3"], "A setting is given without dashes: seed=VALUE"),
         (["--train", "--export", "x"], "not allowed with argument --train"),
         (["--prompt"], "argument --prompt: expected one argument"),
+        (["--shard", "1/2"], "--shard: goes with --jobs FILE, which is missing"),
+        (["--retry-failed"], "--retry-failed: goes with --jobs FILE, which is missing"),
+        (["--engine", "ray"], "--engine: goes with --jobs FILE, which is missing"),
     ],
 )
 def test_faults_are_refused(arguments: list[str], message: str) -> None:

@@ -11,6 +11,7 @@ from app.cli import main
 from app.events import Event, Started, Stepped
 from app.run_folder import read_prompt
 from app.stopping import Stop
+from exporters.stages import STAGES, stages_in
 from tests.app.test_stages import ROOT, mean_colour
 from tests.known_ball import write_ball_views
 from tests.systems.small_paint import write_ball
@@ -117,6 +118,21 @@ def test_a_first_stage_that_cannot_begin_leaves_nothing(recipe: Path, tmp_path: 
     words = [f"stages.0.system.geometry.path={broken}", "--out", str(tmp_path / "out"), "--device", "cpu"]
     assert main(["--config", str(recipe), *words]) == 2
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_what_a_later_stage_lacks_is_told_before_the_first_is_trained(
+    recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    lacking = f"stages.2.system.geometry.path={tmp_path}/prevous/mesh.obj"
+    assert main(["--config", str(recipe), lacking, "--out", str(tmp_path / "out"), "--device", "cpu"]) == 2
+    assert f"stages.2: system.geometry.path: {tmp_path}/prevous/mesh.obj: no such file" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("content", ["5", "null", '[""]', '[".."]', '{"a": 1}', "[3]"])
+def test_a_list_of_stages_that_is_none_of_ours_names_none(content: str, tmp_path: Path):
+    (tmp_path / STAGES).write_text(content)
+    assert stages_in(tmp_path) == []
 
 
 def test_the_dry_run_names_all_stages(recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):

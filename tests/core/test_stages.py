@@ -94,3 +94,20 @@ def test_faults_name_their_stage(path: Path):
     assert faults_of(path) == [
         "stages.0: system.geometry.path: 'previous/a.glb' is of the stage before, and this is the first one"
     ]
+
+
+def test_brackets_mean_what_dots_mean(path: Path):
+    assert [r.trainer.max_steps for r in read_stages(path, ["stages[0].trainer.max_steps=4"])] == [4, 200, 350]
+
+
+def test_an_override_that_says_no_setting_of_a_stage_is_a_fault(path: Path):
+    assert faults_of(path, "stages.0=3") == ["stages.0: say which setting of it, such as stages.0.trainer.max_steps=10"]
+    assert faults_of(path, "stages=3") == ["stages: no such stage; there are 3, from 0 on"]
+
+
+def test_a_file_of_a_stage_that_makes_none_is_a_fault(path: Path):
+    said = faults_of(path, "stages.1.exporters=[]")
+    assert said == [
+        "stages.2: system.geometry.path: 'previous/mesh.glb' will not be there: the stage before has no exporters"
+    ]
+    assert len(read_stages(path, ["stages.0.exporters=[]"])) == 3, "a run that is gone on with needs none"

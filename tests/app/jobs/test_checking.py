@@ -138,3 +138,63 @@ def test_a_thousand_rows_are_checked_in_seconds(tmp_path: Path) -> None:
     begun = time.process_time()
     assert len(jobs_of(tmp_path, rows)) == 1000
     assert time.process_time() - begun < 5
+
+
+def test_names_that_some_disk_refuses_or_keeps_are_faults(tmp_path: Path) -> None:
+    names = ["CON", "nul.txt", "a ball.", "INDEX.html", "a\x7fb", "x" * 201]
+    rows = [{"id": name, "prompt": "a ball", "seed": i} for i, name in enumerate(names)]
+    said = faults_of(tmp_path, rows)
+    for i, line in enumerate(said, 1):
+        assert line.startswith(f"row {i}: id: ")
+        assert "is no name for a folder" in line
+        assert line.isprintable()
+    assert len(said) == len(names)
+
+
+def test_a_seed_of_many_digits_is_no_seed(tmp_path: Path) -> None:
+    (said,) = faults_of(tmp_path, [{"id": "a", "prompt": "a ball", "seed": "1" * 5000}])
+    assert said == f"row 1: seed: an integer from 0 to 2^32 - 1, got '{'1' * 40}'"
+
+
+def test_a_mesh_that_two_columns_name_is_a_fault(tmp_path: Path) -> None:
+    write_ball(tmp_path / "ball.obj")
+    paint = str(ROOT / "configs" / "latent-paint.yaml")
+    row = {"prompt": "a ball", "config": paint, "shape": "ball.obj", "system.geometry.path": "other.obj"}
+    (said,) = faults_of(tmp_path, [row])
+    assert said == "row 1: system.geometry.path: the column 'shape' says it too; leave one of the two empty"
+
+
+def test_stages_keep_prompts_of_their_own_unless_the_row_has_one(tmp_path: Path) -> None:
+    write_recipe(tmp_path)
+    recipe = tmp_path / "stages.yaml"
+    recipe.write_text("stages: [{extends: ball.yaml, prompt: a ball}, {extends: ball.yaml, prompt: a red ball}]")
+    (own,) = jobs_of(tmp_path, [{"id": "a"}], config=recipe)
+    assert [each.prompt for each in own.recipes] == ["a ball", "a red ball"]
+    (said,) = jobs_of(tmp_path, [{"id": "a", "prompt": "a cube"}], config=recipe)
+    assert [each.prompt for each in said.recipes] == ["a cube", "a cube"]
+
+
+@pytest.mark.parametrize("rubbish", ["", "[]", '{"digests": null}', '{"digests": "x"}'])
+def test_a_folder_that_does_not_say_what_it_was_made_of_is_refused(tmp_path: Path, rubbish: str) -> None:
+    (tmp_path / "out" / "a").mkdir(parents=True)
+    (tmp_path / "out" / "a" / "job.json").write_text(rubbish)
+    (said,) = faults_of(tmp_path, [{"id": "a", "prompt": "a ball"}])
+    assert said.endswith("job.json cannot be read, which says what 'a' was made of; give the row another id")
+
+
+def test_a_link_or_a_folder_in_the_place_of_a_file_is_no_jobs(tmp_path: Path) -> None:
+    (tmp_path / "out" / "b" / "failed.json").mkdir(parents=True)
+    (tmp_path / "out" / "b" / "job.json").write_text("{}")
+    (tmp_path / "out" / "a").symlink_to(tmp_path / "nowhere")
+    said = faults_of(tmp_path, [{"id": name, "prompt": "a ball"} for name in "ab"])
+    assert len(said) == 2
+    assert all("is there and is no folder of a job" in line for line in said)
+
+
+@pytest.mark.parametrize("column", ["plugins.0", "plugins.[0]", "stages.0.plugins.0", "stages[0].plugins[1]"])
+def test_a_row_names_no_program(tmp_path: Path, column: str) -> None:
+    """A table that somebody has sent is data; what it names is not run."""
+    (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    said = faults_of(tmp_path, [{"id": "a", "prompt": "a ball", column: "evil.py"}])
+    assert said == [f"row 1: {column}: a row runs no code; name plugins in a recipe, or with --plugin"]
+    assert not (tmp_path / "ran").exists()

@@ -13,6 +13,11 @@ from typing import Any
 import pytest
 
 from app.cli import main
+from app.jobs.checking import Job
+from app.jobs.command import _ending
+from app.jobs.folder import Record
+from app.jobs.table import Row
+from app.lock import locked
 from tests.app.jobs.small_jobs import command, lines_of, write_jobs, write_recipe
 from tests.app.small_command import ROOT
 
@@ -132,6 +137,8 @@ def test_a_broken_mesh_is_no_reason_to_know_nothing_of_the_other_rows(
         (["--job-timeout", "-3"], "--job-timeout: seconds above 0, got -3"),
         (["--prompt", "a ball"], "--prompt does not go with --jobs"),
         (["--resume", "auto"], "--resume does not go with --jobs"),
+        (["--show-recipe"], "--show-recipe does not go with --jobs"),
+        (["--allow-changed"], "--allow-changed does not go with --jobs"),
         (["--ray-address", "auto"], "--ray-address: say --engine ray too"),
         (["--engine", "slurm"], "--engine: invalid choice: 'slurm'"),
     ],
@@ -190,3 +197,62 @@ def test_a_driver_that_was_ended_goes_on_with_nothing_lost_and_nothing_twice(
     assert len(resumed) == len((tmp_path / "out" / "r0" / "metrics.csv").read_text().splitlines())
     assert not list((tmp_path / "out").rglob(".*.json"))
     assert json.loads((tmp_path / "out" / "r1" / "done.json").read_text())["status"] == "done"
+
+
+def test_a_note_that_nobody_can_read_is_said_and_its_row_done_again(
+    recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A link in the place of its log is another row's end: what the link leads to stays as it is."""
+    rows = [{"id": name, "prompt": "a ball", "seed": i} for i, name in enumerate("ab")]
+    out = tmp_path / "out"
+    assert run(recipe, rows, out, "--workers", "1") == 0
+    for name in "ab":
+        (out / name / "done.json").write_text("{")
+    log, kept = out / "b" / "log.txt", tmp_path / "kept.txt"
+    assert not log.stat().st_mode & 0o111, "a log is no program"
+    log.unlink()
+    log.symlink_to(kept)
+    capsys.readouterr()
+    assert run(recipe, rows, out, "--workers", "1") == 5
+    said = capsys.readouterr()
+    assert f"{out / 'a' / 'done.json'} cannot be read: the row goes on from what else is there" in said.err
+    assert f"failed: row 2, b: {log}: a link; in a run's folder nothing is written through it" in said.out
+    assert "1 done (0 earlier), 1 failed" in said.out
+    assert not kept.exists()
+
+
+def test_parts_that_share_rows_are_not_done_at_once(
+    recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"id": "a", "prompt": "a ball"}]
+    held = tmp_path / "out" / ".driver-2-of-4"
+    held.mkdir(parents=True)
+    with locked(held):
+        assert run(recipe, rows, tmp_path / "out") == 3
+        assert f"{held}: another process works here" in capsys.readouterr().err
+        assert run(recipe, rows, tmp_path / "out", "--shard", "4/6") == 3
+        assert run(recipe, rows, tmp_path / "out", "--shard", "3/6") == 0, "it shares no row with the second of four"
+
+
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
+def test_a_place_where_no_results_can_go_is_told_before_anything_begins(
+    recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], more: list[str]
+) -> None:
+    (tmp_path / "out").touch()
+    assert run(recipe, [{"id": "a", "prompt": "a ball"}], tmp_path / "out", *more) == 2
+    assert f"--out: {tmp_path / 'out'} is a file" in capsys.readouterr().err
+
+
+def test_a_file_called_runs_in_the_current_folder_is_of_no_concern(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "runs").touch()
+    monkeypatch.chdir(tmp_path)
+    assert run(recipe, [{"id": "a", "prompt": "a ball"}], tmp_path / "out", "--dry-run") == 0
+
+
+def test_a_failure_that_could_not_be_noted_counts_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    job = Job("a", Row(1, {}), (), {}, "ball.yaml")
+    record = Record("a", 1, "a ball", 1, "failed", "No space left on device")
+    assert _ending([job], tmp_path, [record], None) == 5
+    assert "failed: row 1, a: No space left on device" in capsys.readouterr().out

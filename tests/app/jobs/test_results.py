@@ -5,7 +5,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from app.jobs.folder import Record, Status, Task, begin, finish, read_record, state_of
+import pytest
+
+from app.jobs.folder import Record, Status, Task, begin, finish, jobs_in, read_record, state_of, unreadable
+from app.jobs.index import write_index
 from app.jobs.results import Results, write_table
 
 
@@ -70,3 +73,57 @@ def test_the_table_has_a_row_for_each_job_that_has_ended(tmp_path: Path) -> None
         first, second = csv.DictReader(file)
     assert (first["id"], first["status"], first["whole_s"], first["faces"]) == ("a", "done", "2.5", "20")
     assert (second["error"], second["faces"]) == ('it said "no", twice', "")
+
+
+RUBBISH = [
+    {"attempt": "x"},
+    {"id": []},
+    {"row": {}},
+    {"status": "<script>alert(1)</script>"},
+    {"status": "failed"},
+    {"seconds": []},
+    {"seconds": {"whole": '"><script>'}},
+    {"figures": []},
+    {"error": 5},
+    {"peak_memory_gib": "<b>"},
+    {"prompt": ["a"]},
+    {"digests": 3},
+]
+
+
+@pytest.mark.parametrize("change", RUBBISH, ids=str)
+def test_a_record_that_was_edited_to_rubbish_is_none(tmp_path: Path, change: dict[str, Any]) -> None:
+    folder = tmp_path / "a"
+    end(tmp_path, "a", "done")
+    note = folder / "done.json"
+    note.write_text(json.dumps({**json.loads(note.read_text()), **change}))
+    assert (read_record(folder), unreadable(folder), state_of(folder)) == (None, note, "begun")
+    Results(tmp_path).catch_up([folder])
+    assert write_table(tmp_path).read_text().strip() == ""
+    page = write_index(tmp_path).read_text()
+    assert "unfinished" in page
+    assert "alert(1)" not in page
+
+
+def test_rows_that_are_no_numbers_have_an_order_too(tmp_path: Path) -> None:
+    for name, row in (("a", "x"), ("b", None), ("c", 1)):
+        end(tmp_path, name, "done")
+        note = tmp_path / name / "job.json"
+        note.write_text(json.dumps({**json.loads(note.read_text()), "row": row}))
+    assert [folder.name for folder in jobs_in(tmp_path)] == ["a", "b", "c"]
+
+
+def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
+    kept = tmp_path / "kept.txt"
+    kept.write_text("a line without an end")
+    out = tmp_path / "out"
+    record = end(out, "a", "done")
+    (out / "results.jsonl").symlink_to(kept)
+    with pytest.raises(OSError, match=r"results\.jsonl"):
+        Results(out)
+    (out / "results.jsonl").unlink()
+    results = Results(out)
+    (out / "results.jsonl").symlink_to(kept)
+    with pytest.raises(OSError, match=r"results\.jsonl"):
+        results.add(record)
+    assert kept.read_text() == "a line without an end"

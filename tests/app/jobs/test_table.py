@@ -1,6 +1,7 @@
 """Three formats of one table, and what is wrong with a file."""
 
 import json
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -79,8 +80,9 @@ def test_a_broken_row_is_a_fault_of_that_row_alone(tmp_path: Path) -> None:
         ("jobs.csv", b"prompt,seed\n", "holds no rows"),
         ("jobs.csv", b"prompt,seed,prompt\na,1,b\n", "column 'prompt' twice"),
         ("jobs.csv", b"prompt,,seed\na,1,b\n", "a column without a name"),
-        ("jobs.csv", b"prompt\n\xff\xfe\n", "cannot be read"),
-        ("jobs.csv", b'prompt\n"a ball\n', "cannot be read"),
+        ("jobs.csv", b"prompt\n\xff\xfe\n", "cannot be read: .*; save it as UTF-8"),
+        ("jobs.csv", b'id,prompt\n\na,a cube\nb,"a ball\nc,a cone\n', "row 2 cannot be read: unexpected end"),
+        ("jobs.csv", b'"id" prompt\n', "its first line cannot be read"),
     ],
 )
 def test_what_is_no_jobs_file_is_told_in_one_line(
@@ -92,3 +94,62 @@ def test_what_is_no_jobs_file_is_told_in_one_line(
     with pytest.raises(UserError, match=complaint) as error:
         read_rows(path)
     assert len(str(error.value).splitlines()) == 1
+
+
+def test_nothing_stands_before_the_header_and_short_lines_leave_out_empty_cells(tmp_path: Path) -> None:
+    table = tmp_path / "jobs.csv"
+    table.write_text("\n,,\n\nid,prompt,seed\na,a ball,3\nb\n")
+    first, second = read_rows(table)
+    assert (first.cells["seed"], dict(second.cells)) == ("3", {"id": "b", "prompt": "", "seed": ""})
+
+
+def test_a_row_without_a_prompt_among_others_has_an_empty_one(tmp_path: Path) -> None:
+    """The recipe's own prompt is for files without such a column."""
+    lines = tmp_path / "jobs.jsonl"
+    lines.write_text('{"id": "a", "prompt": "a ball"}\n{"id": "b"}\n{"id": "c", "prompt": null}\n')
+    assert [row.cells["prompt"] for row in read_rows(lines)] == ["a ball", "", ""]
+    lines.write_text('{"id": "a"}\n{"id": "b"}\n')
+    assert ["prompt" in row.cells for row in read_rows(lines)] == [False, False]
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ('{"prompt": ', "no JSON: Expecting value at character 12"),
+        ('{"prompt": "a ball", "prompt": "a cube"}', "no JSON: 'prompt' stands twice"),
+        ('{"prompt": ' + "[" * 10**5, "no JSON: maximum recursion depth"),
+        ('{"prompt": ["a ball"]}', 'prompt: expected a text or a number, got ["a ball"]'),
+        ('{"prompt": "a ball", "id": true}', "id: expected a text or a number, got true"),
+        ('{"trainer": {"max_steps": 3}}', 'trainer: expected a text or a number, got {"max_steps": 3}; a setting has'),
+        ('{"prompt": "a\\u0000 ball"}', "prompt: holds a NUL or half a character"),
+        ('{"id": "\\ud800"}', "id: holds a NUL or half a character"),
+        ('{"\\ud800.a": 1}', "\\ud800.a: holds a NUL or half a character"),
+    ],
+)
+def test_what_no_row_can_say_is_a_fault_of_the_row(tmp_path: Path, line: str, fault: str) -> None:
+    lines = tmp_path / "jobs.jsonl"
+    lines.write_text(f'{{"prompt": "a ball"}}\n{line}\n')
+    sound, broken = read_rows(lines)
+    assert sound.fault is None
+    assert (broken.fault or "").startswith(fault)
+
+
+def test_characters_of_all_planes_stay_what_they_are(tmp_path: Path) -> None:
+    lines = tmp_path / "jobs.jsonl"
+    lines.write_text(json.dumps({"a.b": ["\U0001f600", "é"]}))
+    assert cells(lines) == [{"a.b": '["\U0001f600", "é"]'}]
+
+
+def test_types_of_parquet_that_are_texts_and_those_that_are_none(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed: requirements-cluster.txt")
+    from pyarrow import parquet  # pyright: ignore[reportMissingImports]
+
+    path = tmp_path / "jobs.parquet"
+    rows = [{"id": Decimal("1.5"), "prompt": b"a ball", "system.guidance.negative_prompt": b"a cube"}]
+    parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+    (row,) = read_rows(path)
+    assert row.cells["id"] == "1.5"
+    assert [line.split(";")[0] for line in (row.fault or "").splitlines()] == [
+        "prompt: expected a text or a number, got bytes",
+        "system.guidance.negative_prompt: expected a text or a number, got bytes",
+    ]
