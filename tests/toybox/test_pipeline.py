@@ -41,6 +41,14 @@ def test_export_of_a_loaded_network_does_not_say_where_it_lay(exported, tmp_path
     assert all(str(folder) not in config.read_text() for config in (tmp_path / "again").rglob("*.json"))
 
 
+def test_export_keeps_the_words_and_not_how_texts_were_read_last(exported, tmp_path):
+    pipeline = load_pipeline()
+    pipeline.tokenizer(["a red mug"], padding="max_length", max_length=32, truncation=True)
+    export(pipeline, tmp_path / "read", {})
+    own = (tmp_path / "read" / "tokenizer" / "tokenizer.json").read_bytes()
+    assert own == (exported[0] / "tokenizer" / "tokenizer.json").read_bytes()
+
+
 @pytest.mark.parametrize("rename", [0, 1], ids=["before the old part moves", "before the new part moves"])
 def test_a_kill_between_renames_keeps_the_old_part_whole(tmp_path, monkeypatch, rename):
     fresh, target, aside = tmp_path / "fresh", tmp_path / "model" / "unet", tmp_path / "model.old"
