@@ -33,7 +33,7 @@ def test_shipped_weights_become_a_folder_that_stock_classes_load(small, tmp_path
     with pytest.raises(SystemExit, match=r"multiview\.pt: no checkpoint yet; run without --snapshot first"):
         main([*options, "--snapshot"])
     assert main([*options, "--until", "data"]) == 0
-    assert len(list((work / "views-16-43").iterdir())) == 1
+    assert len(list((work / f"views-16-{ViewSettings().seed}").iterdir())) == 1
     assert main([*options, "--until", "denoiser"]) == 0
     assert not out.exists()
     assert main([*options, "--snapshot"]) == 0
