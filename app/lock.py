@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from core.errors import MachineError, UserError
-from core.files import sweep_unfinished
+from core.files import sweep_unfinished, without_following
 
 
 @contextmanager
@@ -21,8 +21,8 @@ def locked(folder: Path) -> Iterator[None]:
         UserError: something in the folder is a link, through which files elsewhere would be overwritten.
         MachineError: another process holds it; or the folder has been removed in the meantime.
     """
-    _refuse_links(folder)
-    with open(folder / ".lock", "a+", encoding="utf-8", errors="replace", opener=_without_following) as lock:
+    refuse_links(folder)
+    with open(folder / ".lock", "a+", encoding="utf-8", errors="replace", opener=without_following) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -38,12 +38,12 @@ def locked(folder: Path) -> Iterator[None]:
             raise MachineError(f"{folder}: the run's folder has been removed; what was written there is gone")
 
 
-def _refuse_links(folder: Path) -> None:
-    """A run that somebody has sent may hold a link under a name that is written to, to a file of its new owner."""
+def refuse_links(folder: Path) -> None:
+    """Refuse a run that holds links: what is written under their names would overwrite files elsewhere.
+
+    Raises:
+        UserError: naming the first.
+    """
     for path in (*folder.iterdir(), *folder.glob("checkpoints/step-*")):
         if path.is_symlink() or (path.name == ".lock" and not path.is_file()):
             raise UserError(f"{path}: a link or no file; in a run's folder nothing is written through it: remove it")
-
-
-def _without_following(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)

@@ -28,8 +28,17 @@ termination signal, with a checkpoint saved if training had begun
 ENGINES = ("local", "ray")
 #: Options that do not go with --jobs, and those that go with it alone.
 OF_ONE_OBJECT = (
-    *("prompt", "resume", "allow_changed", "start_from", "validate", "test", "export", "show_recipe", "live"),
-    *("live_paused", "jobs_index"),
+    "prompt",
+    "resume",
+    "allow_changed",
+    "start_from",
+    "validate",
+    "test",
+    "export",
+    "show_recipe",
+    "live",
+    "live_paused",
+    "jobs_index",
 )
 OF_JOBS = ("engine", "workers", "ray_address", "shard", "retry_failed", "job_timeout")
 

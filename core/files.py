@@ -15,6 +15,17 @@ from typing import Any
 _UNFINISHED = re.compile(r"\..+-[a-z0-9_]{8}(\.\w+)?")
 
 
+def without_following(path: str | Path, flags: int) -> int:
+    """An opener that follows no link and waits for no pipe.
+
+    A folder that somebody has sent may hold one under a name that is written to: a link to a file of its new owner.
+
+    Raises:
+        OSError: it is a link.
+    """
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+
+
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """A path to write to; its content takes the name `path` in one move when the block ends well, else it is removed.

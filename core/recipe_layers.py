@@ -117,7 +117,13 @@ def laid_over(layers: Sequence[Layer]) -> Any:
 
 def keys_of(overrides: Sequence[str]) -> list[str]:
     """The keys of `key.sub=value` texts, dots between all words."""
-    return [re.sub(r"\[(\w+)\]", r".\1", text.partition("=")[0]) for text in overrides]
+    return [dotted(text).partition("=")[0] for text in overrides]
+
+
+def dotted(override: str) -> str:
+    """A `key[0].sub=value` text with dots between all words of its key."""
+    key, equals, value = override.partition("=")
+    return re.sub(r"\[(\w+)\]", r".\1", key) + equals + value
 
 
 def merge(base: Any, over: Any, path: str = "") -> Any:

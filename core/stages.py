@@ -12,7 +12,6 @@ all, and both win over what the stage extends. On the command line, `trainer.max
 `stages.0.trainer.max_steps=10` of the first.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +23,7 @@ from core.errors import UserError
 from core.part import Part, find
 from core.paths import map_paths
 from core.recipe import Recipe, load_plugins, recipe_of, written_settings
-from core.recipe_layers import Layer, Overrides, file_layers
+from core.recipe_layers import Layer, Overrides, dotted, file_layers
 
 KEY, PREVIOUS = "stages", "previous"
 
@@ -119,16 +118,12 @@ def _said_of(i: int, said: Sequence[Overrides]) -> list[Overrides]:
     """Overrides of all stages, and those of one, by its number."""
     found: list[Overrides] = []
     for each in said:
-        texts = [re.sub(rf"^{KEY}\[(\w+)\]", rf"{KEY}.\1", text) for text in each.texts]
-        of_all = tuple(text for text in texts if not _is_of_stages(text.partition("=")[0]))
+        texts = [dotted(text) for text in each.texts]
+        of_all = tuple(text for text in texts if text.partition("=")[0].split(".")[0] != KEY)
         prefix = f"{KEY}.{i}."
         own = tuple(text.removeprefix(prefix) for text in texts if text.startswith(prefix))
         found += [Overrides(of_all, each.folder), Overrides(own, each.folder)]
     return found
-
-
-def _is_of_stages(key: str) -> bool:
-    return key.split(".")[0] == KEY
 
 
 def _unfit(key: str, n_stages: int) -> list[str]:

@@ -60,8 +60,9 @@ def export(pipeline: StableDiffusionPipeline, folder: Path, facts: dict) -> None
     networks = (pipeline.vae, pipeline.unet, pipeline.text_encoder)
     for network in networks:
         nn.Module.to(network, dtype=torch.float16)  # diffusers' own `to` warns of layers that these have not
-    for forget in (pipeline.tokenizer.backend_tokenizer.no_padding, pipeline.tokenizer.backend_tokenizer.no_truncation):
-        forget()  # how texts were read last would be saved with the words
+    words = pipeline.tokenizer.backend_tokenizer
+    words.no_padding()  # how texts were read last would be saved too
+    words.no_truncation()
     pipeline.save_pretrained(fresh, safe_serialization=True)
     for network in networks:
         nn.Module.to(network, dtype=torch.float32)

@@ -46,7 +46,7 @@ def train_multiview(arguments: list[str]) -> int:
     if options.threads:
         torch.set_num_threads(options.threads)
     started = kept_settings(options.work / CHECKPOINT, ViewSettings())
-    said = {name: getattr(options, name) for name in ("mean_steps", "coarse_steps", "fine_steps", "most_sets")}
+    said = {name: getattr(options, name) for name in ("mean_steps", "coarse_steps", "fine_steps", "most_sets", "seed")}
     settings = replace(started, **{name: value for name, value in said.items() if value is not None})
     pipeline = load_pipeline(options.start)
     vae = pipeline.vae.requires_grad_(False).to(memory_format=torch.channels_last)
@@ -151,6 +151,7 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--coarse-steps", type=int, help=f"on 16 x 16 latents ({settings.coarse_steps})")
     parser.add_argument("--fine-steps", type=int, help=f"on 32 x 32 latents ({settings.fine_steps})")
     parser.add_argument("--most-sets", type=int, help=f"of data, {SET_PICTURES} views each ({settings.most_sets})")
+    parser.add_argument("--seed", type=int, help=f"of all draws; another one gives other data ({settings.seed})")
     parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True, help="wants a C++ compiler")
     parser.add_argument("--threads", type=int, help="CPU threads (torch's own choice by default)")
     return parser.parse_args(arguments)

@@ -15,7 +15,7 @@ from app.jobs.cluster import RayEngine
 from app.jobs.driver import Driver
 from app.jobs.engine import Engine
 from app.jobs.estimate import estimate, need_of
-from app.jobs.folder import Record, Task, jobs_in, read_record, state_of, unreadable
+from app.jobs.folder import JOB, Record, Task, read_record, state_of, unreadable
 from app.jobs.index import write_index
 from app.jobs.local import LocalEngine, Share, divide_machine
 from app.jobs.progress import Board
@@ -67,9 +67,11 @@ def run_jobs(options: argparse.Namespace, signals: Signals) -> int:
 
 def _to_do(jobs: Sequence[Job], out: Path, options: argparse.Namespace) -> list[Task]:
     """Tasks of rows that are new, were interrupted, or are to be tried again."""
-    for note in (note for job in jobs if (note := unreadable(out / job.id)) is not None):
-        say(f"{note} cannot be read: the row goes on from what else is there", on_stderr=True)
-    return [job.task(out, options.device) for job in jobs if state_of(out / job.id) in _wanted(options)]
+    states = {job.id: state_of(out / job.id) for job in jobs}
+    for job in jobs:
+        if states[job.id] == "begun" and (note := unreadable(out / job.id)):
+            say(f"{note} cannot be read: the row goes on from what else is there", on_stderr=True)
+    return [job.task(out, options.device) for job in jobs if states[job.id] in _wanted(options)]
 
 
 def _wanted(options: argparse.Namespace) -> set[str]:
@@ -91,7 +93,7 @@ def _ending(jobs: Sequence[Job], out: Path, now: Sequence[Record], received: sig
     records = [record for job in jobs if (record := read_record(out / job.id) or known.get(job.id)) is not None]
     failed = [record for record in records if record.status != "done"]
     n_left = len(jobs) - len(records)
-    if jobs_in(out):
+    if any(out.glob(f"*/{JOB}")):
         write_table(out)
         write_index(out)
     for record in failed:

@@ -155,9 +155,7 @@ def read_record(folder: Path) -> Record | None:
 
 
 def unreadable(folder: Path) -> Path | None:
-    """What says how a job ended, and cannot be read."""
-    if read_record(folder) is not None:
-        return None
+    """Of a job that is begun: what would say how it ended, but cannot be read."""
     return next((folder / name for name in (DONE, FAILED) if (folder / name).is_file()), None)
 
 

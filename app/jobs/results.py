@@ -6,14 +6,13 @@ The first is only ever added to, the second is made anew of the folders.
 import csv
 import fcntl
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from app.jobs.folder import Record, jobs_in, read_record
-from core.files import whole_file
+from core.files import whole_file, without_following
 
 LINES, TABLE = "results.jsonl", "results.csv"
 
@@ -34,7 +33,7 @@ class Results:
     def add(self, record: Record) -> None:
         """Append an attempt to results.jsonl, whole, whoever else writes to it."""
         self._count(record.id, record.attempt, record.status)
-        with open(self.out / LINES, "a", encoding="utf-8", opener=_without_following) as file:
+        with open(self.out / LINES, "a", encoding="utf-8", opener=without_following) as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             file.write(json.dumps(asdict(record)) + "\n")
 
@@ -51,7 +50,7 @@ class Results:
         path = self.out / LINES
         if not path.exists():
             return
-        with open(path, "r+b", opener=_without_following) as file:
+        with open(path, "r+b", opener=without_following) as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             content = file.read()
             whole = content[: content.rfind(b"\n") + 1]
@@ -80,11 +79,6 @@ def write_table(out: Path) -> Path:
         table.writeheader()
         table.writerows(rows)
     return path
-
-
-def _without_following(path: str, flags: int) -> int:
-    """Opens no link: a folder that somebody has sent may hold one to a file of its new owner."""
-    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 
 
 def _flat(record: Record) -> dict[str, Any]:

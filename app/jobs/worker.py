@@ -19,6 +19,7 @@ from tqdm import tqdm
 from app.api import carry_out
 from app.events import Event, Exported, Started, Stepped, Trained
 from app.jobs.folder import LOG, THUMBNAIL, Record, Status, Task, begin, finish
+from app.lock import refuse_links
 from app.machine import forget_peak_memory, peak_memory_gib
 from app.parts import unpacked_recipe
 from app.plan import Request, make_plan
@@ -27,6 +28,7 @@ from app.run import Run
 from app.stopping import Stop
 from core.errors import DivergedError, UserError
 from core.failures import told
+from core.files import without_following
 from core.memory import is_out_of_memory
 from exporters.phases import read_record
 from guidance.latent_diffusion import LatentDiffusion
@@ -171,12 +173,11 @@ def _save_thumbnail(run: Run) -> None:
 @contextmanager
 def _logged(path: Path) -> Iterator[None]:
     """Let this process's words go to a file, those of its libraries in C too; not through a link."""
-    if path.is_symlink():
-        raise UserError(f"{path}: a link; in a run's folder nothing is written through it: remove it")
+    refuse_links(path.parent)
     sys.stdout.flush()
     sys.stderr.flush()
     kept = [os.dup(descriptor) for descriptor in (1, 2)]
-    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o666)
+    log = without_following(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for descriptor in (1, 2):
         os.dup2(log, descriptor)
     os.close(log)
