@@ -163,7 +163,6 @@ def _carry_out_stages(plan: Plan, export: bool, on_event: Listener, stop: Stop, 
     with machine_told(), ExitStack() as building, locked(folder):
         if plan.folder is None:
             building.callback(remove_new_run, folder, with_parent=False)
-        write_prompt(folder, plan.recipe.prompt)
         write_stages(folder, plan.stages)
         try:
             carry_out_each(folder, plan.stages, train_one)

@@ -11,7 +11,7 @@ from app.machine import Device, check_out, resolve_device, resolve_precision
 from app.parts import register_parts
 from app.recipe_changes import refuse_changes
 from app.run_folder import TrainedRun, find_run, is_exported, latest_run, latest_stages, read_prompt, run_name
-from app.stages import check_later_inputs, stage_names
+from app.stages import check_later_inputs, stage_names, with_prompts_of
 from core.environment import from_environment
 from core.errors import UserError
 from core.part import Choice
@@ -152,7 +152,7 @@ def _plan_of_stages(request: Request, recipes: tuple[Recipe, ...]) -> Plan:
     """The plan of the first stage, and the recipes of all."""
     folder = request.run or request.folder
     if folder is not None and (folder / "prompt.txt").is_file():
-        recipes = tuple(_with_prompt_of(recipe, folder) for recipe in recipes)
+        recipes = with_prompts_of(folder, recipes)
     elif request.prompt is not None:
         recipes = tuple(replace(recipe, prompt=request.prompt) for recipe in recipes)
     if request.newest or request.trained:

@@ -1,7 +1,8 @@
 """Runs of several stages: an ordinary run for each, in one folder, and the last one's files beside them.
 
     runs/a-red-mushroom-1a2b3c/
-        recipe.yaml     of all stages        prompt.txt      stages.json     their folders, in order
+        recipe.yaml     of all stages        stages.json     their folders, in order
+        prompt.txt      of the first stage   prompts.json    of each
         1-latent-nerf/  2-latent-nerf-rgb/   3-latent-paint/                 runs
         mesh.glb  report.html  ...           what the last one's exporters have made; the report tells of all
 
@@ -11,15 +12,21 @@ A stage begins when the one before has made its files, so a run goes on in the l
 import json
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from app.inputs import inputs_missing
+from app.run_folder import find_run, read_prompt, write_prompt
 from core.errors import UserError
 from core.files import whole_file, write_json, write_whole
 from core.recipe import Recipe
-from core.stages import dump_stages, with_previous
+from core.stages import dump_stages, is_previous, with_previous
 from exporters.phases import RECORD, read_record
 from exporters.stages import STAGES, stage_folders, whole_run
+
+
+#: The prompts of all stages, as they are shown; YAML is no place for raw texts.
+PROMPTS = "prompts.json"
 
 
 def stage_names(recipes: Sequence[Recipe]) -> list[str]:
@@ -28,10 +35,23 @@ def stage_names(recipes: Sequence[Recipe]) -> list[str]:
 
 
 def write_stages(folder: Path, recipes: Sequence[Recipe]) -> None:
-    """Note which folders there are to be, in order, and the recipes of all."""
-    texts = {STAGES: json.dumps(stage_names(recipes)) + "\n", "recipe.yaml": dump_stages(recipes)}
-    for name, text in texts.items():
-        write_whole(folder / name, text)
+    """Note which folders there are to be, in order, and the recipes and prompts of all."""
+    write_prompt(folder, recipes[0].shown_prompt)
+    write_json(folder / PROMPTS, [recipe.shown_prompt for recipe in recipes])
+    write_json(folder / STAGES, stage_names(recipes))
+    write_whole(folder / "recipe.yaml", dump_stages(recipes))
+
+
+def with_prompts_of(folder: Path, recipes: Sequence[Recipe]) -> tuple[Recipe, ...]:
+    """The recipes of stages for the prompts that a folder of them was made for."""
+    try:
+        noted = json.loads((folder / PROMPTS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        noted = None
+    if not isinstance(noted, list) or len(noted) != len(recipes) or not all(isinstance(each, str) for each in noted):
+        noted = [read_prompt(folder)] * len(recipes)  # of a run from before each stage had its own
+    pairs = zip(recipes, noted, strict=True)
+    return tuple(one if one.shown_prompt == prompt else replace(one, prompt=prompt) for one, prompt in pairs)
 
 
 def carry_out_each(folder: Path, recipes: Sequence[Recipe], carry_out: Callable[[int, Recipe, Path], bool]) -> None:
@@ -68,7 +88,7 @@ def publish(stage: Path, files: Sequence[Path]) -> list[Path]:
 
 
 def check_later_inputs(recipes: Sequence[Recipe], folder: Path | None) -> None:
-    """Refuse files that a later stage reads and that are not there: it would be found when the others are trained.
+    """Refuse files and runs that a later stage reads and that are not there: it would be found when the others are trained.
 
     Args:
         folder: of stages that may have begun; those read copies of their own.
@@ -76,6 +96,17 @@ def check_later_inputs(recipes: Sequence[Recipe], folder: Path | None) -> None:
     faults: list[str] = []
     for i, (name, recipe) in enumerate(zip(stage_names(recipes), recipes, strict=True)):
         if i > 0 and not (folder and (folder / name / "recipe.yaml").is_file()):
-            faults += [f"stages.{i}: {fault}" for fault in inputs_missing(recipe)]
+            faults += [f"stages.{i}: {fault}" for fault in [*inputs_missing(recipe), *_start_missing(recipe)]]
     if faults:
         raise UserError("\n".join(faults))
+
+
+def _start_missing(recipe: Recipe) -> list[str]:
+    """A fault where the run that a stage names to begin with is none."""
+    if recipe.start_from is None or is_previous(recipe.start_from):
+        return []
+    try:
+        find_run(recipe.start_from)
+    except UserError as error:
+        return [f"start_from: {error}"]
+    return []

@@ -82,8 +82,13 @@ def with_previous(recipe: Recipe, folder: Path) -> Recipe:
     own = Path(PREVIOUS)
     return map_paths(
         recipe,
-        lambda key, value: folder / value.relative_to(own) if _is_previous(value) else value,
+        lambda key, value: folder / value.relative_to(own) if is_previous(value) else value,
     )
+
+
+def is_previous(value: Any) -> bool:
+    """Whether a setting is a path to what the stage before has made."""
+    return isinstance(value, Path) and value.parts[:1] == (PREVIOUS,)
 
 
 def dump_stages(recipes: Sequence[Recipe]) -> str:
@@ -141,7 +146,7 @@ def _never_made(i: int, recipe: Recipe, before: Recipe) -> list[str]:
     read: list[str] = []
 
     def look(key: str, value: Any) -> Any:
-        if _is_previous(value) and len(value.parts) == 2 and not before.exporters:
+        if is_previous(value) and len(value.parts) == 2 and not before.exporters:
             read.append(f"{KEY}.{i}: {key}: '{value}' will not be there: the stage before has no exporters")
         return value
 
@@ -159,10 +164,6 @@ def _going_on(recipe: Recipe, i: int) -> Recipe:
 
 
 def _refuse_previous(key: str, value: Any) -> Any:
-    if _is_previous(value):
+    if is_previous(value):
         raise UserError(f"{key}: '{value}' is of the stage before, and this is the first one")
     return value
-
-
-def _is_previous(value: Any) -> bool:
-    return isinstance(value, Path) and value.parts[:1] == (PREVIOUS,)

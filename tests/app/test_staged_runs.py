@@ -129,6 +129,39 @@ def test_what_a_later_stage_lacks_is_told_before_the_first_is_trained(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_run_that_a_later_stage_begins_with_and_that_is_not_there_is_told_before_the_first_is_trained(
+    recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    lacking = f"stages.1.start_from={tmp_path}/a-blue-ball-123456"
+    assert main(["--config", str(recipe), lacking, "--out", str(tmp_path / "out"), "--device", "cpu", "--dry-run"]) == 2
+    assert f"stages.1: start_from: {tmp_path}/a-blue-ball-123456: no such run" in capsys.readouterr().err
+
+
+def test_stages_keep_their_own_prompts_and_what_the_environment_says_stays_out(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Stopped in the first stage, so that the others' prompts are known from what was noted alone."""
+    monkeypatch.setenv("COLOUR", "hunter2")
+    mine = tmp_path / "mine.yaml"
+    own = json.loads(recipe.read_text())
+    own["prompt"] = "a ${oc.env:COLOUR} ball"
+    own["stages"][1]["prompt"] = "a ball: $5, {'}"
+    mine.write_text(json.dumps(own))
+    stop = Stop()
+    halted = train(mine, out=tmp_path / "out", device="cpu", on_event=lambda _: stop.request(), stop=stop)
+    assert not halted.is_finished
+    assert main(["--resume", str(halted.folder), "--device", "cpu"]) == 0
+    stages = [Run.load(halted.folder / name, device="cpu") for name in NAMES]
+    assert [run.recipe.shown_prompt for run in stages] == [
+        "a ${oc.env:COLOUR} ball",
+        "a ball: $5, {'}",
+        "a ${oc.env:COLOUR} ball",
+    ]
+    assert [run.system.prompt for run in stages[::2]] == ["a hunter2 ball"] * 2
+    texts = [path for path in halted.folder.rglob("*") if path.is_file()]
+    assert [path for path in texts if b"hunter2" in path.read_bytes()] == []
+
+
 @pytest.mark.parametrize("content", ["5", "null", '[""]', '[".."]', '{"a": 1}', "[3]"])
 def test_a_list_of_stages_that_is_none_of_ours_names_none(content: str, tmp_path: Path):
     (tmp_path / STAGES).write_text(content)
