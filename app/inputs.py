@@ -7,7 +7,6 @@
 Export and resume read the copies: an original that was edited since would no longer fit what was trained on it.
 """
 
-import json
 import logging
 import os
 import shutil
@@ -17,7 +16,7 @@ from typing import Any
 
 from core.environment import as_shown
 from core.errors import UserError
-from core.files import write_json
+from core.files import parse_json, write_json
 from core.paths import map_paths
 from core.recipe import Recipe
 from geometry.companions import companions
@@ -154,7 +153,7 @@ def _read_index(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        index = json.loads(path.read_text(encoding="utf-8"))
+        index = parse_json(path.read_text(encoding="utf-8"))
         if any(Path(kept["name"]).name != kept["name"] for kept in index.values()):
             raise ValueError("a name that leads out of the folder")
         return {str(key): {"name": str(kept["name"]), "sha256": dict(kept["sha256"])} for key, kept in index.items()}

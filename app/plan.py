@@ -150,6 +150,11 @@ def make_plan(request: Request) -> Plan:
 
 def _plan_of_stages(request: Request, recipes: tuple[Recipe, ...]) -> Plan:
     """The plan of the first stage, and the recipes of all."""
+    if request.run is not None and not stage_folders(request.run):
+        find_run(request.run)
+        raise UserError(
+            f"--resume: {request.run} has no stages, and this recipe has {len(recipes)}; leave --config out"
+        )
     folder = request.run or request.folder
     if folder is not None and (folder / "prompt.txt").is_file():
         recipes = with_prompts_of(folder, recipes)

@@ -9,7 +9,6 @@
 A stage begins when the one before has made its files, so a run goes on in the last folder that is there.
 """
 
-import json
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -18,12 +17,11 @@ from pathlib import Path
 from app.inputs import inputs_missing
 from app.run_folder import find_run, read_prompt, write_prompt
 from core.errors import UserError
-from core.files import whole_file, write_json, write_whole
+from core.files import read_json, whole_file, write_json, write_whole
 from core.recipe import Recipe
 from core.stages import dump_stages, is_previous, with_previous
 from exporters.phases import RECORD, read_record
 from exporters.stages import STAGES, stage_folders, whole_run
-
 
 #: The prompts of all stages, as they are shown; YAML is no place for raw texts.
 PROMPTS = "prompts.json"
@@ -44,10 +42,7 @@ def write_stages(folder: Path, recipes: Sequence[Recipe]) -> None:
 
 def with_prompts_of(folder: Path, recipes: Sequence[Recipe]) -> tuple[Recipe, ...]:
     """The recipes of stages for the prompts that a folder of them was made for."""
-    try:
-        noted = json.loads((folder / PROMPTS).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        noted = None
+    noted = read_json(folder / PROMPTS)
     if not isinstance(noted, list) or len(noted) != len(recipes) or not all(isinstance(each, str) for each in noted):
         noted = [read_prompt(folder)] * len(recipes)  # of a run from before each stage had its own
     pairs = zip(recipes, noted, strict=True)
@@ -88,7 +83,7 @@ def publish(stage: Path, files: Sequence[Path]) -> list[Path]:
 
 
 def check_later_inputs(recipes: Sequence[Recipe], folder: Path | None) -> None:
-    """Refuse files and runs that a later stage reads and that are not there: it would be found when the others are trained.
+    """Refuse what a later stage reads and is not there: it would be found when the others are trained.
 
     Args:
         folder: of stages that may have begun; those read copies of their own.

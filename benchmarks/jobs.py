@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from app.jobs.checking import Checker
-from app.jobs.folder import DONE, JOB, read_json
+from app.jobs.folder import DONE, JOB, read_object
 from app.jobs.table import read_rows
 from benchmarks.command import Report, benchmark_parser, run_benchmark
 from benchmarks.floors import Floor
@@ -153,7 +153,7 @@ def skipping(options: argparse.Namespace, n_rows: int) -> list[Floor]:
     # Only what is checked is made to fit: the digests of each row.
     for job in checker.jobs(read_rows(jobs), first.parent / "nowhere"):
         for name in (JOB, DONE):
-            known = read_json(first / job.id / name)
+            known = read_object(first / job.id / name)
             (first / job.id / name).write_text(json.dumps({**known, "id": job.id, "digests": dict(job.digests)}))
     begun = time.monotonic()
     subprocess.run(_words(options, first, rows, 3), check=True)

@@ -56,6 +56,26 @@ def write_whole(path: Path, content: str | bytes) -> None:
         unfinished.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
+def parse_json(content: str | bytes) -> Any:
+    """What a JSON text holds.
+
+    Raises:
+        ValueError: it is none, or nested deeper than Python reads.
+    """
+    try:
+        return json.loads(content)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds; None where it is missing or none."""
+    try:
+        return parse_json(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write a value as indented JSON, whole or not at all."""
     write_whole(path, json.dumps(value, indent=1) + "\n")

@@ -1,11 +1,12 @@
 """Numbers over the steps of a training as pictures: SVG that needs nothing but itself."""
 
-import csv
 import html
 import math
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+
+from systems.loggers import read_rows
 
 WIDTH, HEIGHT = 560, 220
 LEFT, RIGHT, TOP, BOTTOM = 56, 12, 26, 28
@@ -33,17 +34,9 @@ class Metrics:
 
 
 def read_metrics(path: Path) -> Metrics:
-    """Read what the training wrote; empty where there is no such file. Lines that a power cut has torn are left out."""
-    if not path.is_file():
-        return Metrics({})
-    with path.open(encoding="utf-8", errors="replace", newline="") as file:
-        try:
-            rows = list(csv.reader(file))
-        except csv.Error:  # no table at all
-            rows = []
-    names = rows[0] if rows else []
-    numbers = [values for row in rows[1:] if (values := _numbers(row, len(names))) is not None]
-    return Metrics({name: [row[i] for row in numbers] for i, name in enumerate(names)})
+    """Read what the training wrote; empty where there is no such file."""
+    rows = read_rows(path)
+    return Metrics({name: [row[name] for row in rows] for name in (rows[0] if rows else {})})
 
 
 def curves_svg(title: str, steps: list[float], curves: dict[str, list[float]]) -> str:
@@ -52,7 +45,7 @@ def curves_svg(title: str, steps: list[float], curves: dict[str, list[float]]) -
     if not shown:
         return f"<p>{html.escape(title)}: no numbers.</p>"
     finite = [value for values in shown.values() for value in values if math.isfinite(value)]
-    low, high = min(0.0, *finite), max(1e-9, *finite)
+    low, high = min([0.0, *finite]), max([1e-9, *finite])
     first, last = min(steps), max(steps)
 
     def x(step: float) -> float:
@@ -85,12 +78,3 @@ def curves_svg(title: str, steps: list[float], curves: dict[str, list[float]]) -
 
 def _short(name: str) -> str:
     return html.escape(name.removeprefix("loss/"))
-
-
-def _numbers(row: list[str], n_columns: int) -> list[float] | None:
-    if len(row) != n_columns:
-        return None
-    try:
-        return [float(value) for value in row]
-    except ValueError:
-        return None

@@ -86,8 +86,8 @@ class MeshExporter(Exporter, name="mesh"):
 
     def accepts(self, system: System) -> str | None:
         """It needs a volume to find a surface in."""
-        field = system.geometry
-        return None if isinstance(field, DensityField) else f"exports density fields; '{field.part_name}' is none"
+        shape = getattr(system, "geometry", system)  # textual inversion has none
+        return None if isinstance(shape, DensityField) else f"exports density fields; '{shape.part_name}' is none"
 
     def export(self, system: System, run_folder: Path) -> list[Path]:
         """Extract the surface, colour it, write it, and keep what was found in export.json.

@@ -56,8 +56,8 @@ class PaintedMesh(Exporter, name="painted-mesh"):
 
     def accepts(self, system: System) -> str | None:
         """It needs the file of a mesh that has been painted."""
-        surface = system.geometry
-        return None if isinstance(surface, TexturedMesh) else f"exports textured meshes; '{surface.part_name}' is none"
+        shape = getattr(system, "geometry", system)  # textual inversion has none
+        return None if isinstance(shape, TexturedMesh) else f"exports textured meshes; '{shape.part_name}' is none"
 
     def export(self, system: System, run_folder: Path) -> list[Path]:
         """Colour the mesh, write it, and keep what was found in export.json.

@@ -3,7 +3,6 @@
 {"mesh": {"figures": {"faces": 20000, ...}, "seconds": {"density": 3.1, "unwrap": 2.4}}, "turntable": ...}
 """
 
-import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from core.files import write_json
+from core.files import read_json, write_json
 
 RECORD = "export.json"
 
@@ -46,11 +45,7 @@ def keep_record(run_folder: Path, owner: str, figures: dict[str, Any], seconds: 
 
 def read_record(run_folder: Path) -> dict[str, Any]:
     """What exporters have found so far; nothing where no exporter has run, or the file is no record."""
-    path = run_folder / RECORD
-    try:
-        record = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    except (OSError, ValueError, RecursionError):
-        return {}
+    record = read_json(run_folder / RECORD)
     kept = record if isinstance(record, dict) else {}
     return {owner: found for owner, found in kept.items() if _is_sound(found)}
 

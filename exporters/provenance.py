@@ -26,7 +26,7 @@ def provenance(system: System) -> dict[str, Any]:
 
     settings = plain(map_paths(system.config, named))
     return {
-        "prompt": as_shown(system.prompt, system.environment, "prompt"),
+        "prompt": system.shown_prompt,
         "seed": system.seed,
         "steps": system.total_steps,
         "system": {"type": system.part_name, **as_shown(settings, system.environment, "system")},
@@ -36,7 +36,7 @@ def provenance(system: System) -> dict[str, Any]:
 
 def shared_notes(system: System) -> dict[str, Any]:
     """What may travel in a file that people hand on: prompt and versions, and nothing of the recipe."""
-    return {"prompt": system.prompt, "versions": versions()}
+    return {"prompt": system.shown_prompt, "versions": versions()}
 
 
 def _file_name(path: Path | str) -> Path | str:

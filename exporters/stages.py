@@ -1,17 +1,15 @@
 """The folders of a run's stages, for those who tell of all of them: `stages.json` beside them lists them in order."""
 
-import json
 from pathlib import Path
+
+from core.files import read_json
 
 STAGES = "stages.json"
 
 
 def stages_in(folder: Path) -> list[str]:
     """The names of a run's stages, in order; none for a run that has no stages."""
-    try:
-        names = json.loads((folder / STAGES).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return []
+    names = read_json(folder / STAGES)
     if not isinstance(names, list):
         return []
     return [name for name in names if isinstance(name, str) and Path(name).name == name and name not in ("", "..")]

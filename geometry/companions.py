@@ -3,7 +3,6 @@
 Only names are read here, and only files in the mesh's own folder or below count (source_file.py finds no others).
 """
 
-import json
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import UserError
+from core.files import parse_json
 from geometry.mtl_file import library_names, pictures_of
 from geometry.source_file import find_beside, utf8_of
 
@@ -45,7 +45,7 @@ def _names(mesh: Path) -> Iterator[str]:
         with mesh.open("rb") as file:
             yield from (name.decode(errors="replace") for name in _PLY_PICTURE.findall(file.read(_HEADER)))
     elif suffix == ".gltf":
-        content: Any = json.loads(mesh.read_bytes())
+        content: Any = parse_json(mesh.read_bytes())
         entries = [*content.get("buffers", []), *content.get("images", [])] if isinstance(content, dict) else []
         uris = [entry.get("uri") for entry in entries if isinstance(entry, dict)]
         yield from (uri for uri in uris if isinstance(uri, str) and not uri.startswith("data:"))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import UserError
+from core.files import parse_json
 from geometry.gltf_file import Gltf
 from geometry.gltf_packed import BASIS, DRACO, MESHOPT
 from geometry.source_file import unreadable
@@ -37,8 +38,8 @@ def parsed(content: bytes, path: Path) -> Gltf:
             (_, text), *chunks = _chunks(content, path)
         elif path.suffix.lower() == ".glb":
             raise unreadable(path, "it does not begin with 'glTF'")
-        tree = json.loads(text)
-    except (ValueError, struct.error, RecursionError) as error:
+        tree = parse_json(text)
+    except (ValueError, struct.error) as error:
         raise unreadable(path, str(error)) from error
     if not isinstance(tree, dict):
         raise unreadable(path, "its JSON is no object")

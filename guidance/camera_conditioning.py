@@ -12,7 +12,6 @@
 A camera that is not told is zeros in both.
 """
 
-import json
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -24,6 +23,7 @@ from torch.nn import functional as F
 
 from core.cameras import camera_rays
 from core.errors import UserError, did_you_mean, require
+from core.files import parse_json
 from core.types import Cameras, TensorRecord
 
 UpAxis = Literal["y", "z"]
@@ -106,7 +106,7 @@ def read_camera_conditioning(folder: Path | None) -> CameraConditioning | None:
     if path is None or not path.is_file():
         return None
     try:
-        return _parse(json.loads(path.read_text(encoding="utf-8")))
+        return _parse(parse_json(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read as JSON: {error}") from error
     except UserError as error:

@@ -7,7 +7,6 @@ diffusers and transformers alone: code in a model's folder is never run.
 
 import importlib
 import inspect
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import torch
 import yaml
 
 from core.errors import MachineError, UserError, first_line
+from core.files import parse_json
 from guidance.hub_files import UnreachableError, fetch, fetched, snapshot_in
 from guidance.model_weights import check_weights, variants_to_try, weights_files
 
@@ -218,8 +218,8 @@ def read_json(name: str, address: str, file_name: str) -> dict[str, Any]:
     if not path.is_file():  # nor a pipe, which would be waited for
         raise UserError(f"model '{name}': {path} is missing")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        content = parse_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise UserError(f"model '{name}': {path} cannot be read as JSON: {first_line(error)}") from error
     if not isinstance(content, dict):
         raise UserError(f"model '{name}': {path} holds no JSON object")

@@ -6,7 +6,6 @@ with angles in degrees and the radius in world units. Where a picture is transpa
 shows through it, so that an object cut out of its surroundings is learnt without them.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from torch import Tensor
 
 from core.cameras import orbit_cameras
 from core.errors import UserError
+from core.files import parse_json
 from core.types import Cameras
 
 CAMERAS_FILE = "cameras.json"
@@ -62,7 +62,7 @@ def read_posed_pictures(folder: Path) -> PosedPictures:
     """
     path = folder / CAMERAS_FILE
     try:
-        views = json.loads(path.read_text(encoding="utf-8"))
+        views = parse_json(path.read_text(encoding="utf-8"))
         angles = [torch.tensor([float(view[name]) for view in views]) for name in _ANGLES]
         files = tuple(folder / _plain_name(view["file"]) for view in views)
     except FileNotFoundError as error:

@@ -1,11 +1,11 @@
 """Reads `world.json` of a model's folder: the one place where the numbers of its training data live."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from core.cameras import ViewBins
 from core.errors import UserError
+from core.files import parse_json
 from core.training_distribution import TrainingDistribution
 
 
@@ -19,7 +19,7 @@ def read_training_distribution(folder: Path | None) -> TrainingDistribution | No
         return None
     path = folder / "world.json"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"))
         return _parse(content)
     except KeyError as error:
         raise UserError(f"{path}: {error} is missing") from error

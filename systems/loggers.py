@@ -4,6 +4,7 @@ import csv
 import hashlib
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,7 @@ def log_picture(logger: Logger, step: int, picture: NDArray[np.uint8]) -> None:
 def _csv_logger(run_folder: Path, step: int) -> Logger:
     """metrics.csv of the run. Lightning's logger begins the file anew, so the rows up to `step` are written again."""
     path = run_folder / "metrics.csv"
-    kept = [row for row in _rows(path) if row["step"] <= step]
+    kept = [row for row in read_rows(path) if row["step"] <= step]
     logger = CSVLogger(run_folder, name="", version="", flush_logs_every_n_steps=1)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Experiment logs directory")
@@ -76,16 +77,15 @@ def _wandb_logger(run_folder: Path, step: int) -> Logger:
     return WandbLogger(name=run_folder.name, save_dir=run_folder, id=mark, project=PROJECT, resume="allow")
 
 
-def _rows(path: Path) -> list[dict[str, float]]:
-    """The whole rows of a metrics.csv; a line that a power cut has torn is left out."""
+def read_rows(path: Path) -> list[dict[str, float]]:
+    """The whole rows of a metrics.csv, if there is one; a line that a power cut has torn is left out."""
     if not path.is_file():
         return []
     rows: list[dict[str, float]] = []
     with path.open(encoding="utf-8", errors="replace", newline="") as file:
         table: Any = csv.DictReader(line for line in file if "\0" not in line)
-        for row in table:
-            try:
-                rows.append({str(name): float(value) for name, value in row.items()})
-            except (TypeError, ValueError):
-                continue
+        with suppress(csv.Error):  # no table from here on
+            for row in table:
+                with suppress(TypeError, ValueError):
+                    rows.append({str(name): float(value) for name, value in row.items()})
     return [row for row in rows if "step" in row]

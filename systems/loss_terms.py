@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from core.errors import UserError, did_you_mean, require
 from core.kinds import Geometry, Guidance, Loss, Renderer, TrainingStep
 from core.part import Choice
-from core.schedule import Schedule
+from core.schedule import NEVER, Schedule
 
 #: The name of the guidance's loss.
 GUIDANCE_TERM = "sds"
@@ -75,8 +75,8 @@ class LossTerms(nn.Module):
                     self.names.append(name)
                     self.settings[f"{path}.{name}.weight"] = name
                     self._losses.append(_fitting(said.build(geometry, renderer), renderer, f"{path}.{name}"))
-            elif name in of_guidance and said is not None:
-                self.weights[name] = said
+            elif name in of_guidance:
+                self.weights[name] = NEVER if said is None else said
             elif said is not None and max(said.values) > 0:
                 raise UserError(
                     f"{path}.{name}: a weight alone, and '{guidance.part_name}' gives no such term. "

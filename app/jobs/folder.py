@@ -18,7 +18,7 @@ from typing import Any, Literal, get_args
 from app.inputs import content_digests
 from app.parts import PackedRecipe
 from core.errors import UserError
-from core.files import write_json
+from core.files import read_json, write_json
 from core.paths import map_paths
 from core.recipe import Recipe
 from core.setting_paths import plain
@@ -150,7 +150,7 @@ def finish(folder: Path, record: Record) -> None:
 
 def read_record(folder: Path) -> Record | None:
     """How a job ended; None where it has not, or nobody can read it."""
-    done, failed = (_record(read_json(folder / name)) for name in (DONE, FAILED))
+    done, failed = (_record(read_object(folder / name)) for name in (DONE, FAILED))
     return done if done is not None and done.status == "done" else failed
 
 
@@ -162,25 +162,22 @@ def unreadable(folder: Path) -> Path | None:
 def digests_before(folder: Path) -> dict[str, Any]:
     """The hashes of what a folder was made for; nothing where nobody can read them."""
     for name in (JOB, DONE, FAILED):
-        found = read_json(folder / name).get("digests")
+        found = read_object(folder / name).get("digests")
         if isinstance(found, dict) and found:
             return found
     return {}
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_object(path: Path) -> dict[str, Any]:
     """What a file holds; nothing where it is missing or no JSON object."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
+    content = read_json(path)
     return content if isinstance(content, dict) else {}
 
 
 def jobs_in(out: Path) -> list[Path]:
     """The folders of jobs, in the order of their rows."""
     folders = [path.parent for path in out.glob(f"*/{JOB}")]
-    rows = {folder: read_json(folder / JOB).get("row") for folder in folders}
+    rows = {folder: read_object(folder / JOB).get("row") for folder in folders}
     return sorted(folders, key=lambda folder: (row if isinstance(row := rows[folder], int) else 0, folder.name))
 
 

@@ -7,7 +7,7 @@ from string import Template
 from typing import Any
 from urllib.parse import quote
 
-from app.jobs.folder import JOB, THUMBNAIL, Record, jobs_in, read_json, read_record
+from app.jobs.folder import JOB, THUMBNAIL, Record, jobs_in, read_object, read_record
 from core.errors import UserError
 from core.files import write_whole
 
@@ -42,7 +42,7 @@ def write_index(out: Path) -> Path:
 
 
 def _row(folder: Path, record: Record | None) -> str:
-    job = read_json(folder / JOB)
+    job = read_object(folder / JOB)
     status = record.status if record else UNFINISHED
     whole = record.seconds.get("whole", "") if record else ""
     memory = record.peak_memory_gib if record else ""

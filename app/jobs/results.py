@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from app.jobs.folder import Record, jobs_in, read_record
-from core.files import whole_file, without_following
+from core.files import parse_json, whole_file, without_following
 
 LINES, TABLE = "results.jsonl", "results.csv"
 
@@ -58,7 +58,7 @@ class Results:
                 file.truncate(len(whole))
         for line in whole.decode("utf-8", "replace").splitlines():
             try:
-                said = json.loads(line)
+                said = parse_json(line)
                 self._count(said["id"], said["attempt"], said["status"])
             except (ValueError, KeyError, TypeError):
                 continue

@@ -21,7 +21,7 @@ from lightning import Callback, LightningModule, Trainer
 
 from core.errors import UserError
 from core.failures import told
-from core.files import write_whole
+from core.files import parse_json, write_whole
 from systems.base import LightningSystem
 from systems.steering import steer, steerable
 
@@ -55,7 +55,7 @@ def read_edits(folder: Path) -> list[Edit]:
     edits: list[Edit] = []
     for number, line in enumerate(lines[:-1], start=1):  # a whole line ends with a line feed
         try:
-            said = json.loads(line)
+            said = parse_json(line)
             edits.append(Edit(int(said["step"]), str(said["setting"]), said["value"]))
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(f"{path}: line {number} is no change of a setting; mend it or take it out") from error

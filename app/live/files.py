@@ -1,6 +1,7 @@
 """The part of a visitor's panel that makes files: exports to download, snapshots, and the mesh to look at."""
 
 import io
+import os
 import zipfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -63,13 +64,13 @@ class Files:
 
 
 def packed(files: Sequence[Path]) -> tuple[str, bytes]:
-    """A name and a content to download: the file itself, or several of one folder as a ZIP archive."""
+    """A name and a content to download: the file itself, or several as a ZIP archive, in their folders."""
     if len(files) == 1:
         return files[0].name, files[0].read_bytes()
-    archive = io.BytesIO()
+    archive, folder = io.BytesIO(), os.path.commonpath([file.parent for file in files])
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packing:
         for file in files:
-            packing.write(file, file.name)
+            packing.write(file, file.relative_to(folder))
     return "files.zip", archive.getvalue()
 
 

@@ -30,7 +30,7 @@ class Fork:
         shown = self._panel.session.shown
         self._folder.visible = shown is not None
         if shown is not None:
-            self._prompt.value, self._seed.value = shown.run.system.prompt, shown.run.system.seed
+            self._prompt.value, self._seed.value = shown.run.system.shown_prompt, shown.run.system.seed
 
     def start(self) -> None:
         """Have the fork trained when its turn comes."""
@@ -47,7 +47,8 @@ class Fork:
         except (UserError, ValueError) as error:
             self._panel.tell("Not started", str(error))
             return
-        request = Request(recipe=recipe, prompt=prompt, out=session.out, device=session.device)
+        own = None if prompt == recipe.shown_prompt else prompt
+        request = Request(recipe=recipe, prompt=own, out=session.out, device=session.device)
         if self._panel.enqueue(request):
             self._panel.tell("Waits for its turn", prompt)
 
@@ -57,4 +58,4 @@ def steered_recipe(recipe: Recipe, system: LightningSystem) -> Recipe:
     tree = plain(recipe)
     for setting, value in steerable(system).items():
         put(tree, setting, value)
-    return read_settings(Recipe, tree)
+    return replace(read_settings(Recipe, tree), environment=recipe.environment)

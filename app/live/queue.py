@@ -46,4 +46,4 @@ class Queue:
     def prompts(self) -> list[str]:
         """What they are to make."""
         with self._lock:
-            return [plan.recipe.prompt for plan in self._plans]
+            return [plan.recipe.shown_prompt for plan in self._plans]

@@ -151,7 +151,7 @@ def figures(shown: Shown, speed: Speed, visitors: Visitors, waiting: Sequence[st
     """What is said of the run, in Markdown."""
     folder, stages = shown.run.folder, stages_in(shown.run.folder.parent)
     stage = f", stage {stages.index(folder.name) + 1} of {len(stages)}" if folder.name in stages else ""
-    lines = [f"**{plain_markdown(shown.run.system.prompt) or '(no prompt)'}**: {shown.state}{stage}"]
+    lines = [f"**{plain_markdown(shown.run.system.shown_prompt) or '(no prompt)'}**: {shown.state}{stage}"]
     loss = "" if shown.loss is None else f", loss {shown.loss:.4f}"
     lines.append(f"step {shown.step} of {shown.total_steps}{loss}")
     if shown.is_training:

@@ -34,7 +34,7 @@ class Steer:
         system = shown.run.system
         docs = field_docs(type(system.guidance.latent_guidance.config))
         with self._folder:
-            for setting, value in steerable(system).items():
+            for setting, value in {**steerable(system), "prompt": system.shown_prompt}.items():
                 self._add(setting, value, docs.get(setting.rpartition(".")[2]))
         self._made = {setting: field.value for setting, field in self._fields.items()}
 

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
 from core.chance import ALONE, Rank, rank_of
-from core.environment import FromEnvironment
+from core.environment import FromEnvironment, as_shown
 from core.errors import require
 from core.kinds.guidance import Guidance, Views
 from core.kinds.scene import Background, Extra, Geometry, Renderer
@@ -106,6 +106,11 @@ class System(Part, kind="system"):
     """Whether processes can share a step: its loss is a mean over views."""
     environment: Sequence[FromEnvironment] = ()
     """What of prompt and settings names the environment; files that it is written to hold the name alone."""
+
+    @property
+    def shown_prompt(self) -> str:
+        """The prompt as it is written down and shown."""
+        return as_shown(self.prompt, self.environment, "prompt")
 
     @abstractmethod
     def set_up(self) -> None:

@@ -4,7 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from app.api import Run
 from app.cli import main
+from app.live.fork import steered_recipe
+from exporters.provenance import shared_notes
 from tests.app.small_command import EXAMPLE, ball_command, runs
 
 SECRET = "hunter2"
@@ -37,6 +40,10 @@ def test_a_secret_stays_out_of_a_run(
     assert files_that_tell(tmp_path / "runs") == []
     assert SECRET not in "".join(capsys.readouterr())
     assert (run / "prompt.txt").read_text() == "a ${oc.env:WHAT}"
+    loaded = Run.load(run, device="cpu")
+    assert shared_notes(loaded.system)["prompt"] == "a ${oc.env:WHAT}", "what travels in a mesh's file"
+    fork = steered_recipe(loaded.recipe, loaded.system)
+    assert (fork.prompt, fork.shown_prompt) == (f"a {SECRET}", "a ${oc.env:WHAT}")
     written = (run / "recipe.yaml").read_text()
     assert "prompt: a ${oc.env:WHAT}" in written
     assert "seed: ${oc.decode:${oc.env:SEED}}" in written

@@ -137,6 +137,14 @@ def test_a_run_that_a_later_stage_begins_with_and_that_is_not_there_is_told_befo
     assert f"stages.1: start_from: {tmp_path}/a-blue-ball-123456: no such run" in capsys.readouterr().err
 
 
+def test_a_recipe_of_stages_does_not_go_on_with_a_run_of_one(
+    recipe: Path, whole: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    for run, fault in ((whole.stages[0], "has no stages, and this recipe has 3"), (tmp_path / "none", "no such run")):
+        assert main(["--config", str(recipe), "--resume", str(run), "--device", "cpu"]) == 2
+        assert fault in capsys.readouterr().err
+
+
 def test_stages_keep_their_own_prompts_and_what_the_environment_says_stays_out(
     recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

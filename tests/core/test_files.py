@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from core.files import whole_file
+from core.files import read_json, whole_file, write_json
 
 
 def test_the_content_takes_its_name_when_the_block_ends_well(tmp_path: Path) -> None:
@@ -42,3 +42,13 @@ def test_others_may_read_it_as_far_as_the_umask_allows(tmp_path: Path) -> None:
     finally:
         os.umask(before)
     assert (tmp_path / "a.txt").stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize("content", [None, "", "{", "[" * 100_000, b"\xff\xfe\xff"])
+def test_what_is_no_json_reads_as_nothing(content: str | bytes | None, tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    if content is not None:
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+    assert read_json(path) is None
+    write_json(path, {"a": [1, "ü"]})
+    assert read_json(path) == {"a": [1, "ü"]}

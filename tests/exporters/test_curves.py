@@ -16,6 +16,16 @@ def test_a_torn_last_line_is_left_out(tmp_path: Path) -> None:
     assert metrics.seconds == 2.5
 
 
+def test_what_is_no_table_from_some_line_on_is_read_until_there(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.csv"
+    path.write_text("step,loss\n1,3\n2,2\n" + "9" * 200_000 + ",1\n")
+    assert read_metrics(path).steps == [1, 2]
+
+
+def test_curves_without_a_finite_number_are_drawn_empty() -> None:
+    assert _points(curves_svg("Loss", [0.0, 1.0], {"loss": [float("nan")] * 2})) == []
+
+
 def test_a_resumed_runs_seconds_add_up(tmp_path: Path) -> None:
     path = tmp_path / "metrics.csv"
     path.write_text("step,seconds\n10,4\n20,8\n30,3\n40,7\n")

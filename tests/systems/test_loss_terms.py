@@ -73,6 +73,12 @@ def test_a_guidances_own_term_is_weighed_by_its_name(now: TrainingStep):
     assert loss.item() == 1
 
 
+def test_null_leaves_a_guidances_term_out(now: TrainingStep):
+    terms = terms_of({"sds": None}, now, ("lora",))
+    loss, _ = terms({"sds": torch.tensor(7.0), "lora": torch.tensor(0.25)}, now)
+    assert loss.item() == 0.25
+
+
 def test_a_term_is_not_computed_while_its_weight_is_0(now: TrainingStep, counting: type[Loss]):
     weight = Schedule.ramp(0.0, 1.0, 0.5, 0.9)
     terms = terms_of({"late": Choice.of(counting, weight=weight)}, now)

@@ -11,9 +11,12 @@ from PIL import Image
 from app import api
 from core.chance import stream
 from core.errors import UserError
+from core.kinds import Exporter
 from core.part import Choice
 from core.schedule import Schedule
 from exporters.learnt_word import LearntWordFile
+from exporters.mesh import MeshExporter
+from exporters.painted_mesh import PaintedMesh
 from guidance.latent_sds import LatentSDS
 from guidance.textual_inversion import EmbeddingFile, read_word
 from systems.latent_nerf import LatentNeRF
@@ -112,3 +115,9 @@ def test_settings_that_cannot_be(model: Path, tmp_path: Path):
 def test_other_systems_have_no_word():
     other = object.__new__(LatentNeRF)
     assert "which 'textual-inversion' makes" in str(LearntWordFile(LearntWordFile.Config()).accepts(other))
+
+
+@pytest.mark.parametrize("exporter", [MeshExporter, PaintedMesh])
+def test_there_is_no_shape_to_export(exporter: type[Exporter]):
+    word = object.__new__(TextualInversion)
+    assert "'textual-inversion' is none" in str(exporter(exporter.Config()).accepts(word))
