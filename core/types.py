@@ -215,6 +215,8 @@ class ViewNeeds(TensorRecord):
     """Views of one object that it looks at together, at one timestep: 4 for MVDream (arXiv:2308.16512)."""
     cameras: Cameras | None = None
     """The only cameras that it knows pictures from; None: any."""
+    n_steps: int = 1
+    """Steps in a row that are to show the same views in front of the same background."""
 
 
 @dataclass(frozen=True)

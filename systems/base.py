@@ -132,17 +132,25 @@ class LightningSystem(System, LightningModule):
         """Views, rendering, guidance, losses, weighed sum; and numbers for the log by name."""
         self.renderer.refresh(self.geometry, step, rng)
         size = self._training_size.at(step, self.total_steps) if self.config.latent_size else self._latent_size
-        if not isinstance(cameras := self.views.draw(size, step, self.total_steps, rng), Cameras):
+        seen = self._views_rng(step, rng)
+        if not isinstance(cameras := self.views.draw(size, step, self.total_steps, seen), Cameras):
             raise self.views.wrong_result(cameras, "draw: Cameras")
         if self.rank != ALONE:
             cameras = self.rank.own(cameras)
-        rendered = self.render_step(cameras, rng)
+        rendered = self.render_step(cameras, seen)
         guidance = self.guidance(rendered.whole, cameras, step, self.total_steps, rng)
         if not isinstance(guidance, GuidanceOutput):
             raise self.guidance.wrong_result(guidance, "forward: GuidanceOutput")
         now = TrainingStep(rendered.fine, rendered.cameras, self.geometry, self.renderer, step, self.total_steps, rng)
         loss, terms = self.losses({GUIDANCE_TERM: guidance.loss, **guidance.terms}, now)
         return loss, {**terms, "opacity": rendered.whole.opacity.detach().mean(), **guidance.metrics}
+
+    def _views_rng(self, step: int, rng: Generator) -> Generator:
+        """What views and renderings are drawn with: the same again for as many steps as the guidance wants."""
+        n_steps = self.guidance.view_needs.n_steps
+        if n_steps == 1:
+            return rng
+        return stream(self.seed, f"{self.stream_name}/views", step - step % n_steps, self.device, self.rank)
 
     def render_step(self, cameras: Cameras, rng: Generator) -> StepRendering:
         """Render the views of one training step."""

@@ -110,6 +110,73 @@ def test_reconstruction_pulls_towards_the_guided_picture(family: Any, told_model
     torch.testing.assert_close(loss, expected, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("family", ["epsilon", "v_prediction"])
+def test_a_picture_is_denoised_in_several_steps_of_ddim(family: Any, told_model: Callable[..., Path]):
+    """x' = (alpha' / alpha) (x - sigma eps_hat) + sigma' eps_hat, written out with the guided noise."""
+    guidance = _guidance(
+        told_model(family=family), loss="reconstruction", denoising_steps=3, guidance_scale=CONSTANT(4.0)
+    )
+    render, cameras, model = _render(4), _cameras(4), guidance.model
+    seen = _gradient(guidance, render, cameras)
+    t, x = _drawn(guidance, 1, 4)
+    times = [int(t[0]), int(t[0]) * 2 // 3, int(t[0]) // 3]
+    weight = model.sigma[times[0]] ** 2
+    x = model.alpha[times[0]] * render.latents.detach() + model.sigma[times[0]] * x
+    for here, there in zip(times, [*times[1:], None], strict=True):
+        asked = (
+            model.predict_noise(x, torch.full((4,), here), model.embed_text([words] * 4), cameras)
+            for words in ("", "red")
+        )
+        without, text = asked
+        eps = without + 4 * (text - without)
+        z = (x - model.sigma[here] * eps) / model.alpha[here]
+        x = z if there is None else model.alpha[there] * z + model.sigma[there] * eps
+    expected = weight * (render.latents.detach() - x) / (4 * 8 * 8)
+    torch.testing.assert_close(seen, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_several_steps_follow_one_picture_and_the_denoiser_rests(
+    told_model: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+):
+    """Also from a checkpoint; but not from other cameras, nor in another size."""
+    settings: dict[str, Any] = {"loss": "reconstruction", "fits": 3, "weighting": "uniform"}
+    guidance, cameras = _guidance(told_model(), **settings), _cameras(4)
+    asked: list[int] = []
+    answers = MultiViewSDS.answers
+
+    def counted(self: MultiViewSDS, *arguments: Any, **named: Any) -> Any:
+        asked.append(1)
+        return answers(self, *arguments, **named)
+
+    monkeypatch.setattr(MultiViewSDS, "answers", counted)
+
+    def wanted(guidance: MultiViewSDS, step: int, cameras: Cameras, size: int = 8) -> Tensor:
+        latents = torch.randn(4, size, size, 4, generator=torch.Generator().manual_seed(step)).requires_grad_()
+        flat = torch.zeros(4, size, size)
+        render = RenderOutput(latents, flat, flat, None, torch.zeros_like(latents), None)
+        loss = guidance(render, cameras.resized(size, size), step, 10, torch.Generator().manual_seed(step)).loss
+        return latents.detach() - 4 * size * size * torch.autograd.grad(loss, latents)[0]
+
+    first = wanted(guidance, 0, cameras)
+    torch.testing.assert_close(wanted(guidance, 1, cameras), first)
+    other = _guidance(told_model(), **settings)
+    other.load_state_dict(guidance.state_dict())
+    torch.testing.assert_close(wanted(other, 2, cameras), first)
+    assert len(asked) == 1
+    assert not torch.allclose(wanted(other, 2, _cameras(4, 20.0)), first)
+    wanted(guidance, 2, cameras, size=16)
+    assert not torch.allclose(wanted(guidance, 3, cameras), first)
+    assert len(asked) == 4
+
+
+def test_more_than_one_fit_needs_reconstruction():
+    for name in ("fits", "denoising_steps"):
+        with pytest.raises(UserError, match=f"{name}: more than 1 needs loss: reconstruction"):
+            MultiViewSDS.Config(model="x", **{name: 2})
+        with pytest.raises(UserError, match=f"{name}: from 1 to 1000, got 0"):
+            MultiViewSDS.Config(model="x", loss="reconstruction", **{name: 0})
+
+
 def test_reconstruction_is_normalised_and_shortened_too(told_model: Callable[..., Path]):
     """Over all four views, and pixel by pixel, as of any other loss."""
     folder = told_model()

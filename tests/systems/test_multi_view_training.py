@@ -5,11 +5,16 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
+from app.api import train
+from app.events import Event, Stepped
+from app.stopping import Stop
 from core.chance import stream
 from core.errors import UserError
 from core.part import Choice
 from core.schedule import Schedule
+from core.types import Cameras, GuidanceOutput, RenderOutput
 from guidance.latent_sds import LatentSDS
 from guidance.multi_view_sds import MultiViewSDS
 from guidance.rgb import RGBGuidance
@@ -68,6 +73,56 @@ def test_the_background_is_one_for_an_object(folder: Path):
     shown = background(rays, stream(0, "training", 0)).unflatten(0, (8, 2))
     assert torch.equal(shown[:, 0], shown[:, 1])
     assert len({float(view.sum()) for view in shown[:, 0]}) > 1
+
+
+def test_steps_that_follow_one_picture_show_the_same_views_and_background(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    system = _system(_told(folder, loss="reconstruction", fits=3), Choice.of(MultiView, **RANGES))
+    system.set_up()
+    seen: list[tuple[Tensor, Tensor]] = []
+    forward = MultiViewSDS.forward
+
+    def kept(self: MultiViewSDS, render: RenderOutput, cameras: Cameras, *rest: Any) -> GuidanceOutput:
+        assert render.background is not None
+        seen.append((cameras.c2w, render.background))
+        return forward(self, render, cameras, *rest)
+
+    monkeypatch.setattr(MultiViewSDS, "forward", kept)
+    for step in range(6):
+        system.compute_loss(step, stream(0, "training", step))
+    for name, values in zip(("cameras", "background"), zip(*seen, strict=True), strict=True):
+        for step, value in enumerate(values):
+            assert torch.equal(value, values[step - step % 3]), (name, step)
+    assert not torch.equal(seen[0][0], seen[3][0])
+
+
+def test_a_run_that_is_stopped_between_two_pictures_ends_in_the_same_bits(folder: Path, tmp_path: Path):
+    settings = {
+        "system.guidance": f"{{model: '{folder}', loss: reconstruction, fits: 4, denoising_steps: 2}}",
+        "system.views.from_model": "false",
+        "system.latent_size": "null",
+        "system.renderer": "{samples_per_ray: 12, occupancy_resolution: 16}",
+        "trainer": "{max_steps: 8, checkpoint_every: 0, preview_every: 0}",
+        "exporters": "[]",
+    }
+    overrides = [f"{key}={value}" for key, value in settings.items()]
+    recipe = Path(__file__).parents[2] / "configs" / "latent-nerf.yaml"
+    whole = train(recipe, "red", overrides=overrides, out=tmp_path / "whole", device="cpu")
+    stop = Stop()
+
+    def stop_at_6(event: Event) -> None:
+        if isinstance(event, Stepped) and event.step == 6:
+            stop.request()
+
+    halted = train(
+        recipe, "red", overrides=overrides, out=tmp_path / "halted", device="cpu", on_event=stop_at_6, stop=stop
+    )
+    assert halted.step == 6
+    resumed = train(recipe, "red", overrides=overrides, out=tmp_path / "halted", device="cpu", resume=True)
+    other = resumed.system.state_dict()
+    for name, values in whole.system.state_dict().items():
+        assert torch.equal(values, other[name]), name
 
 
 def test_views_and_guidance_that_do_not_fit_are_refused(folder: Path, tiny_model: Any):
