@@ -19,21 +19,39 @@ RecordT = TypeVar("RecordT", bound="TensorRecord")
 
 @dataclass(frozen=True)
 class TensorRecord:
-    """A frozen record whose tensors move together."""
+    """A frozen record whose tensors change together."""
+
+    def mapped(self: RecordT, change: Callable[[Tensor], Tensor]) -> RecordT:
+        """The same record with every tensor changed, also in records and dicts within it."""
+        changed = {f.name: _mapped(getattr(self, f.name), change) for f in dataclasses.fields(self)}
+        return dataclasses.replace(self, **changed)
 
     def to(self: RecordT, device: torch.device | str) -> RecordT:
-        """The same record with every tensor on `device`; records within records move too."""
-        return dataclasses.replace(
-            self, **{f.name: _to(getattr(self, f.name), device) for f in dataclasses.fields(self)}
-        )
+        """The same record with every tensor on `device`."""
+        return self.mapped(lambda tensor: tensor.to(device))
+
+    @classmethod
+    def joined(cls: type[RecordT], records: Sequence[RecordT]) -> RecordT:
+        """The rows of all records in one; what is no tensor and no record is the first one's."""
+        if len(records) == 1:
+            return records[0]
+        columns = {f.name: [getattr(record, f.name) for record in records] for f in dataclasses.fields(cls)}
+        return cls(**{name: _joined(values) for name, values in columns.items()})
 
 
-def _to(value: Any, device: torch.device | str) -> Any:
-    if isinstance(value, Tensor | TensorRecord):
-        return value.to(device)
-    if isinstance(value, dict):
-        return {key: _to(item, device) for key, item in value.items()}
-    return value
+def _mapped(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    if isinstance(value, Tensor):
+        return change(value)
+    if isinstance(value, TensorRecord):
+        return value.mapped(change)
+    return {key: _mapped(item, change) for key, item in value.items()} if isinstance(value, dict) else value
+
+
+def _joined(values: Sequence[Any]) -> Any:
+    first = values[0]
+    if isinstance(first, Tensor):
+        return torch.cat(list(values))
+    return type(first).joined(values) if isinstance(first, TensorRecord) else first
 
 
 @dataclass(frozen=True)
@@ -59,20 +77,11 @@ class Cameras(TensorRecord):
         return self.c2w.shape[0]
 
     def __getitem__(self, views: slice) -> "Cameras":
-        return self._some(views)
+        return self.mapped(lambda each: each[views])
 
     def chosen(self, views: Int[Tensor, "chosen"]) -> "Cameras":
         """Some of the cameras, in the order asked for; repeated where asked for again."""
-        return self._some(views.to(self.c2w.device))
-
-    def _some(self, views: slice | Tensor) -> "Cameras":
-        return dataclasses.replace(
-            self,
-            c2w=self.c2w[views],
-            fovy_deg=self.fovy_deg[views],
-            elevation_deg=self.elevation_deg[views],
-            azimuth_deg=self.azimuth_deg[views],
-        )
+        return self.mapped(lambda each: each[views.to(each.device)])
 
     def resized(self, height: int, width: int) -> "Cameras":
         """The same cameras with other picture sizes (the vertical field of view stays)."""
@@ -103,12 +112,6 @@ class FieldOutput(TensorRecord):
     features: Float[Tensor, "points channels"]
     """Latents (or RGB), without activation."""
 
-    @staticmethod
-    def joined(outputs: "Sequence[FieldOutput]") -> "FieldOutput":
-        """What it says of some points each as one."""
-        density, features = zip(*((output.density, output.features) for output in outputs), strict=True)
-        return FieldOutput(torch.cat(density), torch.cat(features))
-
 
 @dataclass(frozen=True)
 class RaySamples(TensorRecord):
@@ -125,10 +128,7 @@ class RaySamples(TensorRecord):
 
     def every(self, stride: int, first: int) -> "RaySamples":
         """Every stride-th sample, from sample `first` on."""
-        kept = slice(first, None, stride)
-        return RaySamples(
-            self.positions[kept], self.widths[kept], self.ray_index[kept], self.density[kept], self.weights[kept]
-        )
+        return self.mapped(lambda each: each[first::stride])
 
 
 @dataclass(frozen=True)
@@ -163,21 +163,6 @@ class RenderOutput(TensorRecord):
         background = None if self.background is None else smaller(self.background)
         return RenderOutput(
             latents, opacity, depth, normals, smaller(self.foreground), samples=None, background=background
-        )
-
-    @staticmethod
-    def joined(outputs: "Sequence[RenderOutput]") -> "RenderOutput":
-        """Renderings of some views each as one batch, without the samples along rays, which only losses need."""
-        normals = [output.normals for output in outputs if output.normals is not None]
-        behind = [output.background for output in outputs if output.background is not None]
-        return RenderOutput(
-            latents=torch.cat([output.latents for output in outputs]),
-            opacity=torch.cat([output.opacity for output in outputs]),
-            depth=torch.cat([output.depth for output in outputs]),
-            normals=torch.cat(normals) if normals else None,
-            foreground=torch.cat([output.foreground for output in outputs]),
-            samples=None,
-            background=torch.cat(behind) if behind else None,
         )
 
 

@@ -28,8 +28,7 @@ class PointCloud(Exporter, name="point-cloud"):
         def __post_init__(self) -> None:
             require(self.n_views >= 1, f"n_views: at least 1, got {self.n_views}")
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
+    config: Config
 
     def export(self, system: System, run_folder: Path) -> list[Path]:
         """Render the views, decode them, and keep the rays that hit.

@@ -22,8 +22,7 @@ class ContactSheet(Exporter, name="contact-sheet"):
         def __post_init__(self) -> None:
             require_size("n_views", self.n_views, self.n_views * PICTURE)
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
+    config: Config
 
     def export(self, system: System, run_folder: Path) -> list[Path]:
         """Draw the sheet and note how long that took."""

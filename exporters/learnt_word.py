@@ -22,9 +22,6 @@ class LearntWordFile(Exporter, name="learnt-word"):
     class Config:
         """It has no settings."""
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
-
     def accepts(self, system: System) -> str | None:
         """Words come from textual inversion."""
         return None if isinstance(system, TextualInversion) else "writes a learnt word, which 'textual-inversion' makes"

@@ -81,8 +81,7 @@ class MeshExporter(Exporter, name="mesh"):
                 "colours: PLY files hold no texture; use 'vertices', or the format glb or obj",
             )
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
+    config: Config
 
     def accepts(self, system: System) -> str | None:
         """It needs a volume to find a surface in."""

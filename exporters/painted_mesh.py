@@ -51,8 +51,7 @@ class PaintedMesh(Exporter, name="painted-mesh"):
             require(size is None or 16 <= size <= 8192, f"texture_size: from 16 to 8192, or null, got {size}")
             require_size("n_photographs", self.n_photographs, self.n_photographs * PICTURE)
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
+    config: Config
 
     def accepts(self, system: System) -> str | None:
         """It needs the file of a mesh that has been painted."""

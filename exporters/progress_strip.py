@@ -34,8 +34,7 @@ class ProgressStrip(Exporter, name="progress-strip"):
         def __post_init__(self) -> None:
             require_size("n_moments", self.n_moments, self.n_moments * PICTURE)
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
+    config: Config
 
     def export(self, system: System, run_folder: Path) -> list[Path]:
         """Put the views beside each other, each with its step."""

@@ -21,7 +21,6 @@ PAGE = Path(__file__).parent / "report.html"
 
 #: Name, kind and title of what is shown beside the turntable's film.
 PICTURES = (
-    ("turntable.webp", "webp", "Turntable: colour, normals, depth"),
     ("contact_sheet.png", "png", "Contact sheet: colour, opacity, depth, normals"),
     ("progress.png", "png", "One view over the training"),
 )
@@ -33,9 +32,6 @@ class Report(Exporter, name="report"):
     @dataclass(frozen=True)
     class Config:
         """The report has no settings."""
-
-    def __init__(self, config: Config) -> None:
-        self.config = config
 
     def export(self, system: System, run_folder: Path) -> list[Path]:
         """Write the page of what is in the run's folder by now."""
@@ -107,8 +103,7 @@ def _pictures(run_folder: Path, kinds: Sequence[tuple[str, str, str]] = PICTURES
         video = f'<video src="{source}" controls loop muted autoplay playsinline></video>'
         found.append(_figure(video, "Turntable: colour, normals, depth"))
     for name, kind, title in kinds:
-        is_second = name == "turntable.webp" and found
-        if (run_folder / name).is_file() and not is_second:
+        if (run_folder / name).is_file():
             picture = f'<img src="data:image/{kind};base64,{_base64(run_folder / name)}" alt="{title}">'
             found.append(_figure(picture, title))
     return found

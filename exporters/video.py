@@ -1,15 +1,12 @@
 """`turntable`: the object turning once, its colours, normals and depth side by side."""
 
-import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 
 from core.errors import require
 from core.files import whole_file
@@ -18,14 +15,12 @@ from core.memory import PICTURE, require_size
 from exporters.phases import Phases, keep_record
 from systems.contact_sheet import enlarged, shown_depth, shown_normals, to_bytes
 
-log = logging.getLogger(__name__)
-
 #: Pictures of small models are enlarged to at least this many pixels: players show less as a stamp.
 SMALLEST_SIDE = 256
 
 
 class Turntable(Exporter, name="turntable"):
-    """turntable.mp4, or an animated turntable.webp where imageio-ffmpeg is not installed."""
+    """A film, turntable.mp4."""
 
     @dataclass(frozen=True)
     class Config:
@@ -42,24 +37,16 @@ class Turntable(Exporter, name="turntable"):
                 1 <= self.frames_per_second <= 240, f"frames_per_second: from 1 to 240, got {self.frames_per_second}"
             )
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
+    config: Config
 
     def export(self, system: System, run_folder: Path) -> list[Path]:
         """Render one turn and write it."""
-        phases = Phases("turntable")
-        path = self._write(system, run_folder, phases)
-        keep_record(run_folder, "turntable", {"file": path.name}, phases.seconds)
-        return [path]
-
-    def _write(self, system: System, run_folder: Path, phases: Phases) -> Path:
-        n_frames, per_second = self.config.n_frames, self.config.frames_per_second
+        phases, n_frames = Phases("turntable"), self.config.n_frames
         with phases.phase("frames", n_frames) as bar:
             frames = _counted(turntable_frames(system, n_frames), bar.update)
-            if find_spec("imageio_ffmpeg") is None:
-                log.info("imageio-ffmpeg is not installed: the turntable becomes an animated WebP")
-                return write_webp(run_folder / "turntable.webp", frames, per_second)
-            return write_mp4(run_folder / "turntable.mp4", frames, per_second)
+            path = write_mp4(run_folder / "turntable.mp4", frames, self.config.frames_per_second)
+        keep_record(run_folder, "turntable", {"file": path.name}, phases.seconds)
+        return [path]
 
 
 def turntable_frames(system: System, n_frames: int) -> Iterator[NDArray[np.uint8]]:
@@ -103,20 +90,4 @@ def write_mp4(path: Path, frames: Iterator[NDArray[np.uint8]], frames_per_second
                 writer.send(np.ascontiguousarray(frame))
         finally:
             writer.close()
-    return path
-
-
-def write_webp(path: Path, frames: Iterator[NDArray[np.uint8]], frames_per_second: int) -> Path:
-    """An animated WebP that runs for ever."""
-    pictures = [Image.fromarray(frame) for frame in frames]
-    with whole_file(path) as unfinished:
-        pictures[0].save(
-            unfinished,
-            format="WEBP",
-            save_all=True,
-            append_images=pictures[1:],
-            duration=round(1000 / frames_per_second),
-            loop=0,
-            quality=85,
-        )
     return path

@@ -38,25 +38,8 @@ class OwnPicture:
     """It is looked up at uv * scale + offset, v upward."""
 
 
-def read_own_texture(mesh: Mesh, size: int) -> Float[Tensor, "{size} {size} 3"]:
-    """The colour texture of a mesh that was read, RGB in [0, 1], row 0 on top, brought to size x size.
-
-    Raises:
-        UserError: there is none, or more than one; it is missing, lies outside of the mesh's folder, is too large or no
-            picture.
-    """
-    path = mesh.file.path
-    pictures = set(own_pictures(mesh.file).values()) if mesh.uv is not None else set()
-    if not pictures:
-        raise without_texture(mesh)
-    if len(pictures) > 1:
-        names = ", ".join(sorted(picture.name for picture in pictures))
-        raise UserError(f"{path}: it has {len(pictures)} textures ({names}); bake them into one, or start=color")
-    return read_picture(path, pictures.pop(), size)
-
-
 def read_given_texture(mesh: Mesh, path: Path, size: int) -> Float[Tensor, "{size} {size} 3"]:
-    """A picture of the user's, to be laid on a mesh's own coordinates in place of its texture; as `read_own_texture`.
+    """A picture of the user's, to be laid on a mesh's own coordinates in place of its texture, at size x size.
 
     Raises:
         UserError: the mesh has no coordinates; the picture is missing, too large or none.

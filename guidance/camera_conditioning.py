@@ -42,8 +42,7 @@ class ToldCameras(TensorRecord):
 
     def repeated(self, times: int) -> "ToldCameras":
         """The same cameras for a batch that holds the views several times, one set after the other."""
-        rays = None if self.rays is None else self.rays.repeat(times, 1, 1, 1)
-        return ToldCameras(rays, None if self.poses is None else self.poses.repeat(times, 1))
+        return self.mapped(lambda told: told.repeat(times, *[1] * (told.ndim - 1)))
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,8 @@ class TextEmbedding(TensorRecord):
 
     def select(self, texts: Int[Tensor, "chosen"]) -> "TextEmbedding":
         """The embeddings of some texts, in the order asked for."""
-        return self._each(lambda part: part[texts])
+        parts = (self.tokens, self.pooled, self.mask)
+        return TextEmbedding(*(None if part is None else part[texts] for part in parts))
 
     def mixed(self, asked: Sequence[Tensor]) -> "TextEmbedding":
         """One embedding for each view of each text asked for.
@@ -54,11 +55,7 @@ class TextEmbedding(TensorRecord):
 
     def as_type(self, dtype: torch.dtype) -> "TextEmbedding":
         """The same embeddings in the precision of a denoiser."""
-        return self._each(lambda part: part.to(dtype))
-
-    def _each(self, change: Callable[[Tensor], Tensor]) -> "TextEmbedding":
-        pooled, mask = (None if part is None else change(part) for part in (self.pooled, self.mask))
-        return TextEmbedding(change(self.tokens), pooled, mask)
+        return self.mapped(lambda part: part.to(dtype))
 
 
 class ModelFamily(ABC):

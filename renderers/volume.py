@@ -11,7 +11,7 @@ Source: Mildenhall et al., NeRF (arXiv:2003.08934), section 4; packing and early
 
 import math
 from collections.abc import Callable, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, TypeVar
 
 import torch
@@ -207,7 +207,7 @@ class VolumeRenderer(Renderer, name="volume"):
             in_chunk = candidates.rank.div(size, rounding_mode="floor") == chunk
             chosen = (in_chunk & open_rays[candidates.ray_index]).nonzero()[:, 0]
             outputs = self._seen(field, candidates.positions[chosen])
-            output = outputs[0] if len(outputs) == 1 else FieldOutput.joined(outputs)
+            output = FieldOutput.joined(outputs)
             place = (candidates.ray_index[chosen], candidates.rank[chosen] - chunk * size)
             depths = passed.new_zeros(n_rays, size).index_put(place, output.density * candidates.widths[chosen])
             looked.append((chosen, output.density, output.features, ray_weights(depths, passed)[place]))
@@ -230,24 +230,9 @@ def _density_field(geometry: Geometry) -> DensityField:
 
 
 def _join(parts: list[RayColours]) -> RayColours:
-    """Consecutive sets of rays as one."""
-    if len(parts) == 1:
-        return parts[0]
-    first_rays = [0]
-    for part in parts[:-1]:
-        first_rays.append(first_rays[-1] + len(part.opacity))
-    samples = [part.samples for part in parts]
-    normals = [part.normals for part in parts if part.normals is not None]
-    return RayColours(
-        foreground=torch.cat([part.foreground for part in parts]),
-        opacity=torch.cat([part.opacity for part in parts]),
-        depth=torch.cat([part.depth for part in parts]),
-        normals=torch.cat(normals) if normals else None,
-        samples=RaySamples(
-            torch.cat([part.positions for part in samples]),
-            torch.cat([part.widths for part in samples]),
-            torch.cat([part.ray_index + first for part, first in zip(samples, first_rays, strict=True)]),
-            torch.cat([part.density for part in samples]),
-            torch.cat([part.weights for part in samples]),
-        ),
-    )
+    """Consecutive sets of rays as one, the rays of its samples counted through."""
+    first, counted = 0, []
+    for part in parts:
+        counted.append(replace(part, samples=replace(part.samples, ray_index=part.samples.ray_index + first)))
+        first += len(part.opacity)
+    return RayColours.joined(counted)

@@ -9,7 +9,7 @@ A method subclasses `LightningSystem`, narrows the parts that it can work with, 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import torch
@@ -204,9 +204,8 @@ class LightningSystem(System, LightningModule):
             def drawn(at_once: int) -> RenderOutput:
                 rng = stream(self.seed, "validation", 0, self.device)
                 parts = [cameras[i : i + at_once] for i in range(0, len(cameras), at_once)]
-                return RenderOutput.joined(
-                    [self.renderer(self.geometry, behind, part, rng, with_normals) for part in parts]
-                )
+                seen = [self.renderer(self.geometry, behind, part, rng, with_normals) for part in parts]
+                return RenderOutput.joined([replace(one, samples=None) for one in seen])  # only losses need them
 
             return with_less_at_once(drawn, max(1, RAYS_AT_ONCE // (cameras.height * cameras.width)))
         finally:

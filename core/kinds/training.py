@@ -180,6 +180,9 @@ class TrainerConfig:
 class Exporter(Part, kind="exporter"):
     """Turns what was trained into files. Constructor: `(config)`."""
 
+    def __init__(self, config: Any) -> None:
+        self.config = config
+
     def accepts(self, system: System) -> str | None:
         """Why it has nothing to make of such a system, and what would do; None where it fits. Asked before training."""
         return None

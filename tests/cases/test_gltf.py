@@ -13,10 +13,10 @@ from PIL import Image
 from core.errors import UserError
 from geometry.mesh import Mesh, area_vectors
 from geometry.mesh_file import read_mesh
-from geometry.own_texture import read_own_texture
 from geometry.texels import sampled
 from tests.exporters.test_gltf_in_place import painted
 from tests.geometry.gltf_builder import SQUARE, SQUARE_FACES, GltfBuilder, encoded
+from tests.geometry.only_texture import read_own_texture
 
 #: Red, green; blue, white: rows from the top.
 FOUR = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [255, 255, 255]]], np.uint8)

@@ -9,7 +9,7 @@ from PIL import Image
 from core.errors import UserError
 from geometry.mesh import Mesh, area_vectors
 from geometry.mesh_file import read_mesh
-from geometry.own_texture import read_own_texture
+from tests.geometry.only_texture import read_own_texture
 from tests.geometry.small_meshes import written
 
 SQUARE = "v 0 0 0\nv 2 0 0\nv 2 1 0\nv 0 1 0\nvt 0 0\nvt 1 0\nvt 1 1\nvt 0 1\n"

@@ -14,9 +14,9 @@ from core.errors import UserError
 from exporters.gltf_additions import as_binary
 from exporters.gltf_in_place import with_base_colour
 from geometry.mesh_file import read_mesh
-from geometry.own_texture import read_own_texture
 from tests.cases.test_gltf import PLAIN, colours, painted_square, read
 from tests.geometry.gltf_builder import SQUARE, SQUARE_FACES, GltfBuilder
+from tests.geometry.only_texture import read_own_texture
 
 NAMES = ("EXT_meshopt_compression", "KHR_meshopt_compression")
 WITHOUT = "requirements-gltf.txt is not installed"

