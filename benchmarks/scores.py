@@ -2,8 +2,8 @@
 
     python -m benchmarks.scores [--config configs/latent-nerf.yaml] [--only sds,csd] [--quick] [--jobs 1] [key=value]
 
-A score that asks the denoiser more often takes fewer steps. What has been trained and measured is kept, case by case;
-the same command goes on where it was stopped.
+A score that asks the denoiser more often takes fewer steps, one that asks less often more. What has been trained and
+measured is kept, case by case; the same command goes on where it was stopped.
 """
 
 import argparse
@@ -30,7 +30,6 @@ from benchmarks.toy_prompts import toy_prompts
 from benchmarks.verdicts import Votes
 from core.errors import UserError, did_you_mean
 from core.files import write_json
-from core.recipe import read_recipe
 from systems.contact_sheet import GAP, save_png
 
 DESCRIPTION = "Train toybox prompts with each score at equal calls of the denoiser, and have the objects judged."
@@ -40,29 +39,52 @@ SEEDS = (0, 1)
 
 @dataclass(frozen=True)
 class ScoreCase:
-    """A score, as overrides of a recipe that says `sds`, and its further calls of the denoiser for each view."""
+    """A score, as overrides of plain score distillation, and its further calls of the denoiser for each view."""
 
     overrides: tuple[str, ...]
-    further_calls: int = 0
+    further_calls: float = 0
 
 
-def _score(name: str, *settings: str) -> tuple[str, ...]:
-    return tuple(f"system.guidance.{setting}" for setting in (f"score={name}", *settings))
+def _guidance(*settings: str) -> tuple[str, ...]:
+    return tuple(f"system.guidance.{setting}" for setting in settings)
 
 
-#: Calls of the denoiser for each view with `sds`: for the prompt, and for the unconditional text.
-CALLS = 2
+#: What the cases are said on top of: plain score distillation.
+PLAIN = _guidance(
+    "loss=sds",
+    "score=sds",
+    "weighting=sigma2",
+    "denoising_steps=1",
+    "fits=1",
+    "timesteps=uniform",
+    "guidance_scale=8",
+    "max_noise={start: 0.98, end: 0.3, from: 0.0, to: 0.8}",
+)
+#: Steps of plain score distillation, each with two calls of the denoiser for a view: for the prompt, and without it.
+STEPS, CALLS = 450, 2
 #: A backward pass through the denoiser counts as two calls.
 SCORES = {
     "sds": ScoreCase(()),
-    "sds-annealed": ScoreCase(_score("sds", "timesteps=annealed")),
-    "sds-normalized": ScoreCase(_score("sds", "normalize=true")),
-    "csd": ScoreCase(_score("csd")),
-    "nfsd": ScoreCase(_score("nfsd"), 1),
-    "asd": ScoreCase(_score("asd"), 1),
-    "vsd": ScoreCase(_score("vsd"), 3),
-    "sdi": ScoreCase(_score("sds", "noise=inverted", "inversion_steps=3", "timesteps=annealed"), 3),
-    "surface": ScoreCase(_score("sds", "noise=surface", "timesteps=annealed")),
+    "sds-annealed": ScoreCase(_guidance("timesteps=annealed")),
+    "sds-normalized": ScoreCase(_guidance("normalize=true")),
+    "csd": ScoreCase(_guidance("score=csd")),
+    "nfsd": ScoreCase(_guidance("score=nfsd"), 1),
+    "asd": ScoreCase(_guidance("score=asd"), 1),
+    "vsd": ScoreCase(_guidance("score=vsd"), 3),
+    "sdi": ScoreCase(_guidance("noise=inverted", "inversion_steps=3", "timesteps=annealed"), 3),
+    "surface": ScoreCase(_guidance("noise=surface", "timesteps=annealed")),
+    "sir": ScoreCase(
+        _guidance(
+            "loss=reconstruction",
+            "weighting=uniform",
+            "denoising_steps=4",
+            "fits=8",
+            "timesteps=annealed",
+            "guidance_scale=5",
+            "max_noise={start: 0.95, end: 0.2, from: 0.0, to: 0.9}",
+        ),
+        CALLS * 4 / 8 - CALLS,
+    ),
 }
 
 
@@ -101,22 +123,21 @@ def chosen_scores(names: str) -> list[str]:
     return chosen or list(SCORES)
 
 
-def steps_at_equal_calls(steps: int, calls: int, further_calls: int) -> int:
+def steps_at_equal_calls(steps: int, calls: int, further_calls: float) -> int:
     """Steps in which a score asks as often in all as one that takes `steps` and asks `calls` times a step."""
     return max(1, round(steps * calls / (calls + further_calls)))
 
 
 def planned(options: argparse.Namespace) -> dict[tuple[str, str, int], BenchmarkRun]:
     """All trainings, by score, object and seed; in an order in which a part of them compares the scores too."""
-    recipe = read_recipe(options.config, options.overrides)
-    steps = recipe.trainer.max_steps // (10 if options.quick else 1)
+    steps = STEPS // (10 if options.quick else 1)
     prompts = toy_prompts(OBJECTS)[: 1 if options.quick else None]
     runs: dict[tuple[str, str, int], BenchmarkRun] = {}
     seeds = SEEDS[: 1 if options.quick else None]
     for seed, prompt, name in product(seeds, prompts, chosen_scores(options.only)):
         case = SCORES[name]
         n = steps_at_equal_calls(steps, CALLS, case.further_calls)
-        settings = [*options.overrides, *case.overrides, f"trainer.max_steps={n}", f"seed={seed}"]
+        settings = [*PLAIN, *case.overrides, *options.overrides, f"trainer.max_steps={n}", f"seed={seed}"]
         run = plan_run(prompt, "prompt", options.config, settings, options.work)
         runs[name, prompt.subject.kind, seed] = run
     return runs

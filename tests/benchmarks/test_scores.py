@@ -23,6 +23,7 @@ def test_steps_are_those_of_equal_calls():
     assert steps_at_equal_calls(600, 3, 0) == 600
     assert steps_at_equal_calls(600, 3, 3) == 300
     assert abs(steps_at_equal_calls(650, 2, 1) * 3 - 650 * 2) <= 2
+    assert steps_at_equal_calls(450, 2, -1) == 900, "a picture that is followed for many steps costs less than a call"
 
 
 def test_scores_are_chosen_by_name():
@@ -42,6 +43,7 @@ def test_each_case_is_a_run_of_its_own(tmp_path: Path):
     assert len({run.folder for run in runs.values()}) == len(SCORES)
     assert "trainer.max_steps=45" in runs["sds", "mushroom", 0].overrides
     assert "trainer.max_steps=18" in runs["vsd", "mushroom", 0].overrides
+    assert "trainer.max_steps=90" in runs["sir", "mushroom", 0].overrides
     assert "system.guidance.score=vsd" in runs["vsd", "mushroom", 0].overrides
 
 
