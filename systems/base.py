@@ -131,7 +131,7 @@ class LightningSystem(System, LightningModule):
     def compute_loss(self, step: int, rng: Generator) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
         """Views, rendering, guidance, losses, weighed sum; and numbers for the log by name."""
         self.renderer.refresh(self.geometry, step, rng)
-        size = self._training_size.at(step, self.total_steps) if self.config.latent_size else self._latent_size
+        size = self.size_at(step)
         seen = self._views_rng(step, rng)
         if not isinstance(cameras := self.views.draw(size, step, self.total_steps, seen), Cameras):
             raise self.views.wrong_result(cameras, "draw: Cameras")
@@ -144,6 +144,10 @@ class LightningSystem(System, LightningModule):
         now = TrainingStep(rendered.fine, rendered.cameras, self.geometry, self.renderer, step, self.total_steps, rng)
         loss, terms = self.losses({GUIDANCE_TERM: guidance.loss, **guidance.terms}, now)
         return loss, {**terms, "opacity": rendered.whole.opacity.detach().mean(), **guidance.metrics}
+
+    def size_at(self, step: int) -> int:
+        """Height and width of a step's pictures, in latents."""
+        return self._training_size.at(step, self.total_steps) if self.config.latent_size else self._latent_size
 
     def _views_rng(self, step: int, rng: Generator) -> Generator:
         """What views and renderings are drawn with: the same again for as many steps as the guidance wants."""

@@ -101,6 +101,10 @@ class TextualInversion(LightningSystem, name="textual-inversion"):
         loss = self.learner.loss(self._latents[chosen], texts, rng)
         return loss, {"denoising": loss.detach()}
 
+    def size_at(self, step: int) -> int:
+        """Pictures are of the model's own size."""
+        return self._latent_size
+
     @torch.no_grad()
     def render(
         self, cameras: Cameras, with_normals: bool = False, background: Background | None = None

@@ -7,10 +7,13 @@ from typing import Any
 import pytest
 import torch
 
+from app import dry_run
 from app.cli import main
 from app.parts import register_parts
+from app.plan import Request, make_plan
 from core.part import find
-from tests.app.small_command import ball_command, runs
+from tests.app.small_command import ROOT, ball_command, runs
+from tests.told_models import make_told_model
 
 
 def test_dry_run_builds_everything_and_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -71,3 +74,25 @@ def test_the_step_runs_in_the_training_s_precision(tmp_path: Path, monkeypatch: 
     for precision in ("bf16-mixed", "32-true"):
         assert main([*command, f"trainer.precision={precision}"]) == 0
     assert mixed == [True, True, False, False]
+
+
+def test_the_mean_step_is_that_of_all_sizes_and_of_steps_that_follow_a_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pictures of 4 x 4 for a quarter of the steps, then of 8 x 8; of eight steps, the first asks the denoiser."""
+    register_parts()
+    model = make_told_model(tmp_path / "model", n_together=2)
+    settings = {
+        "system.guidance.model": model,
+        "system.views.from_model": "false",
+        "system.latent_size": "{start: 4, end: 8, from: 0.22, to: 0.24}",
+        "system.renderer": "{samples_per_ray: 12, occupancy_resolution: 16}",
+        "trainer.max_steps": 160,
+        "exporters": "[]",
+    }
+    overrides = tuple(f"{key}={value}" for key, value in settings.items())
+    plan = make_plan(Request(recipe=ROOT / "configs" / "latent-nerf.yaml", overrides=overrides, device="cpu"))
+    monkeypatch.setattr(
+        dry_run, "_one_pass", lambda system, step: system.size_at(step) * (10.0 if step % 8 == 0 else 1)
+    )
+    assert dry_run.measured(plan).seconds_per_step == pytest.approx((0.25 * 4 + 0.75 * 8) * (10 + 7 * 1) / 8)
