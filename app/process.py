@@ -21,6 +21,7 @@ from typing import Any
 from app.stopping import Interrupted, Saver, Stop
 from app.terminal import say
 from core.errors import printable
+from core.failures import ROOT
 
 OURS = ("app", "core", "geometry", "guidance", "renderers", "systems", "exporters")
 #: What ends a command. Under nohup, SIGHUP stays ignored.
@@ -29,6 +30,11 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGXCPU)
 LONGEST_STEP_SECONDS = 6.0
 #: The process ends after this even if it is in the middle of a long computation.
 LONGEST_SECONDS = 9.5
+
+
+def python_path() -> str:
+    """PYTHONPATH of a process that finds these modules, wherever it works."""
+    return os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
 
 
 class StopOnSignals(Stop):

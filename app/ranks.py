@@ -31,14 +31,14 @@ from app.live.edits import Edits, Steering
 from app.machine import Device
 from app.parts import PackedRecipe, packed_recipe, unpacked_recipe
 from app.plan import Plan, Request, make_plan
-from app.process import ENDING
+from app.process import ENDING, python_path
 from app.run import Run
 from app.run_folder import TrainedRun
 from app.stopping import Stop
 from app.training import Ending, fit, make_trainer
 from core.chance import ALONE, Rank
 from core.errors import MachineError, UserError
-from core.failures import ROOT, told
+from core.failures import told
 from exporters.stages import whole_run
 from systems.base import LightningSystem
 from systems.callbacks import MetricsLog
@@ -146,7 +146,7 @@ def _started(work: _Work) -> "subprocess.Popen[bytes]":
     environment = {
         "OMP_WAIT_POLICY": "passive",
         **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep),
+        "PYTHONPATH": python_path(),
         "OMP_NUM_THREADS": str(work.n_threads),
     }
     words = [sys.executable, "-c", "from app.ranks import follow; follow()"]

@@ -91,9 +91,8 @@ def whole_folder(path: Path) -> Iterator[Path]:
     former: Path | None = None
     try:
         yield unfinished
-        for file in unfinished.iterdir():
-            _sync(file)
-        _sync_names(unfinished)
+        for each in (*unfinished.rglob("*"), unfinished):
+            _sync_names(each) if each.is_dir() else _sync(each)
         unfinished.chmod(0o777 & ~_umask())
         if path.exists():
             former = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))

@@ -17,9 +17,11 @@ from typing import Any
 from app.jobs.actor import Actor
 from app.jobs.engine import Died, Ended, Engine, Need, News, Progressed
 from app.jobs.folder import Task
-from app.jobs.local import ROOT, Share
+from app.jobs.local import Share
 from app.jobs.luggage import Luggage, unpacked_folder
+from app.process import python_path
 from core.errors import MachineError, first_line
+from core.failures import ROOT
 
 #: What does not travel with the project.
 LEFT_AT_HOME = [".git", ".venv", "runs", "tests", "docs", "benchmarks", "**/__pycache__"]
@@ -179,7 +181,7 @@ def options_of(need: Need, n_threads: int, resources: dict[str, float], is_share
     """What Ray is told of an actor. Without num_cpus, its threads would be cut to one."""
     environment = {"OMP_NUM_THREADS": str(n_threads), "OMP_WAIT_POLICY": "passive"}
     if is_shared:
-        environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+        environment["PYTHONPATH"] = python_path()
     n_together = int(need.whole_gpu_gib // (SPARE * need.gpu_gib)) if need.gpu_gib else 1
     gpus = {"num_gpus": round(1 / max(1, n_together), 3)} if need.gpu_gib and resources.get("GPU") else {}
     return {

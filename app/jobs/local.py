@@ -14,7 +14,6 @@ import time
 from dataclasses import dataclass
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,10 +21,10 @@ import torch
 from app.jobs.engine import Died, Ended, Engine, News, Progressed
 from app.jobs.folder import Task
 from app.jobs.worker import Kept, carry_out_task, quiet
+from app.process import python_path
 from app.stopping import Stop
 from core.memory import usable_memory
 
-ROOT = Path(__file__).parents[2]
 #: Memory that one worker is given by default: twice what the bundled model takes.
 WORKER_GIB = 2.0
 STOP = "stop"
@@ -172,7 +171,7 @@ def _kill(worker: _Process | None) -> None:
 def _start_fork_server(n_threads: int) -> None:
     """The process that workers are forked from; its libraries read the environment once, when it starts."""
     forkserver.set_forkserver_preload([__name__])
-    wanted = {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)}
+    wanted = {"PYTHONPATH": python_path()}
     wanted |= {name: str(n_threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)

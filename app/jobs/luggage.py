@@ -6,7 +6,6 @@ there is something to go on from.
 
 import io
 import shutil
-import uuid
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from typing import Any
 
 from app.inputs import files_of
 from app.jobs.folder import Task
+from core.files import whole_folder
 
 
 @dataclass(frozen=True)
@@ -70,13 +70,8 @@ def packed_folder(folder: Path) -> bytes:
 
 def unpacked_folder(content: bytes, folder: Path) -> None:
     """Put a folder in the place of the one that is there, whole or not at all."""
-    incoming = folder.parent / f".incoming-{uuid.uuid4().hex}"
-    try:
+    with whole_folder(folder) as incoming:
         _unpack(content, incoming)
-        shutil.rmtree(folder, ignore_errors=True)
-        incoming.rename(folder)
-    finally:
-        shutil.rmtree(incoming, ignore_errors=True)
 
 
 def _packed(files: dict[str, Path]) -> bytes:

@@ -6,7 +6,6 @@ stratified, so that no step sees one side only.
 """
 
 import math
-from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
@@ -115,9 +114,6 @@ class OrbitingViews(Views):
         """Spread evenly over the part of the sphere that training sees."""
         return cameras_everywhere(self.ranges, n_views, size, device)
 
-    @abstractmethod
-    def draw(self, size: int, step: int, total_steps: int, rng: Generator) -> Cameras: ...
-
 
 class RandomViews(OrbitingViews):
     """Views from random cameras within ranges that the recipe gives, or the model."""
@@ -160,9 +156,6 @@ class RandomViews(OrbitingViews):
             )
         self.config: RandomViews.Config = config
         self.ranges = CameraRanges(*(getattr(source, name) for name in RANGES))
-
-    @abstractmethod
-    def draw(self, size: int, step: int, total_steps: int, rng: Generator) -> Cameras: ...
 
 
 class Orbit(RandomViews, name="orbit"):
