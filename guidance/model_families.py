@@ -34,8 +34,8 @@ class TextEmbedding(TensorRecord):
 
     def select(self, texts: Int[Tensor, "chosen"]) -> "TextEmbedding":
         """The embeddings of some texts, in the order asked for."""
-        parts = (self.tokens, self.pooled, self.mask)
-        return TextEmbedding(*(None if part is None else part[texts] for part in parts))
+        pooled, mask = (None if part is None else part[texts] for part in (self.pooled, self.mask))
+        return TextEmbedding(self.tokens[texts], pooled, mask)
 
     def mixed(self, asked: Sequence[Tensor]) -> "TextEmbedding":
         """One embedding for each view of each text asked for.

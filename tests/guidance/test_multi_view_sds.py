@@ -169,12 +169,13 @@ def test_several_steps_follow_one_picture_and_the_denoiser_rests(
     assert len(asked) == 4
 
 
-def test_more_than_one_fit_needs_reconstruction():
-    for name in ("fits", "denoising_steps"):
-        with pytest.raises(UserError, match=f"{name}: more than 1 needs loss: reconstruction"):
-            MultiViewSDS.Config(model="x", **{name: 2})
-        with pytest.raises(UserError, match=f"{name}: from 1 to 1000, got 0"):
-            MultiViewSDS.Config(model="x", loss="reconstruction", **{name: 0})
+@pytest.mark.parametrize("name", ["fits", "denoising_steps"])
+def test_more_than_one_fit_needs_reconstruction(name: str):
+    settings: dict[str, Any] = {"model": "x", name: 2}
+    with pytest.raises(UserError, match=f"{name}: more than 1 needs loss: reconstruction"):
+        MultiViewSDS.Config(**settings)
+    with pytest.raises(UserError, match=f"{name}: from 1 to 1000, got 0"):
+        MultiViewSDS.Config(**{**settings, "loss": "reconstruction", name: 0})
 
 
 def test_reconstruction_is_normalised_and_shortened_too(told_model: Callable[..., Path]):
