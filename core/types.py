@@ -33,8 +33,6 @@ class TensorRecord:
     @classmethod
     def joined(cls: type[RecordT], records: Sequence[RecordT]) -> RecordT:
         """The rows of all records in one; what is no tensor and no record is the first one's."""
-        if len(records) == 1:
-            return records[0]
         columns = {f.name: [getattr(record, f.name) for record in records] for f in dataclasses.fields(cls)}
         return cls(**{name: _joined(values) for name, values in columns.items()})
 

@@ -207,7 +207,7 @@ class VolumeRenderer(Renderer, name="volume"):
             in_chunk = candidates.rank.div(size, rounding_mode="floor") == chunk
             chosen = (in_chunk & open_rays[candidates.ray_index]).nonzero()[:, 0]
             outputs = self._seen(field, candidates.positions[chosen])
-            output = FieldOutput.joined(outputs)
+            output = outputs[0] if len(outputs) == 1 else FieldOutput.joined(outputs)
             place = (candidates.ray_index[chosen], candidates.rank[chosen] - chunk * size)
             depths = passed.new_zeros(n_rays, size).index_put(place, output.density * candidates.widths[chosen])
             looked.append((chosen, output.density, output.features, ray_weights(depths, passed)[place]))
@@ -231,6 +231,8 @@ def _density_field(geometry: Geometry) -> DensityField:
 
 def _join(parts: list[RayColours]) -> RayColours:
     """Consecutive sets of rays as one, the rays of its samples counted through."""
+    if len(parts) == 1:
+        return parts[0]
     first, counted = 0, []
     for part in parts:
         counted.append(replace(part, samples=replace(part.samples, ray_index=part.samples.ray_index + first)))

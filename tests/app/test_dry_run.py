@@ -83,7 +83,7 @@ def test_the_mean_step_is_that_of_all_sizes_and_of_steps_that_follow_a_picture(
     register_parts()
     model = make_told_model(tmp_path / "model", n_together=2)
     settings = {
-        "system.guidance.model": model,
+        "system.guidance": f"{{model: '{model}', loss: reconstruction, fits: 8}}",
         "system.views.from_model": "false",
         "system.latent_size": "{start: 4, end: 8, from: 0.22, to: 0.24}",
         "system.renderer": "{samples_per_ray: 12, occupancy_resolution: 16}",
