@@ -71,7 +71,7 @@ def parse_json(content: str | bytes) -> Any:
 def read_json(path: Path) -> Any:
     """What a JSON file holds; None where it is missing or none."""
     try:
-        return parse_json(path.read_bytes())
+        return parse_json(path.read_bytes()) if path.is_file() else None  # a pipe would be waited for
     except (OSError, ValueError):
         return None
 

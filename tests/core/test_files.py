@@ -52,3 +52,8 @@ def test_what_is_no_json_reads_as_nothing(content: str | bytes | None, tmp_path:
     assert read_json(path) is None
     write_json(path, {"a": [1, "ü"]})
     assert read_json(path) == {"a": [1, "ü"]}
+
+
+def test_a_pipe_in_the_place_of_a_json_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "record.json")
+    assert read_json(tmp_path / "record.json") is None
