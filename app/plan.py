@@ -107,12 +107,13 @@ class Plan:
         start = self.begins_with.run if self.begins_with else None
         own = self.folder or self.out / run_name(*(self.stages or (recipe,)))
         folder = f"{self.run.folder} (resumed)" if self.run else str(own)
+        divided = f", the views of each divided among {n} processes" if (n := recipe.trainer.devices) > 1 else ""
         lines = [
             f"prompt: {_short(recipe.shown_prompt)}",
             f"system: {recipe.system.part.part_name} ({', '.join(named)})",
             *([f"losses beside the guidance's: {', '.join(losses)}"] if losses else []),
             *([f"begins with: {start.folder}"] if start else []),
-            f"steps: {recipe.trainer.max_steps} on {self.device} in {self.precision}{_divided(recipe)}",
+            f"steps: {recipe.trainer.max_steps} on {self.device} in {self.precision}{divided}",
             f"run folder: {folder}",
             *[f"copied into it: {path} ({key})" for key, path in self.copies.items()],
             f"numbers are logged as: {', '.join(recipe.trainer.logger) or 'nothing'}",
@@ -152,9 +153,7 @@ def _plan_of_stages(request: Request, recipes: tuple[Recipe, ...]) -> Plan:
     """The plan of the first stage, and the recipes of all."""
     if request.run is not None and not stage_folders(request.run):
         find_run(request.run)
-        raise UserError(
-            f"--resume: {request.run} has no stages, and this recipe has {len(recipes)}; leave --config out"
-        )
+        raise UserError(f"--resume: {request.run} has no stages, this recipe has {len(recipes)}; leave --config out")
     folder = request.run or request.folder
     if folder is not None and (folder / "prompt.txt").is_file():
         recipes = with_prompts_of(folder, recipes)
@@ -253,11 +252,6 @@ def _with_prompt_of(recipe: Recipe, folder: Path) -> Recipe:
 def _start(recipe: Recipe, request: Request) -> Plan:
     """The plan of the run that another one begins with; it is built, not trained."""
     return make_plan(Request(run=recipe.start_from, trained=True, device=request.device, trust=request.trust))
-
-
-def _divided(recipe: Recipe) -> str:
-    n = recipe.trainer.devices
-    return f", the views of each divided among {n} processes" if n > 1 else ""
 
 
 def _short(prompt: str) -> str:

@@ -108,7 +108,6 @@ class LightningSystem(System, LightningModule):
         self._training_size = TrainingSize.of(config.latent_size, self.guidance, self.setting("latent_size"))
         self._is_set_up = False
 
-    # The training, step by step.
     def set_up(self) -> None:
         """Embed the prompt and encode flat backgrounds; once, when the system is on its device."""
         if self._is_set_up:
@@ -132,7 +131,10 @@ class LightningSystem(System, LightningModule):
         """Views, rendering, guidance, losses, weighed sum; and numbers for the log by name."""
         self.renderer.refresh(self.geometry, step, rng)
         size = self.size_at(step)
-        seen = self._views_rng(step, rng)
+        n = self.guidance.view_needs.n_steps  # steps that show the same views
+        seen = (
+            rng if n == 1 else stream(self.seed, f"{self.stream_name}/views", step - step % n, self.device, self.rank)
+        )
         if not isinstance(cameras := self.views.draw(size, step, self.total_steps, seen), Cameras):
             raise self.views.wrong_result(cameras, "draw: Cameras")
         if self.rank != ALONE:
@@ -148,13 +150,6 @@ class LightningSystem(System, LightningModule):
     def size_at(self, step: int) -> int:
         """Height and width of a step's pictures, in latents."""
         return self._training_size.at(step, self.total_steps) if self.config.latent_size else self._latent_size
-
-    def _views_rng(self, step: int, rng: Generator) -> Generator:
-        """What views and renderings are drawn with: the same again for as many steps as the guidance wants."""
-        n_steps = self.guidance.view_needs.n_steps
-        if n_steps == 1:
-            return rng
-        return stream(self.seed, f"{self.stream_name}/views", step - step % n_steps, self.device, self.rank)
 
     def render_step(self, cameras: Cameras, rng: Generator) -> StepRendering:
         """Render the views of one training step."""
@@ -185,7 +180,6 @@ class LightningSystem(System, LightningModule):
         """Make another run's result this one's beginning; a method that begins with nothing leaves this as it is."""
         raise UserError(f"--from: '{self.part_name}' begins with nothing; leave --from out")
 
-    # What others ask of a trained system.
     def validation_cameras(self, n_views: int, size: int) -> Cameras:
         """Fixed views around the object from its front on."""
         return self.views.around(n_views, size, self.device)
@@ -202,8 +196,7 @@ class LightningSystem(System, LightningModule):
         was_training = self.training
         self.eval()
         try:
-            cameras = cameras.to(self.device)
-            behind = self.background if background is None else background
+            cameras, behind = cameras.to(self.device), self.background if background is None else background
 
             def drawn(at_once: int) -> RenderOutput:
                 rng = stream(self.seed, "validation", 0, self.device)
@@ -227,7 +220,6 @@ class LightningSystem(System, LightningModule):
         further = self._training_size.further_pictures(self.guidance)
         background.encode_colours(self.guidance.encode, self.guidance.picture_size, colours, self.device, further)
 
-    # What Lightning asks.
     def on_fit_start(self) -> None:
         """The system is on its device now."""
         self.set_up()

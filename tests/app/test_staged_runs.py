@@ -140,7 +140,7 @@ def test_a_run_that_a_later_stage_begins_with_and_that_is_not_there_is_told_befo
 def test_a_recipe_of_stages_does_not_go_on_with_a_run_of_one(
     recipe: Path, whole: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    for run, fault in ((whole.stages[0], "has no stages, and this recipe has 3"), (tmp_path / "none", "no such run")):
+    for run, fault in ((whole.stages[0], "has no stages, this recipe has 3"), (tmp_path / "none", "no such run")):
         assert main(["--config", str(recipe), "--resume", str(run), "--device", "cpu"]) == 2
         assert fault in capsys.readouterr().err
 
