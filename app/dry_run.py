@@ -1,6 +1,8 @@
 """`--dry-run`: everything is built and gone through once, nothing is trained or written."""
 
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +18,8 @@ from core.recipe import Recipe
 from systems.base import RAYS_AT_ONCE, LightningSystem
 from systems.steps import within_memory
 
+#: What precision puts around a step.
+Context = Callable[[], AbstractContextManager[None]]
 #: Steps of a training, evenly spaced, whose pictures' sizes are looked at.
 N_SAMPLED = 20
 
@@ -72,9 +76,8 @@ def measured(plan: Plan) -> Cost:
     build_exporters(recipe.exporters, system)
     # Lightning's own context, so that mixed precision costs here what it costs in the training.
     context = make_trainer(recipe.trainer, device, plan.out, []).precision_plugin.train_step_context
-    with context():
-        _one_pass(system, 0)  # the first one loads libraries and fills caches
-        seconds = _seconds_of_a_step(system)
+    _one_pass(system, context, 0)  # the first one loads libraries and fills caches
+    seconds = _seconds_of_a_step(system, context)
     n_trained = sum(parameter.numel() for parameter in system.parameters() if parameter.requires_grad)
     adam_gib = 2 * 4 * n_trained / 2**30  # from the first step on, it keeps two numbers for each parameter
     in_training = peak_memory_gib() + adam_gib
@@ -82,19 +85,19 @@ def measured(plan: Plan) -> Cost:
     return Cost(n_trained, seconds, in_training, peak_memory_gib() + adam_gib)
 
 
-def _seconds_of_a_step(system: LightningSystem) -> float:
+def _seconds_of_a_step(system: LightningSystem, context: Context) -> float:
     """The mean over a training, whose pictures may grow; of steps that follow one picture, the first costs more."""
     total, n_alike = system.total_steps, system.guidance.view_needs.n_steps
     sizes = [system.size_at(i * total // N_SAMPLED) for i in range(N_SAMPLED)]
     seconds = 0.0
     for size in sorted(set(sizes)):
         first = -(-(sizes.index(size) * total // N_SAMPLED) // n_alike) * n_alike
-        costs = [_one_pass(system, first + i) for i in range(min(n_alike, 2))]
+        costs = [_one_pass(system, context, first + i) for i in range(min(n_alike, 2))]
         seconds += sizes.count(size) / N_SAMPLED * (costs[0] + (n_alike - 1) * costs[-1]) / n_alike
     return seconds
 
 
-def _one_pass(system: LightningSystem, number: int) -> float:
+def _one_pass(system: LightningSystem, context: Context, number: int) -> float:
     """One step without an optimiser, in seconds."""
     start = time.monotonic()
     rng = torch.Generator(system.device).manual_seed(0)
@@ -105,7 +108,8 @@ def _one_pass(system: LightningSystem, number: int) -> float:
         loss.backward()
         return float(loss.detach())  # waits for a GPU
 
-    within_memory(step, system)
+    with context():
+        within_memory(step, system)
     system.zero_grad(set_to_none=True)
     return time.monotonic() - start
 

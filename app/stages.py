@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from app.inputs import inputs_missing
-from app.run_folder import find_run, read_prompt, write_prompt
+from app.run_folder import find_run, write_prompt
 from core.errors import UserError
 from core.files import read_json, whole_file, write_json, write_whole
 from core.recipe import Recipe
@@ -34,17 +34,22 @@ def stage_names(recipes: Sequence[Recipe]) -> list[str]:
 
 def write_stages(folder: Path, recipes: Sequence[Recipe]) -> None:
     """Note which folders there are to be, in order, and the recipes and prompts of all."""
-    write_prompt(folder, recipes[0].shown_prompt)
     write_json(folder / PROMPTS, [recipe.shown_prompt for recipe in recipes])
+    write_prompt(folder, recipes[0].shown_prompt)
     write_json(folder / STAGES, stage_names(recipes))
     write_whole(folder / "recipe.yaml", dump_stages(recipes))
 
 
 def with_prompts_of(folder: Path, recipes: Sequence[Recipe]) -> tuple[Recipe, ...]:
-    """The recipes of stages for the prompts that a folder of them was made for."""
-    noted = read_json(folder / PROMPTS)
+    """The recipes of stages for the prompts that a folder of them was made for.
+
+    Raises:
+        UserError: nobody can read which.
+    """
+    path = folder / PROMPTS
+    noted = read_json(path)
     if not isinstance(noted, list) or len(noted) != len(recipes) or not all(isinstance(each, str) for each in noted):
-        noted = [read_prompt(folder)] * len(recipes)  # of a run from before each stage had its own
+        raise UserError(f"{path}: no list of {len(recipes)} prompts, one for each stage; write them into it again")
     pairs = zip(recipes, noted, strict=True)
     return tuple(one if one.shown_prompt == prompt else replace(one, prompt=prompt) for one, prompt in pairs)
 

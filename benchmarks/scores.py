@@ -30,6 +30,7 @@ from benchmarks.toy_prompts import toy_prompts
 from benchmarks.verdicts import Votes
 from core.errors import UserError, did_you_mean
 from core.files import write_json
+from core.recipe import read_recipe
 from systems.contact_sheet import GAP, save_png
 
 DESCRIPTION = "Train toybox prompts with each score at equal calls of the denoiser, and have the objects judged."
@@ -39,7 +40,7 @@ SEEDS = (0, 1)
 
 @dataclass(frozen=True)
 class ScoreCase:
-    """A score, as overrides of plain score distillation, and its further calls of the denoiser for each view."""
+    """A score, as overrides of a recipe that says `sds`, and its further calls of the denoiser for each view."""
 
     overrides: tuple[str, ...]
     further_calls: float = 0
@@ -49,19 +50,8 @@ def _guidance(*settings: str) -> tuple[str, ...]:
     return tuple(f"system.guidance.{setting}" for setting in settings)
 
 
-#: What the cases are said on top of: plain score distillation.
-PLAIN = _guidance(
-    "loss=sds",
-    "score=sds",
-    "weighting=sigma2",
-    "denoising_steps=1",
-    "fits=1",
-    "timesteps=uniform",
-    "guidance_scale=8",
-    "max_noise={start: 0.98, end: 0.3, from: 0.0, to: 0.8}",
-)
-#: Steps of plain score distillation, each with two calls of the denoiser for a view: for the prompt, and without it.
-STEPS, CALLS = 450, 2
+#: Calls of the denoiser for each view with `sds`: for the prompt, and for the unconditional text.
+CALLS = 2
 #: A backward pass through the denoiser counts as two calls.
 SCORES = {
     "sds": ScoreCase(()),
@@ -130,14 +120,15 @@ def steps_at_equal_calls(steps: int, calls: int, further_calls: float) -> int:
 
 def planned(options: argparse.Namespace) -> dict[tuple[str, str, int], BenchmarkRun]:
     """All trainings, by score, object and seed; in an order in which a part of them compares the scores too."""
-    steps = STEPS // (10 if options.quick else 1)
+    recipe = read_recipe(options.config, options.overrides)
+    steps = recipe.trainer.max_steps // (10 if options.quick else 1)
     prompts = toy_prompts(OBJECTS)[: 1 if options.quick else None]
     runs: dict[tuple[str, str, int], BenchmarkRun] = {}
     seeds = SEEDS[: 1 if options.quick else None]
     for seed, prompt, name in product(seeds, prompts, chosen_scores(options.only)):
         case = SCORES[name]
         n = steps_at_equal_calls(steps, CALLS, case.further_calls)
-        settings = [*PLAIN, *case.overrides, *options.overrides, f"trainer.max_steps={n}", f"seed={seed}"]
+        settings = [*options.overrides, *case.overrides, f"trainer.max_steps={n}", f"seed={seed}"]
         run = plan_run(prompt, "prompt", options.config, settings, options.work)
         runs[name, prompt.subject.kind, seed] = run
     return runs

@@ -123,7 +123,7 @@ class LatentSDS(TextGuidance, name="latent-sds"):
         gradient = self.gradient(replace(noisy, noise=reference.detach()), guided)
         if not isinstance(gradient, Tensor) or gradient.shape != render.latents.shape:
             raise self.wrong_result(gradient, f"gradient: one of shape {tuple(render.latents.shape)}")
-        output = self.output(render.latents, noisy, gradient, step, total_steps)
+        output = self.output(render.latents, noisy.sigma, gradient, step, total_steps)
         if self.variation is None:
             return output
         return replace(output, terms={"variation": (reference - noisy.noise).square().mean()})
@@ -131,7 +131,7 @@ class LatentSDS(TextGuidance, name="latent-sds"):
     def output(
         self,
         latents: Float[Tensor, "views height width channels"],
-        noisy: NoisyLatents,
+        sigma: Float[Tensor, "views"],
         gradient: Float[Tensor, "views height width channels"],
         step: int,
         total_steps: int,
@@ -141,7 +141,7 @@ class LatentSDS(TextGuidance, name="latent-sds"):
             gradient = normalized(gradient, self.view_needs.n_together)
         if self.config.gradient_limit is not None:
             gradient = shortened_gradient(gradient, self.config.gradient_limit.at(step, total_steps))
-        metrics = {"gradient_rms": gradient.square().mean().sqrt(), "sigma": noisy.sigma.mean()}
+        metrics = {"gradient_rms": gradient.square().mean().sqrt(), "sigma": sigma.mean()}
         return GuidanceOutput(sds_loss(latents, gradient), metrics)
 
     def draw_noise(

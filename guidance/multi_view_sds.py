@@ -31,7 +31,7 @@ from guidance.sds import guided_noise, per_pixel, rescaled_picture
 #: Below this, a share of the picture in x_t is none: dividing by it gives a number without meaning.
 LEAST_ALPHA = 1e-4
 #: What is kept of a picture that several training steps follow.
-PICTURE = ("wanted", "wanted_weight", "wanted_from")
+PICTURE = ("wanted", "wanted_at", "wanted_from")
 
 
 class MultiViewSDS(LatentSDS, name="multi-view-sds", replaces=["loud-view-sds"]):
@@ -64,15 +64,15 @@ class MultiViewSDS(LatentSDS, name="multi-view-sds", replaces=["loud-view-sds"])
     config: Config
     wanted: Tensor
     """z_hat of the last denoising, (views height width channels); kept with checkpoints."""
-    wanted_weight: Tensor
-    """w(t) of it, (views)."""
+    wanted_at: Tensor
+    """The timesteps that it was denoised from, (views)."""
     wanted_from: Tensor
     """The camera-to-world matrices of its views, (views 4 4)."""
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         for name in PICTURE:
-            self.register_buffer(name, torch.empty(0))
+            self.register_buffer(name, torch.empty(0, dtype=torch.int64 if name == "wanted_at" else torch.float32))
 
     def read_model(self, source: ModelSource) -> LatentDiffusion:
         """The model, and what its folder says of cameras.
@@ -109,12 +109,13 @@ class MultiViewSDS(LatentSDS, name="multi-view-sds", replaces=["loud-view-sds"])
         """
         if self.config.loss == "sds":
             return super().forward(render, cameras, step, total_steps, rng)
-        noisy = self.draw_noise(render.latents, step, total_steps, rng)
         if step % self.config.fits == 0 or not self._is_wanted_from(cameras, render.latents):
+            noisy = self.draw_noise(render.latents, step, total_steps, rng)
             self.wanted = self.denoised(noisy, cameras, step, total_steps)
-            self.wanted_weight, self.wanted_from = self.timestep_weight[noisy.timestep], cameras.c2w.clone()
-        gradient = per_pixel(self.wanted_weight) * (render.latents.detach().float() - self.wanted)
-        return self.output(render.latents, noisy, gradient, step, total_steps)
+            self.wanted_at, self.wanted_from = noisy.timestep, cameras.c2w.clone()
+        weight = per_pixel(self.timestep_weight[self.wanted_at])
+        gradient = weight * (render.latents.detach().float() - self.wanted)
+        return self.output(render.latents, self.model.sigma[self.wanted_at], gradient, step, total_steps)
 
     def denoised(
         self, noisy: NoisyLatents, cameras: Cameras, step: int, total_steps: int
@@ -132,9 +133,10 @@ class MultiViewSDS(LatentSDS, name="multi-view-sds", replaces=["loud-view-sds"])
             # Both predictions are the same affine function of eps_hat, so that guidance works on pictures as on noise.
             wanted = guided_noise(unconditional, conditional, scale)
             wanted = rescaled_picture(wanted, conditional, share, self.view_needs.n_together)
-            noise = (here.latents - per_pixel(here.alpha) * wanted) / per_pixel(here.sigma)
-            there = noisy.timestep * left // n
-            here = later(replace(here, noise=noise), wanted, there, self.model.alpha, self.model.sigma)
+            if left:
+                noise = (here.latents - per_pixel(here.alpha) * wanted) / per_pixel(here.sigma)
+                there = noisy.timestep * left // n
+                here = later(replace(here, noise=noise), wanted, there, self.model.alpha, self.model.sigma)
         return wanted
 
     def _is_wanted_from(self, cameras: Cameras, latents: Tensor) -> bool:

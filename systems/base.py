@@ -130,11 +130,9 @@ class LightningSystem(System, LightningModule):
     def compute_loss(self, step: int, rng: Generator) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
         """Views, rendering, guidance, losses, weighed sum; and numbers for the log by name."""
         self.renderer.refresh(self.geometry, step, rng)
-        size = self.size_at(step)
-        n = self.guidance.view_needs.n_steps  # steps that show the same views
-        seen = (
-            rng if n == 1 else stream(self.seed, f"{self.stream_name}/views", step - step % n, self.device, self.rank)
-        )
+        seen, size = rng, self.size_at(step)
+        if (n := self.guidance.view_needs.n_steps) > 1:  # steps in a row that show the same views
+            seen = stream(self.seed, f"{self.stream_name}/views", step - step % n, self.device, self.rank)
         if not isinstance(cameras := self.views.draw(size, step, self.total_steps, seen), Cameras):
             raise self.views.wrong_result(cameras, "draw: Cameras")
         if self.rank != ALONE:
@@ -180,6 +178,7 @@ class LightningSystem(System, LightningModule):
         """Make another run's result this one's beginning; a method that begins with nothing leaves this as it is."""
         raise UserError(f"--from: '{self.part_name}' begins with nothing; leave --from out")
 
+    # What others ask of a trained system.
     def validation_cameras(self, n_views: int, size: int) -> Cameras:
         """Fixed views around the object from its front on."""
         return self.views.around(n_views, size, self.device)
@@ -220,6 +219,7 @@ class LightningSystem(System, LightningModule):
         further = self._training_size.further_pictures(self.guidance)
         background.encode_colours(self.guidance.encode, self.guidance.picture_size, colours, self.device, further)
 
+    # What Lightning asks.
     def on_fit_start(self) -> None:
         """The system is on its device now."""
         self.set_up()

@@ -41,10 +41,7 @@ def within_memory(step: Callable[[], T], system: System) -> T:
         return step()
 
     def take_less() -> str:
-        renderer = getattr(system, "renderer", None)  # textual inversion has none
-        parts = [system.guidance] if renderer is None else [renderer, system.guidance]
-        has_changed = [part.take_less_memory() for part in parts]
-        return "in smaller chunks, and so from here on" if any(has_changed) else ""
+        return "in smaller chunks, and so from here on" if system.take_less_memory() else ""
 
     return with_less_memory(step, take_less)
 

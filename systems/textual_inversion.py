@@ -101,6 +101,10 @@ class TextualInversion(LightningSystem, name="textual-inversion"):
         loss = self.learner.loss(self._latents[chosen], texts, rng)
         return loss, {"denoising": loss.detach()}
 
+    def take_less_memory(self) -> bool:
+        """Nothing is rendered."""
+        return self.guidance.take_less_memory()
+
     def size_at(self, step: int) -> int:
         """Pictures are of the model's own size."""
         return self._latent_size

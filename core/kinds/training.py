@@ -112,6 +112,11 @@ class System(Part, kind="system"):
         """The prompt as it is written down and shown."""
         return as_shown(self.prompt, self.environment, "prompt")
 
+    def take_less_memory(self) -> bool:
+        """Let the renderer and the guidance do with less."""
+        can_renderer, can_guidance = self.renderer.take_less_memory(), self.guidance.take_less_memory()
+        return can_renderer or can_guidance
+
     @abstractmethod
     def set_up(self) -> None:
         """What happens once, when the system is on its device: the prompt is embedded, flat backgrounds are encoded."""

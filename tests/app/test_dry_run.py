@@ -93,6 +93,6 @@ def test_the_mean_step_is_that_of_all_sizes_and_of_steps_that_follow_a_picture(
     overrides = tuple(f"{key}={value}" for key, value in settings.items())
     plan = make_plan(Request(recipe=ROOT / "configs" / "latent-nerf.yaml", overrides=overrides, device="cpu"))
     monkeypatch.setattr(
-        dry_run, "_one_pass", lambda system, step: system.size_at(step) * (10.0 if step % 8 == 0 else 1)
+        dry_run, "_one_pass", lambda system, _, step: system.size_at(step) * (10.0 if step % 8 == 0 else 1)
     )
     assert dry_run.measured(plan).seconds_per_step == pytest.approx((0.25 * 4 + 0.75 * 8) * (10 + 7 * 1) / 8)

@@ -145,6 +145,18 @@ def test_a_recipe_of_stages_does_not_go_on_with_a_run_of_one(
         assert fault in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("content", ["{", '["a red ball"]', "[1, 2, 3]"])
+def test_prompts_that_cannot_be_read_are_not_taken_for_others(
+    content: str, whole: Run, capsys: pytest.CaptureFixture[str]
+):
+    noted = whole.folder / "prompts.json"
+    before = noted.read_text()
+    noted.write_text(content)
+    assert main(["--resume", str(whole.folder), "--device", "cpu"]) == 2
+    noted.write_text(before)
+    assert "prompts.json: no list of 3 prompts, one for each stage" in capsys.readouterr().err
+
+
 def test_stages_keep_their_own_prompts_and_what_the_environment_says_stays_out(
     recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
