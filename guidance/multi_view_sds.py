@@ -72,7 +72,8 @@ class MultiViewSDS(LatentSDS, name="multi-view-sds", replaces=["loud-view-sds"])
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         for name in PICTURE:
-            self.register_buffer(name, torch.empty(0, dtype=torch.int64 if name == "wanted_at" else torch.float32))
+            empty = torch.empty(0, dtype=torch.int64 if name == "wanted_at" else torch.float32)
+            self.register_buffer(name, empty, persistent=config.fits > 1)
 
     def read_model(self, source: ModelSource) -> LatentDiffusion:
         """The model, and what its folder says of cameras.
@@ -144,7 +145,9 @@ class MultiViewSDS(LatentSDS, name="multi-view-sds", replaces=["loud-view-sds"])
         return self.wanted.shape == latents.shape and torch.equal(self.wanted_from, cameras.c2w)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
-        for name in PICTURE:  # of any size, or none where the recipe said otherwise before
-            saved = state_dict.setdefault(f"{prefix}{name}", getattr(self, name))
-            setattr(self, name, torch.empty_like(saved, device=self.timestep_weight.device))
+        for name in PICTURE:  # of any size; none, or one that nobody needs, where the recipe said otherwise before
+            saved = state_dict.pop(f"{prefix}{name}", getattr(self, name))
+            if self.config.fits > 1:
+                state_dict[f"{prefix}{name}"] = saved
+                setattr(self, name, torch.empty_like(saved, device=self.timestep_weight.device))
         super()._load_from_state_dict(state_dict, prefix, *rest)

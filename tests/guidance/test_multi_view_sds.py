@@ -169,6 +169,16 @@ def test_several_steps_follow_one_picture_and_the_denoiser_rests(
     assert len(asked) == 4
 
 
+def test_only_what_follows_pictures_keeps_them_with_checkpoints(told_model: Callable[..., Path]):
+    """And either kind goes on with the other's."""
+    plain = _guidance(told_model())
+    following = _guidance(told_model(), loss="reconstruction", fits=3)
+    following(_render(4), _cameras(4), 0, 10, torch.Generator().manual_seed(0))
+    assert [name for name in plain.state_dict() if "wanted" in name] == []
+    plain.load_state_dict(following.state_dict())
+    following.load_state_dict(plain.state_dict())
+
+
 @pytest.mark.parametrize("name", ["fits", "denoising_steps"])
 def test_more_than_one_fit_needs_reconstruction(name: str):
     settings: dict[str, Any] = {"model": "x", name: 2}
