@@ -167,7 +167,7 @@ class LatentDiffusion(FrozenNetworks):
         """Embeddings of texts in the precision of the weights; the empty text is the unconditional one."""
         return self._text_encoder.embed(texts, self._dtype, self.alpha.device)
 
-    def predict_noise(
+    def predict(
         self,
         noisy: Float[Tensor, "views height width channels"],
         timestep: Int[Tensor, "views"],
@@ -175,6 +175,7 @@ class LatentDiffusion(FrozenNetworks):
         cameras: Cameras | None = None,
         is_learning: bool = False,
         shown: Sequence[Tensor] = (),
+        as_picture: bool = False,
     ) -> Float[Tensor, "views height width channels"]:
         """eps_hat, the noise that the model sees in x_t, in float32.
 
@@ -185,31 +186,8 @@ class LatentDiffusion(FrozenNetworks):
                 that knows cameras is told nothing of them without.
             is_learning: whether gradients flow, to what is trained within the network or in front of it.
             shown: pictures for each ControlNet (views 3 rows columns), repeated as cameras are.
+            as_picture: give z_hat instead, the latents that the model believes to be under the noise.
         """
-        return self._predicted(noise_from_output, noisy, timestep, text, cameras, is_learning, shown)
-
-    def predict_picture(
-        self,
-        noisy: Float[Tensor, "views height width channels"],
-        timestep: Int[Tensor, "views"],
-        text: TextEmbedding,
-        cameras: Cameras | None = None,
-        is_learning: bool = False,
-        shown: Sequence[Tensor] = (),
-    ) -> Float[Tensor, "views height width channels"]:
-        """z_hat, the latents that the model believes to be under the noise, in float32; arguments as above."""
-        return self._predicted(picture_from_output, noisy, timestep, text, cameras, is_learning, shown)
-
-    def _predicted(
-        self,
-        meaning: Callable[[str, Tensor, Tensor, Tensor, Tensor], Tensor],
-        noisy: Tensor,
-        timestep: Tensor,
-        text: TextEmbedding,
-        cameras: Cameras | None,
-        is_learning: bool,
-        shown: Sequence[Tensor],
-    ) -> Tensor:
         seen = noisy.movedim(-1, 1)
         told = tuple(each for each in (text.tokens, text.pooled, text.mask) if each is not None)
         if self._cameras is not None:
@@ -226,6 +204,7 @@ class LatentDiffusion(FrozenNetworks):
                     output = by_rows(call, batch, self._cameras.n_together if self._cameras else 1)
                 else:
                     output = call(*batch)
+            meaning = picture_from_output if as_picture else noise_from_output
             return meaning(self.family, output.movedim(1, -1), noisy, self.alpha[timestep], self.sigma[timestep])
 
     def _call(self, noisy: Tensor, time: Tensor, tokens: Tensor, *told: Tensor) -> Tensor:

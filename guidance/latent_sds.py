@@ -227,12 +227,12 @@ class LatentSDS(TextGuidance, name="latent-sds"):
         """
         if self._texts is None:
             raise RuntimeError("call prepare(prompt) before the first step")
-        n, predict = len(asked), self.model.predict_picture if as_pictures else self.model.predict_noise
+        n = len(asked)
         is_mixed = any(each.is_floating_point() for each in asked)
         text = self._texts.mixed(asked) if is_mixed else self._texts.select(torch.cat(list(asked)))
         latents, timestep = noisy.latents.repeat(n, 1, 1, 1), noisy.timestep.repeat(n)
         shown = self.shown(cameras, latents.shape[1]) if self.config.control else ()
-        return predict(latents, timestep, text, cameras, is_learning, shown).chunk(n)
+        return self.model.predict(latents, timestep, text, cameras, is_learning, shown, as_pictures).chunk(n)
 
     def told_negative(
         self, predicted: Predicted, noisy: NoisyLatents, cameras: Cameras, step: int, total_steps: int

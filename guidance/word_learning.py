@@ -90,7 +90,7 @@ class WordLearner(FrozenNetworks):
         noise = torch.randn(latents.shape, generator=rng, device=rng.device).to(latents.device)
         noisy = add_noise(latents, noise, model.alpha[timestep], model.sigma[timestep])
         text = model.adapter.embed(self._pipeline, texts, latents.device)
-        return F.mse_loss(model.predict_noise(noisy, timestep, text, is_learning=True), noise)
+        return F.mse_loss(model.predict(noisy, timestep, text, is_learning=True), noise)
 
     @torch.no_grad()
     def draw(
@@ -108,7 +108,7 @@ class WordLearner(FrozenNetworks):
         times = torch.linspace(model.n_timesteps - 1, 0, n_steps + 1, device=device).round().long()
         for now, then in pairwise(times):
             step = now.expand(2 * len(texts))
-            without, with_text = model.predict_picture(x.repeat(2, 1, 1, 1), step, text).chunk(2)
+            without, with_text = model.predict(x.repeat(2, 1, 1, 1), step, text, as_picture=True).chunk(2)
             z = guided_noise(without, with_text, scale)  # affine in eps_hat, so that guidance works on pictures too
             noise = (x - model.alpha[now] * z) / model.sigma[now]
             x = add_noise(z, noise, model.alpha[then].expand(len(x)), model.sigma[then].expand(len(x)))

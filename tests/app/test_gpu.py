@@ -90,7 +90,7 @@ def test_the_toyboxs_score_and_pictures_are_the_same_on_both_devices(dtype: torc
         rng = torch.Generator().manual_seed(0)
         noisy = torch.randn(2, model.latent_size, model.latent_size, model.autoencoder.n_channels, generator=rng)
         text = model.embed_text(["a red mushroom", "a blue chair, back view"]).select(torch.arange(2, device=device))
-        score = model.predict_noise(noisy.to(device), torch.tensor([300, 900], device=device), text)
+        score = model.predict(noisy.to(device), torch.tensor([300, 900], device=device), text)
         with torch.no_grad():
             pictures = model.autoencoder.decode(noisy.to(device))
         answers.append((score.cpu(), pictures.cpu()))

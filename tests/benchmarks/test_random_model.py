@@ -26,7 +26,7 @@ def test_it_is_read_as_stable_diffusion(model: Path):
     assert (diffusion.latent_size, diffusion.autoencoder.pixel_factor, diffusion.n_timesteps) == (64, 8, 1000)
     text = diffusion.embed_text(["an owl", ""])
     assert text.tokens.shape[1:] == (77, UNET["cross_attention_dim"])
-    assert diffusion.predict_noise(torch.randn(2, 64, 64, 4), torch.tensor([10, 900]), text).isfinite().all()
+    assert diffusion.predict(torch.randn(2, 64, 64, 4), torch.tensor([10, 900]), text).isfinite().all()
 
 
 def test_it_is_made_once(model: Path):

@@ -62,7 +62,7 @@ def test_the_denoiser_is_mvdreams(published: Published, guidance: MultiViewSDS):
     rng = torch.Generator().manual_seed(2)
     noisy, t = torch.randn(8, 8, 8, 4, generator=rng), torch.full((8,), 600)
     text = guidance.model.embed_text(["red", "blue"]).select(torch.tensor([0, 1] * 4))
-    seen = guidance.model.predict_noise(noisy, t, text, cameras)
+    seen = guidance.model.predict(noisy, t, text, cameras)
 
     up, poses = torch.tensor([[1.0, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, 0], [0, 0, 0, 1]]), cameras.c2w.clone()
     poses[:, :3, 3] /= 1.7

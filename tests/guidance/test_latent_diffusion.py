@@ -36,7 +36,7 @@ def test_predicted_noise_is_the_samplers(family: str, tiny_model: Callable[..., 
     clean = sampler.step(output, 321, noisy.permute(0, 3, 1, 2)).pred_original_sample
     abar = sampler.alphas_cumprod[321]
     expected = ((noisy.permute(0, 3, 1, 2) - abar.sqrt() * clean) / (1 - abar).sqrt()).permute(0, 2, 3, 1)
-    torch.testing.assert_close(model.predict_noise(noisy, timestep, text), expected, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(model.predict(noisy, timestep, text), expected, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize(("family", "layout"), ALL)
@@ -44,10 +44,10 @@ def test_views_do_not_mix(family: str, layout: str, tiny_model: Callable[..., Pa
     model = LatentDiffusion(find_model(str(tiny_model(family, layout))))
     text = model.embed_text(["red", "blue"])
     noisy, timestep = _noisy(2), torch.tensor([10, 900])
-    together = model.predict_noise(noisy, timestep, text)
-    alone = model.predict_noise(noisy[1:], timestep[1:], text.select(torch.tensor([1])))
+    together = model.predict(noisy, timestep, text)
+    alone = model.predict(noisy[1:], timestep[1:], text.select(torch.tensor([1])))
     torch.testing.assert_close(together[1:], alone, rtol=1e-4, atol=1e-5)
-    other = model.predict_noise(noisy[1:], timestep[1:], text.select(torch.tensor([0])))
+    other = model.predict(noisy[1:], timestep[1:], text.select(torch.tensor([0])))
     assert not torch.allclose(alone, other, atol=1e-6), "the text must matter"
 
 
@@ -60,16 +60,16 @@ def test_everything_is_read_from_the_folder(tmp_path: Path):
 def test_stored_halves_are_used_as_float32(tmp_path: Path):
     model = LatentDiffusion(find_model(str(make_tiny_model(tmp_path, dtype=torch.float16))))
     assert {weight.dtype for weight in model.denoiser.parameters()} == {torch.float32}
-    predicted = model.predict_noise(_noisy(1), torch.tensor([5]), model.embed_text(["red"]))
+    predicted = model.predict(_noisy(1), torch.tensor([5]), model.embed_text(["red"]))
     assert predicted.dtype == torch.float32
 
 
 def test_weights_in_bfloat16_predict_nearly_the_same(tiny_model: Callable[..., Path]):
     model = LatentDiffusion(find_model(str(tiny_model())))
     noisy, timestep = _noisy(1), torch.tensor([500])
-    full = model.predict_noise(noisy, timestep, model.embed_text(["red"]))
+    full = model.predict(noisy, timestep, model.embed_text(["red"]))
     model.use_precision(torch.bfloat16)
-    half = model.predict_noise(noisy, timestep, model.embed_text(["red"]))
+    half = model.predict(noisy, timestep, model.embed_text(["red"]))
     assert half.dtype == torch.float32
     assert ((half - full).norm() / full.norm()).item() < 0.05
 
@@ -94,7 +94,7 @@ def test_with_less_memory_views_are_seen_one_by_one(
 
     monkeypatch.setattr(model.adapter, "call", counted)
     asked = _noisy(3), torch.tensor([10, 500, 900]), model.embed_text(["red", "blue", "green"])
-    together = model.predict_noise(*asked)
+    together = model.predict(*asked)
     model.autoencoder.takes_less = True
-    torch.testing.assert_close(model.predict_noise(*asked), together, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(model.predict(*asked), together, rtol=1e-4, atol=1e-5)
     assert seen == [3, 1, 1, 1]

@@ -45,8 +45,8 @@ def test_gradient_is_the_formula_written_out(family: str, tiny_model: Callable[.
     for i, text in enumerate(["red, back view", "red, overhead view"]):
         alpha, sigma = model.alpha[t[i]], model.sigma[t[i]]
         noisy = (alpha * latents[i] + sigma * noise[i]).detach()[None]
-        conditional = model.predict_noise(noisy, t[i : i + 1], model.embed_text([text]))[0]
-        unconditional = model.predict_noise(noisy, t[i : i + 1], model.embed_text([""]))[0]
+        conditional = model.predict(noisy, t[i : i + 1], model.embed_text([text]))[0]
+        unconditional = model.predict(noisy, t[i : i + 1], model.embed_text([""]))[0]
         predicted = unconditional + 7 * (conditional - unconditional)
         expected = sigma**2 * (predicted - noise[i]) / (2 * 8 * 8)
         torch.testing.assert_close(seen[i], expected, rtol=1e-3, atol=1e-5)

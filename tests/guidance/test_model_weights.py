@@ -30,7 +30,7 @@ def _copy(folder: Path, to: Path) -> Path:
 def _predicted(folder: Path) -> torch.Tensor:
     model = LatentDiffusion(find_model(str(folder)))
     noisy = torch.randn(1, 8, 8, 4, generator=torch.Generator().manual_seed(1))
-    return model.predict_noise(noisy, torch.tensor([300]), model.embed_text(["a red mushroom"]))
+    return model.predict(noisy, torch.tensor([300]), model.embed_text(["a red mushroom"]))
 
 
 @pytest.mark.parametrize("variant", ["fp16", "non_ema", "bf16", "ours"])

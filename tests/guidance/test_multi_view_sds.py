@@ -80,7 +80,7 @@ def test_sds_of_two_objects_is_the_formula_written_out(
         alpha, sigma = model.alpha[t[views.start]], model.sigma[t[views.start]]
         noisy = (alpha * render.latents[views] + sigma * noise[views]).detach()
         without, text = (
-            model.predict_noise(noisy, t[views], model.embed_text([words] * 4), cameras[views]) for words in ("", "red")
+            model.predict(noisy, t[views], model.embed_text([words] * 4), cameras[views]) for words in ("", "red")
         )
         guided = without + 7 * (text - without)
         z, z_text = ((noisy - sigma * eps) / alpha for eps in (guided, text))
@@ -103,7 +103,7 @@ def test_reconstruction_pulls_towards_the_guided_picture(family: Any, told_model
     t, noise = _drawn(guidance, 1, 4)
     alpha, sigma = model.alpha[t[0]], model.sigma[t[0]]
     noisy = (alpha * render.latents + sigma * noise).detach()
-    without, text = (model.predict_noise(noisy, t, model.embed_text([words] * 4), cameras) for words in ("", "red"))
+    without, text = (model.predict(noisy, t, model.embed_text([words] * 4), cameras) for words in ("", "red"))
     z, z_text = ((noisy - sigma * eps) / alpha for eps in (without + 50 * (text - without), text))
     z = 0.5 * z * z_text.std() / z.std() + 0.5 * z
     expected = 0.5 * (render.latents - z).square().sum() / (4 * 8 * 8)
@@ -124,8 +124,7 @@ def test_a_picture_is_denoised_in_several_steps_of_ddim(family: Any, told_model:
     x = model.alpha[times[0]] * render.latents.detach() + model.sigma[times[0]] * x
     for here, there in zip(times, [*times[1:], None], strict=True):
         asked = (
-            model.predict_noise(x, torch.full((4,), here), model.embed_text([words] * 4), cameras)
-            for words in ("", "red")
+            model.predict(x, torch.full((4,), here), model.embed_text([words] * 4), cameras) for words in ("", "red")
         )
         without, text = asked
         eps = without + 4 * (text - without)
@@ -262,9 +261,7 @@ def test_without_cameras_zeros_are_told(told_model: Callable[..., Path]):
             class_labels=torch.zeros(4, 16),
         ).sample.movedim(1, -1)
     alpha, sigma = model.alpha[300], model.sigma[300]
-    torch.testing.assert_close(
-        model.predict_noise(noisy, t, text), alpha * output + sigma * noisy, rtol=1e-4, atol=1e-5
-    )
+    torch.testing.assert_close(model.predict(noisy, t, text), alpha * output + sigma * noisy, rtol=1e-4, atol=1e-5)
 
 
 def test_needs_come_from_the_folder(told_model: Callable[..., Path]):
@@ -318,7 +315,7 @@ def test_other_sizes_of_latents_are_told_their_own_rays(told_model: Callable[...
     model = _guidance(told_model()).model
     assert (model.latent_size, model.size_step) == (8, 2)
     text = model.embed_text(["red"] * 4)
-    assert model.predict_noise(torch.randn(4, 4, 4, 4), torch.full((4,), 9), text, _cameras(4)).shape == (4, 4, 4, 4)
+    assert model.predict(torch.randn(4, 4, 4, 4), torch.full((4,), 9), text, _cameras(4)).shape == (4, 4, 4, 4)
 
 
 def test_the_picture_is_the_noise_taken_away():

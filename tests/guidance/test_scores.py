@@ -53,7 +53,7 @@ class ByHand:
 
     def ask(self, i: int, text: str, noisy: torch.Tensor | None = None, t: torch.Tensor | None = None) -> torch.Tensor:
         noisy, t = self.noisy(i) if noisy is None else noisy, self.t[i] if t is None else t
-        return self.model.predict_noise(noisy[None], t[None], self.model.embed_text([text]))[0]
+        return self.model.predict(noisy[None], t[None], self.model.embed_text([text]))[0]
 
     def weight(self, i: int) -> torch.Tensor:
         return self.model.sigma[self.t[i]] ** 2

@@ -58,7 +58,7 @@ def test_blended_views_are_told_the_mean_of_two_embeddings(tiny_model: Callable[
     front, side, back = (guidance.model.embed_text([f"red, {word} view"]) for word in ("front", "side", "back"))
     middle = type(front)((front.tokens + side.tokens) / 2, None)
     for i, text in enumerate((middle, back)):
-        one = guidance.model.predict_noise(noisy.latents[i : i + 1], noisy.timestep[i : i + 1], text)[0]
+        one = guidance.model.predict(noisy.latents[i : i + 1], noisy.timestep[i : i + 1], text)[0]
         torch.testing.assert_close(seen[i], one, rtol=1e-3, atol=1e-4)
     predicted = guidance.predict_noise(noisy, cameras, 0, 10)  # with the unconditional text, which is one alone
     torch.testing.assert_close(predicted.conditional, seen, rtol=1e-3, atol=1e-4)

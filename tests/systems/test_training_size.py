@@ -77,8 +77,8 @@ def test_a_training_renders_and_guides_at_the_size_of_its_step(views: Any, tiny_
     system.set_up()
     asked: list[tuple[int, ...]] = []
     guidance: Any = system.guidance
-    predict = guidance.model.predict_noise
-    guidance.model.predict_noise = lambda noisy, *rest: (asked.append(noisy.shape[1:3]), predict(noisy, *rest))[1]
+    predict = guidance.model.predict
+    guidance.model.predict = lambda noisy, *rest: (asked.append(noisy.shape[1:3]), predict(noisy, *rest))[1]
     for step in range(4):
         loss, _ = system.compute_loss(step, stream(0, "training", step))
         loss.backward()
