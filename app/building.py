@@ -42,8 +42,12 @@ def build_exporters(choices: Sequence[Choice[Exporter]], system: LightningSystem
         UserError: one line for each that cannot export this system, or cannot be built.
     """
     exporters = [choice.build() for choice in choices]
-    reasons = [(i, exporter, exporter.accepts(system)) for i, exporter in enumerate(exporters)]
-    faults = [f"exporters.{i}: '{exporter.part_name}' {reason}" for i, exporter, reason in reasons if reason]
+    geometry = getattr(system, "geometry", None)
+    reasons = [
+        exporter.misfit(type(system), geometry and type(geometry)) or exporter.accepts(system) for exporter in exporters
+    ]
+    named = enumerate(zip(exporters, reasons, strict=True))
+    faults = [f"exporters.{i}: '{exporter.part_name}' {reason}" for i, (exporter, reason) in named if reason]
     if faults:
         raise UserError("\n".join(faults))
     return exporters

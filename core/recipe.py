@@ -58,6 +58,10 @@ class Recipe:
 
     def __post_init__(self) -> None:
         require(0 <= self.seed < 2**32, f"seed: from 0 to 2^32 - 1, got {self.seed}")
+        geometry = getattr(self.system.config, "geometry", None)
+        for i, choice in enumerate(self.exporters):
+            reason = choice.part.misfit(self.system.part, geometry and geometry.part)
+            require(reason is None, f"exporters.{i}: '{choice.part.part_name}' {reason}")
 
 
 def read_recipe(

@@ -14,6 +14,7 @@ all, and both win over what the stage extends. On the command line, `trainer.max
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -144,10 +145,11 @@ def _unfit(key: str, n_stages: int) -> list[str]:
 def _never_made(i: int, recipe: Recipe, before: Recipe) -> list[str]:
     """A fault for each file of the stage before that nobody will have made."""
     read: list[str] = []
+    writes = [pattern for choice in before.exporters for pattern in choice.part.writes]
 
     def look(key: str, value: Any) -> Any:
-        if is_previous(value) and len(value.parts) == 2 and not before.exporters:
-            read.append(f"{KEY}.{i}: {key}: '{value}' will not be there: the stage before has no exporters")
+        if is_previous(value) and len(value.parts) == 2 and not any(fnmatch(value.name, each) for each in writes):
+            read.append(f"{KEY}.{i}: {key}: '{value}' will not be there: no exporter of the stage before writes it")
         return value
 
     map_paths(recipe, look)

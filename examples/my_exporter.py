@@ -18,6 +18,8 @@ from core.kinds import Exporter, System
 class PointCloud(Exporter, name="point-cloud"):
     """points.ply: where rays of many views meet the object, in the colours that they see."""
 
+    writes = ("points.ply",)
+
     @dataclass(frozen=True)
     class Config:
         """Settings of the point cloud."""

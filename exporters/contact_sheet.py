@@ -12,6 +12,8 @@ from systems.contact_sheet import contact_sheet, save_png
 class ContactSheet(Exporter, name="contact-sheet"):
     """contact_sheet.png: decoded colour, opacity, depth and normals of views around the object."""
 
+    writes = ("contact_sheet.png",)
+
     @dataclass(frozen=True)
     class Config:
         """Settings of the contact sheet."""

@@ -18,17 +18,16 @@ class LearntWordFile(Exporter, name="learnt-word"):
     """learned_embeds.safetensors, for `system.guidance.embeddings` here and diffusers' load_textual_inversion; and
     learned_word.png: pictures that were given above, and below what the model draws for the prompt from four sides."""
 
+    takes = TextualInversion
+    writes = ("learned_embeds.safetensors", "learned_word.png")
+
     @dataclass(frozen=True)
     class Config:
         """It has no settings."""
 
-    def accepts(self, system: System) -> str | None:
-        """Words come from textual inversion."""
-        return None if isinstance(system, TextualInversion) else "writes a learnt word, which 'textual-inversion' makes"
-
     def export(self, system: System, run_folder: Path) -> list[Path]:
         """Write the word under its name; for two text encoders under their names, as trainers do."""
-        assert isinstance(system, TextualInversion)
+        assert isinstance(system, TextualInversion)  # as `takes` says
         word = system.learner.word
         names = [word.token] if len(word.vectors) == 1 else ["clip_l", "clip_g"]
         path = run_folder / "learned_embeds.safetensors"

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from core.cameras import camera_rays
-from core.errors import UserError, require
+from core.errors import require
 from core.kinds import DensityField, Exporter, System, device_of
 from core.memory import PICTURE, require_memory, require_size
 from core.rays import RayTracer
@@ -37,6 +37,9 @@ POOR_OUTLINE = 0.8
 
 class MeshExporter(Exporter, name="mesh"):
     """The mesh of a density field: threshold found by silhouettes, colours from decoded views in a texture."""
+
+    takes = DensityField
+    writes = ("mesh.*",)
 
     @dataclass(frozen=True)
     class Config:
@@ -83,16 +86,11 @@ class MeshExporter(Exporter, name="mesh"):
 
     config: Config
 
-    def accepts(self, system: System) -> str | None:
-        """It needs a volume to find a surface in."""
-        shape = getattr(system, "geometry", system)  # textual inversion has none
-        return None if isinstance(shape, DensityField) else f"exports density fields; '{shape.part_name}' is none"
-
     def export(self, system: System, run_folder: Path) -> list[Path]:
         """Extract the surface, colour it, write it, and keep what was found in export.json.
 
         Raises:
-            UserError: the geometry is no density field, it is empty, or it cannot be unwrapped in time.
+            UserError: the field is empty, or its surface cannot be unwrapped in time.
         """
         phases = Phases("mesh")
         mesh, figures = coloured_mesh(system, self.config, phases)
@@ -137,11 +135,10 @@ def closed_surface(system: System, config: MeshExporter.Config, phases: Phases) 
     """The closed surface within the budget of faces, its threshold found from silhouettes, and figures by name.
 
     Raises:
-        UserError: the geometry is no density field, or it is empty.
+        UserError: the field is empty.
     """
     field = system.geometry
-    if not isinstance(field, DensityField):
-        raise UserError(f"exporter 'mesh' draws density fields; '{field.part_name}' is none")
+    assert isinstance(field, DensityField)  # as `takes` says
     resolution = config.resolution or (256 if device_of(field).type == "cuda" else 128)
     with phases.phase("surface"):
         outlines = system.surrounding_cameras(config.n_silhouettes, 2 * system.guidance.latent_size)
@@ -156,7 +153,7 @@ def closed_surface(system: System, config: MeshExporter.Config, phases: Phases) 
     if agreement < POOR_OUTLINE:
         log.warning(
             "mesh: its silhouettes agree with the rendered ones by %.2f only (intersection over union): the object is "
-            "more of a fog than a body; train longer, or raise the weight of sparsity",
+            "more of a fog than a body; train longer, or raise the weight of the loss opacity-entropy",
             agreement,
         )
     return mesh, {

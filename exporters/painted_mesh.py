@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from core.errors import UserError, require
+from core.errors import require
 from core.kinds import Exporter, System
 from core.memory import PICTURE, require_size
 from exporters.mesh_files import MeshFormat
@@ -28,6 +28,9 @@ log = logging.getLogger(__name__)
 
 class PaintedMesh(Exporter, name="painted-mesh"):
     """The painted mesh: its own coordinates, faces and texture coordinates, and a colour texture."""
+
+    takes = TexturedMesh
+    writes = ("mesh.*",)
 
     @dataclass(frozen=True)
     class Config:
@@ -53,20 +56,10 @@ class PaintedMesh(Exporter, name="painted-mesh"):
 
     config: Config
 
-    def accepts(self, system: System) -> str | None:
-        """It needs the file of a mesh that has been painted."""
-        shape = getattr(system, "geometry", system)  # textual inversion has none
-        return None if isinstance(shape, TexturedMesh) else f"exports textured meshes; '{shape.part_name}' is none"
-
     def export(self, system: System, run_folder: Path) -> list[Path]:
-        """Colour the mesh, write it, and keep what was found in export.json.
-
-        Raises:
-            UserError: the geometry is no textured mesh.
-        """
+        """Colour the mesh, write it, and keep what was found in export.json."""
         surface = system.geometry
-        if not isinstance(surface, TexturedMesh):
-            raise UserError(f"exporter 'painted-mesh' writes textured meshes; '{surface.part_name}' is none")
+        assert isinstance(surface, TexturedMesh)  # as `takes` says
         phases = Phases("painted-mesh")
         size = self.config.texture_size or texture_size(system.guidance.picture_size)
         from_views = self.config.colours == "views" and not system.guidance.decodes_pixelwise

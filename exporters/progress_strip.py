@@ -24,6 +24,8 @@ PREVIEW = re.compile(r"step-(\d+)\.png")
 class ProgressStrip(Exporter, name="progress-strip"):
     """progress.png: the front view of the previews that the training left, and of what it ended with."""
 
+    writes = ("progress.png",)
+
     @dataclass(frozen=True)
     class Config:
         """Settings of the progress strip."""

@@ -29,6 +29,8 @@ PICTURES = (
 class Report(Exporter, name="report"):
     """report.html, made of what the exporters before it have left in the run's folder; put it last."""
 
+    writes = ("report.html",)
+
     @dataclass(frozen=True)
     class Config:
         """The report has no settings."""

@@ -22,6 +22,8 @@ SMALLEST_SIDE = 256
 class Turntable(Exporter, name="turntable"):
     """A film, turntable.mp4."""
 
+    writes = ("turntable.mp4",)
+
     @dataclass(frozen=True)
     class Config:
         """Settings of the turntable."""

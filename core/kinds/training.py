@@ -16,7 +16,7 @@ from core.errors import require
 from core.kinds.guidance import Guidance, Views
 from core.kinds.scene import Background, Extra, Geometry, Renderer
 from core.memory import PICTURE, require_size
-from core.part import Part
+from core.part import Part, names
 from core.schedule import Schedule, require_values
 from core.types import Cameras, RenderOutput, ShapeLook
 
@@ -185,11 +185,28 @@ class TrainerConfig:
 class Exporter(Part, kind="exporter"):
     """Turns what was trained into files. Constructor: `(config)`."""
 
+    takes: ClassVar[type[Part]] = System
+    """What it can export: systems of this class, or, where it is a class of geometries, systems with such a geometry.
+    Checked when a recipe is read."""
+    writes: ClassVar[tuple[str, ...]] = ("*",)
+    """Names of the files that it may write, with `*` for any characters; a later stage can only read such files."""
+
     def __init__(self, config: Any) -> None:
         self.config = config
 
+    @classmethod
+    def misfit(cls, system: type[Part], geometry: type[Part] | None) -> str | None:
+        """Why it can export no such system, by its class and that of its geometry, if any; None where it fits."""
+        found = system if geometry is None or cls.takes.kind == system.kind else geometry
+        if issubclass(found, cls.takes):
+            return None
+        return f"cannot export '{found.part_name}'; it takes: {', '.join(names(cls.takes.kind, cls.takes))}"
+
     def accepts(self, system: System) -> str | None:
-        """Why it has nothing to make of such a system, and what would do; None where it fits. Asked before training."""
+        """Why it can export nothing of this system, for reasons other than `takes`, and what to do; None where it fits.
+
+        Asked when a run is built, before it is trained.
+        """
         return None
 
     @abstractmethod

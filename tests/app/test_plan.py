@@ -105,7 +105,7 @@ def test_an_exporter_that_does_not_fit_is_refused_before_the_training(
     assert cli.main([*command, "--prompt", "a ball", exporters, *mode]) == 2
     said = capsys.readouterr()
     assert said.err.splitlines() == [
-        "error: exporters.1: 'painted-mesh' exports textured meshes; 'voxels' is none",
+        "error: exporters.1: 'painted-mesh' cannot export 'voxels'; it takes: textured-mesh",
     ]
     assert "Everything fits" not in said.out
     assert runs(command) == []

@@ -105,9 +105,17 @@ def test_an_override_that_says_no_setting_of_a_stage_is_a_fault(path: Path):
     assert faults_of(path, "stages=3") == ["stages: no such stage; there are 3, from 0 on"]
 
 
-def test_a_file_of_a_stage_that_makes_none_is_a_fault(path: Path):
-    said = faults_of(path, "stages.1.exporters=[]")
+@pytest.mark.parametrize("exporters", ["[]", "[{type: contact-sheet}, {type: turntable}]"])
+def test_a_file_that_the_stage_before_does_not_write_is_a_fault(path: Path, exporters: str):
+    said = faults_of(path, f"stages.1.exporters={exporters}")
     assert said == [
-        "stages.2: system.geometry.path: 'previous/mesh.glb' will not be there: the stage before has no exporters"
+        "stages.2: system.geometry.path: 'previous/mesh.glb' will not be there: "
+        "no exporter of the stage before writes it"
     ]
     assert len(read_stages(path, ["stages.0.exporters=[]"])) == 3, "a run that is gone on with needs none"
+
+
+def test_an_exporter_that_does_not_fit_its_stage_is_a_fault(path: Path):
+    assert faults_of(path, "stages.2.exporters=[{type: mesh}]", "seed=-1")[-1] == (
+        "stages.2: exporters.0: 'mesh' cannot export 'textured-mesh'; it takes: hash-grid, rgb-field"
+    )

@@ -12,6 +12,7 @@ import torch
 import trimesh
 from PIL import Image
 
+from app.building import build_exporters
 from core.errors import UserError
 from core.part import Choice
 from exporters.painted_mesh import PaintedMesh
@@ -223,6 +224,7 @@ def _painted_blue(path: Path) -> LatentPaint:
     return system
 
 
-def test_a_field_is_refused_by_name(tmp_path: Path):
-    with pytest.raises(UserError, match="exporter 'painted-mesh' writes textured meshes; 'hash-grid' is none"):
-        Choice.of(PaintedMesh).build().export(fitting_system(1), tmp_path)
+def test_a_field_is_refused_by_name():
+    complaint = "exporters.0: 'painted-mesh' cannot export 'hash-grid'; it takes: textured-mesh"
+    with pytest.raises(UserError, match=complaint):
+        build_exporters([Choice.of(PaintedMesh)], fitting_system(1))

@@ -113,11 +113,9 @@ def test_settings_that_cannot_be(model: Path, tmp_path: Path):
 
 
 def test_other_systems_have_no_word():
-    other = object.__new__(LatentNeRF)
-    assert "which 'textual-inversion' makes" in str(LearntWordFile(LearntWordFile.Config()).accepts(other))
+    assert LearntWordFile.misfit(LatentNeRF, None) == "cannot export 'latent-nerf'; it takes: textual-inversion"
 
 
 @pytest.mark.parametrize("exporter", [MeshExporter, PaintedMesh])
 def test_there_is_no_shape_to_export(exporter: type[Exporter]):
-    word = object.__new__(TextualInversion)
-    assert "'textual-inversion' is none" in str(exporter(exporter.Config()).accepts(word))
+    assert "cannot export 'textual-inversion'; it takes: " in str(exporter.misfit(TextualInversion, None))
