@@ -44,10 +44,10 @@ from app.run_folder import (
 from app.stages import carry_out_each, write_stages
 from app.stopping import Stop
 from app.training import Ending, StepEvents
-from core.errors import DivergedError, UserError
+from core.errors import DivergedError, UserError, named
 from core.failures import machine_told
 from core.recipe import Recipe
-from exporters.stages import stage_folders
+from exporters.stages import enclosing_run, stage_folders
 from systems.base import LightningSystem
 from systems.callbacks import MetricsLog, Previews
 from systems.checkpoint_files import newest_whole, step_of
@@ -155,9 +155,10 @@ def _carry_out_stages(plan: Plan, export: bool, on_event: Listener, stop: Stop, 
         on_event(replace(event, folder=folder) if isinstance(event, Trained) else event)  # what can be gone on with
 
     def train_one(i: int, recipe: Recipe, stage: Path) -> bool:
-        own = make_plan(Request(recipe=recipe, folder=stage, device=plan.device, allow_changed=plan.allow_changed))
         is_last = i == len(plan.stages) - 1
-        made.append(carry_out(own, export=export or not is_last, on_event=tell, stop=stop, steering=steering))
+        with named(f"stages.{i}"):
+            own = make_plan(Request(recipe=recipe, folder=stage, device=plan.device, allow_changed=plan.allow_changed))
+            made.append(carry_out(own, export=export or not is_last, on_event=tell, stop=stop, steering=steering))
         return made[-1].is_finished and not stop.is_requested
 
     with machine_told(), ExitStack() as building, locked(folder):
@@ -219,8 +220,8 @@ def _train(plan: Plan, run: Run, on_event: Listener, stop: Stop, steering: Steer
 
 def _what_to_try(folder: Path) -> str:
     return (
-        "Lower the learning rates or system.guidance.guidance_scale, or set trainer.gradient_clip=1 or "
-        f"trainer.precision=32-true: python launch.py --resume {folder} --allow-changed KEY=VALUE"
+        "Lower the learning rates or the guidance's guidance_scale, or set trainer.gradient_clip=1 or "
+        f"trainer.precision=32-true: python launch.py --resume {enclosing_run(folder)} --allow-changed KEY=VALUE"
     )
 
 

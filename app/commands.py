@@ -19,6 +19,7 @@ from app.terminal import say
 from app.training import make_trainer
 from core.plugins import load_plugin
 from core.recipe import dump_recipe, read_recipe
+from core.stages import dump_stages
 from systems.contact_sheet import contact_sheet, save_png
 
 N_TEST_VIEWS = 8
@@ -31,7 +32,8 @@ def run(plan: Plan, options: argparse.Namespace, signals: Signals) -> int:
         UserError: for everything that the user can mend.
     """
     if options.show_recipe:
-        say(f"# prompt: {plan.recipe.shown_prompt!r}\n{dump_recipe(plan.recipe)}".rstrip())
+        text = dump_stages(plan.stages) if plan.stages else dump_recipe(plan.recipe)
+        say(f"# prompt: {plan.recipe.shown_prompt!r}\n{text}".rstrip())
         return 0
     if options.dry_run:
         say(dry_run(plan))
@@ -83,7 +85,7 @@ def _train(plan: Plan, signals: Signals) -> int:
     finally:
         progress.close()
         if signals.received is not None and (done := progress.trained) and done.step == done.total_steps:
-            say(f"The training is done. Export with: python launch.py --export {done.folder}", on_stderr=True)
+            say(f"All steps are done. Go on with: python launch.py --resume {done.folder}", on_stderr=True)
     if signals.received is None:
         _say_where(made.folder, made.files)
     return signals.exit_code

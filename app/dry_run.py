@@ -12,8 +12,11 @@ from app.machine import peak_memory_gib
 from app.plan import Plan
 from app.progress import in_minutes
 from app.ranks import check_divisible
+from app.rehearsal import rehearsed
 from app.run import refuse_held
+from app.stages import stage_names
 from app.training import make_trainer
+from core.errors import named
 from core.recipe import Recipe
 from systems.base import RAYS_AT_ONCE, LightningSystem
 from systems.steps import within_memory
@@ -48,17 +51,45 @@ def dry_run(plan: Plan) -> str:
     Raises:
         UserError: for every fault that a training would begin with.
     """
-    cost, n_steps = measured(plan), plan.recipe.trainer.max_steps
-    whole = in_minutes(n_steps * cost.seconds_per_step)
-    lines = [
-        plan.text(),
-        f"trained parameters: {cost.n_trained:,}",
-        f"time: about {cost.seconds_per_step:.2g} s a step, {whole} for {n_steps}",
-        f"memory{' of the GPU' if plan.device == 'cuda' else ''}: about {cost.step_gib:.1f} GiB at the peak of a step, "
-        f"up to {cost.drawing_gib:.1f} GiB with the views of previews and exports (unwrapping and baking not counted)",
+    costs = measured_stages(plan)
+    recipes = plan.stages or (plan.recipe,)
+    names = stage_names(plan.stages) or [""]
+    known = [(name, recipe, cost) for name, recipe, cost in zip(names, recipes, costs, strict=True) if cost]
+    lines = [plan.text()]
+    for name, recipe, cost in known:
+        of, n_steps = f" of {name}" if name else "", recipe.trainer.max_steps
+        whole = in_minutes(n_steps * cost.seconds_per_step)
+        lines.append(f"trained parameters{of}: {cost.n_trained:,}")
+        lines.append(f"time{of}: about {cost.seconds_per_step:.2g} s a step, {whole} for {n_steps}")
+    lines += [
+        f"{name} reads what cannot be known before: its time and memory come on top"
+        for name in (name for name, cost in zip(names, costs, strict=True) if cost is None)
+    ]
+    if len(known) > 1:
+        seconds = sum(recipe.trainer.max_steps * cost.seconds_per_step for _, recipe, cost in known)
+        lines.append(f"time of all stages: about {in_minutes(seconds)}; exports come on top")
+    of_gpu = " of the GPU" if plan.device == "cuda" else ""
+    lines += [
+        f"memory{of_gpu}: about {max(cost.step_gib for _, _, cost in known):.1f} GiB at the peak of a step, up to "
+        f"{max(cost.drawing_gib for _, _, cost in known):.1f} GiB with the views of previews and exports "
+        "(unwrapping and baking not counted)",
         "Everything fits. Nothing was trained or written.",
     ]
     return "\n".join(lines)
+
+
+def measured_stages(plan: Plan) -> list[Cost | None]:
+    """Go through each stage of a plan once, as far as that can be done before the others are trained.
+
+    Raises:
+        UserError: for every fault that a stage would begin with.
+    """
+    costs: list[Cost | None] = []
+    with rehearsed(plan) as plans:
+        for i, each in enumerate(plans):
+            with named(f"stages.{i}" if plan.stages else ""):
+                costs.append(measured(each) if each else None)
+    return costs
 
 
 def measured(plan: Plan) -> Cost:

@@ -117,15 +117,11 @@ class Plan:
             f"run folder: {folder}",
             *[f"copied into it: {path} ({key})" for key, path in self.copies.items()],
             f"numbers are logged as: {', '.join(recipe.trainer.logger) or 'nothing'}",
-            f"then: {', '.join(choice.part.part_name for choice in recipe.exporters) or 'no exporters'}",
-            *[f"then: {name}, {stage.trainer.max_steps} steps" for name, stage in self.later],
+            f"then: {_exported(recipe)}",
         ]
+        for name, stage in list(zip(stage_names(self.stages), self.stages, strict=True))[1:]:
+            lines.append(f"then: {name}, {stage.trainer.max_steps} steps; {_exported(stage)}")
         return "\n".join(lines)
-
-    @property
-    def later(self) -> list[tuple[str, Recipe]]:
-        """Names and recipes of the stages after the first."""
-        return list(zip(stage_names(self.stages), self.stages, strict=True))[1:]
 
 
 def make_plan(request: Request) -> Plan:
@@ -252,6 +248,10 @@ def _with_prompt_of(recipe: Recipe, folder: Path) -> Recipe:
 def _start(recipe: Recipe, request: Request) -> Plan:
     """The plan of the run that another one begins with; it is built, not trained."""
     return make_plan(Request(run=recipe.start_from, trained=True, device=request.device, trust=request.trust))
+
+
+def _exported(recipe: Recipe) -> str:
+    return ", ".join(choice.part.part_name for choice in recipe.exporters) or "no exporters"
 
 
 def _short(prompt: str) -> str:

@@ -39,7 +39,7 @@ from app.training import Ending, fit, make_trainer
 from core.chance import ALONE, Rank
 from core.errors import MachineError, UserError
 from core.failures import told
-from exporters.stages import whole_run
+from exporters.stages import enclosing_run
 from systems.base import LightningSystem
 from systems.callbacks import MetricsLog
 from systems.finite_steps import FiniteSteps
@@ -110,7 +110,7 @@ def _ranks(plan: Plan, run: Run, checkpoint: Path | None, n_returns: int) -> Ite
                 yield run.system.rank
         except RuntimeError as error:
             if _is_of_a_connection(error) and (line := _loss(helpers)):
-                go_on = f"python launch.py --resume {whole_run(run.folder)}"
+                go_on = f"python launch.py --resume {enclosing_run(run.folder)}"
                 raise MachineError(f"{line}; what was trained is saved. Go on with: {go_on}") from error
             raise
         finally:

@@ -32,6 +32,11 @@ def stage_names(recipes: Sequence[Recipe]) -> list[str]:
     return [f"{i}-{recipe.system.part.part_name}" for i, recipe in enumerate(recipes, 1)]
 
 
+def stage_of(folder: Path) -> int:
+    """The number of the stage that is trained in a folder, from 0 on."""
+    return int(folder.name.partition("-")[0]) - 1
+
+
 def write_stages(folder: Path, recipes: Sequence[Recipe]) -> None:
     """Note which folders there are to be, in order, and the recipes and prompts of all."""
     write_json(folder / PROMPTS, [recipe.shown_prompt for recipe in recipes])

@@ -26,7 +26,7 @@ from benchmarks.verdicts import judged_cameras, judged_pictures
 from core.kinds import FirstLook
 from exporters.mesh_files import write_mesh
 from geometry.mesh import Mesh
-from systems.first_look import first_pictures
+from systems.first_look import first_look_pictures
 from systems.latent_paint import LatentPaint
 from toybox.captions import Subject
 from toybox.scenes import build
@@ -79,7 +79,7 @@ def measure(system: LatentPaint, look: FirstLook, kind: str, name: str) -> Encod
     """Compare a painting before its first step with the texture that it began from, its first look."""
     guidance, surface = system.guidance, system.geometry
     cameras = judged_cameras(guidance.picture_size)
-    shown = first_pictures(surface, look, system.config.renderer, cameras.to(system.device))
+    shown = first_look_pictures(surface, look, system.config.renderer, cameras.to(system.device))
     mask, true = canonical_silhouettes(kind, cameras).numpy(), shown.cpu().numpy()
     again = guidance.decode(guidance.encode(shown)).cpu().numpy()
     return Encoding(name, psnr_db(judged_pictures(system).numpy(), true, mask), psnr_db(again, true, mask))

@@ -32,14 +32,16 @@ class Rank:
         return cameras[self.number * n_each : (self.number + 1) * n_each]
 
     def before(self, amount: int) -> int:
-        """How many the ranks before this one have, of what ranks have different numbers of; all ranks have to ask."""
+        """Sum of `amount` over the ranks before this one. Collective: every rank has to call it."""
         return int(self._amounts(amount)[: self.number].sum()) if self.n_ranks > 1 else 0
 
-    def weight(self, amount: int | Tensor) -> float:
-        """What a mean over so much is multiplied by, so that the average over the ranks is the mean over what all have.
+    def share_factor(self, amount: int | Tensor) -> float:
+        """What turns the average of the ranks' means into the mean over all samples: n_ranks * own amount / total.
+
+        Collective: every rank has to call it.
 
         Args:
-            amount: how many samples this rank's mean is over, or the sum of their weights; all ranks have to ask.
+            amount: how many samples this rank's mean is over, or the sum of their weights.
         """
         if self.n_ranks == 1:
             return 1.0
@@ -59,7 +61,7 @@ ALONE = Rank()
 
 
 class Stream(Generator):
-    """A generator that knows whose draws it makes."""
+    """A generator that carries its rank; `uniform`, `normal` and `integers` give that rank's rows alone."""
 
     rank = ALONE
 

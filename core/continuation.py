@@ -1,4 +1,4 @@
-"""Whether another run's result means here what it meant there: the same part with the same settings.
+"""Trained tensors of another run's part are copied once part and settings are known to be the same.
 
 Tensors of equal shape are no proof: a field with another `bound` is the same tensors read at other places.
 """

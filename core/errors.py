@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -77,6 +77,27 @@ def gathering() -> Iterator[list[str]]:
         yield faults
     finally:
         _gathered.reset(before)
+
+
+@contextmanager
+def after(faults: Sequence[str]) -> Iterator[None]:
+    """Put faults that were found before in front of those that this block raises."""
+    try:
+        yield
+    except UserError as error:
+        error.args = ("\n".join([*faults, str(error)]),)
+        raise
+
+
+@contextmanager
+def named(place: str) -> Iterator[None]:
+    """Put a place in front of each fault that this block raises: "stages.1: ..."; nothing where it is empty."""
+    try:
+        yield
+    except UserError as error:
+        if place:
+            error.args = ("\n".join(f"{place}: {line}" for line in str(error).splitlines()),)
+        raise
 
 
 def nearest_word(word: str, words: Iterable[str]) -> str | None:

@@ -29,7 +29,7 @@ _ADVICE = {
 
 
 def told(error: BaseException) -> UserError:
-    """The error that says in one line what has happened; the given one where it does so already."""
+    """An exception as a UserError of one line; one that is a UserError already is given back."""
     if isinstance(error, UserError):
         return error
     text = " ".join(str(error).split())
@@ -65,9 +65,9 @@ def _memory(error: BaseException, text: str) -> str:
         amount = in_units(int(amount.split()[0]))
     device = "GPU memory" if "CUDA" in text else f"memory ({in_units(free_memory())} are free)"
     return (
-        f"{_place(error)}: out of {device}: {amount} were asked for. Try fewer views (system.views.n_views) or samples "
-        "(system.renderer.samples_per_ray; of a mesh points_per_side), a smaller geometry or texture, or a machine "
-        "with more memory"
+        f"{_place(error)}: out of {device}: {amount} were asked for. Try fewer views (n_views or n_objects of "
+        "system.views) or samples (samples_per_ray of system.renderer; of a mesh points_per_side), a smaller geometry "
+        "or texture, or a machine with more memory"
     )
 
 

@@ -90,10 +90,10 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def with_less_memory(work: Callable[[], T], take_less: Callable[[], str]) -> T:
-    """The result of work; where memory runs out, it is tried once more after something has been done about it.
+    """The result of `work`; where memory runs out, `take_less` is called, and `work` tried once more.
 
     Args:
-        take_less: sees to it that the work takes less, and says how, for the log; empty where it cannot.
+        take_less: makes the next try take less memory, and says how, for the log; empty where it cannot.
     """
     try:
         return work()
@@ -125,7 +125,7 @@ def with_less_at_once(work: Callable[[int], T], at_once: int) -> T:
 
 
 def recomputed(work: Callable[["Tensor"], T], rows: "Tensor", at_once: int) -> list[T]:
-    """What work makes of so many rows at a time; for its gradient it is done again, and nothing is kept until then.
+    """Apply `work` to pieces of `at_once` rows; what it computes on the way is not kept but computed anew in backward.
 
     Source: Chen et al., Training Deep Nets with Sublinear Memory Cost (arXiv:1604.06174).
     """

@@ -157,7 +157,7 @@ def own_settings(config: Any) -> list[Field[Any]]:
 
 
 def shared_settings(one: Any, other: Any) -> list[str]:
-    """What two parts of a kind both have, under one name and of one sort; nothing where a part is unknown."""
+    """Names of the settings that two parts of a kind share with equal types; none where a part is unknown."""
     for kind in kinds():
         if one in names(kind) and other in names(kind):
             before, after = (find(kind, name).Config for name in (one, other))

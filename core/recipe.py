@@ -49,7 +49,7 @@ class Recipe:
     plugins: tuple[Path, ...] = ()
     """Python files with further parts, relative to the recipe."""
     environment: tuple[FromEnvironment, ...] = field(default=(), metadata=NO_SETTING)
-    """What of it names the environment, and is written down by that name."""
+    """Settings given as `${oc.env:NAME}`; files that are written hold the variable's name, not its value."""
 
     @property
     def shown_prompt(self) -> str:

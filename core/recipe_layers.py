@@ -63,7 +63,7 @@ class Overrides:
         return Layer(_read_overrides(self.texts, is_raw), self.folder)
 
     def readable(self) -> "Overrides":
-        """Those that can be read as YAML and stand for themselves."""
+        """Those that can be read as YAML and have no `${...}`."""
         found: list[str] = []
         for text in self.texts:
             with suppress(UserError):

@@ -2,7 +2,6 @@
 
 import base64
 import html
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -51,8 +50,6 @@ def report_page(run_folder: Path, origin: dict[str, Any]) -> str:
         origin: as `provenance` gives it.
     """
     metrics, record = read_metrics(run_folder / "metrics.csv"), read_record(run_folder)
-    losses = {name: values for name, values in metrics.columns.items() if name.startswith("loss")}
-    speed = {"steps per second": metrics.columns.get("steps_per_second", [])}
     system = origin["system"]
     return Template(PAGE.read_text(encoding="utf-8")).substitute(
         prompt=html.escape(origin["prompt"] or "(no prompt)"),
@@ -60,7 +57,7 @@ def report_page(run_folder: Path, origin: dict[str, Any]) -> str:
         view=_view(run_folder),
         pictures="\n".join(_pictures(run_folder)),
         stages="\n".join(_stage(stage) for stage in earlier_stages(run_folder)),
-        curves=curves_svg("Loss", metrics.steps, losses) + curves_svg("Speed", metrics.steps, speed),
+        curves=_curves(metrics),
         figures=_table(_figures(record)) or "<p>No mesh has been exported.</p>",
         seconds=_table(_seconds(record, metrics)),
         settings=html.escape(_text(run_folder / "recipe.yaml")),
@@ -73,8 +70,14 @@ def _stage(folder: Path) -> str:
     """What the report of a later stage tells of an earlier one."""
     record, metrics = read_record(folder), read_metrics(folder / "metrics.csv")
     tables = f"<section>{_table(_figures(record))}</section><section>{_table(_seconds(record, metrics))}</section>"
-    pictures = "".join(_pictures(folder, PICTURES[1:]))
-    return f'<h2>Before: {html.escape(folder.name)}</h2>{pictures}<div class="tables">{tables}</div>'
+    seen = f'{"".join(_pictures(folder))}<div class="curves">{_curves(metrics)}</div>'
+    return f'<h2>Before: {html.escape(folder.name)}</h2>{seen}<div class="tables">{tables}</div>'
+
+
+def _curves(metrics: Metrics) -> str:
+    losses = {name: values for name, values in metrics.columns.items() if name.startswith("loss")}
+    speed = {"steps per second": metrics.columns.get("steps_per_second", [])}
+    return curves_svg("Loss", metrics.steps, losses) + curves_svg("Speed", metrics.steps, speed)
 
 
 def _view(run_folder: Path) -> str:
@@ -98,13 +101,13 @@ def _scripts(run_folder: Path) -> str:
     )
 
 
-def _pictures(run_folder: Path, kinds: Sequence[tuple[str, str, str]] = PICTURES) -> list[str]:
+def _pictures(run_folder: Path) -> list[str]:
     found = []
-    if kinds is PICTURES and (run_folder / "turntable.mp4").is_file():
+    if (run_folder / "turntable.mp4").is_file():
         source = f"data:video/mp4;base64,{_base64(run_folder / 'turntable.mp4')}"
         video = f'<video src="{source}" controls loop muted autoplay playsinline></video>'
         found.append(_figure(video, "Turntable: colour, normals, depth"))
-    for name, kind, title in kinds:
+    for name, kind, title in PICTURES:
         if (run_folder / name).is_file():
             picture = f'<img src="data:image/{kind};base64,{_base64(run_folder / name)}" alt="{title}">'
             found.append(_figure(picture, title))

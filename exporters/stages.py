@@ -25,6 +25,11 @@ def whole_run(folder: Path) -> Path:
     return folder.parent if stages_in(folder.parent)[-1:] == [folder.name] else folder
 
 
+def enclosing_run(folder: Path) -> Path:
+    """The folder of all stages, of a run that is any of several; else the run's own. It is what can be resumed."""
+    return folder.parent if folder.name in stages_in(folder.parent) else folder
+
+
 def earlier_stages(run_folder: Path) -> list[Path]:
     """The folders of the stages that a run goes on from, the first one first."""
     names = stages_in(run_folder.parent)

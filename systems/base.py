@@ -49,7 +49,7 @@ class LightningSystem(System, LightningModule):
         """Parts and settings that every method has."""
 
         MOVED: ClassVar[Mapping[str, str]] = {
-            "cameras": "views: {type: orbit, ...} with the same settings",
+            "cameras": "views: {type: orbit, ...} with its ranges and n_views",
             "sketch": "losses: {sketch: {type: sketch-shape, path: ..., weight: ...}}",
             "pool_size": "views: {type: pool, size: ...}, or {type: orbit} for 0,",
             "kept_pixels": "losses: {kept: {type: kept-colours, square: ..., weight: ...}}",
@@ -175,7 +175,7 @@ class LightningSystem(System, LightningModule):
             loss.begin(self.geometry)
 
     def take_result(self, other: "LightningSystem") -> None:
-        """Make another run's result this one's beginning; a method that begins with nothing leaves this as it is."""
+        """Load another run's result to begin with; refused here, so a method that can begin with one overrides it."""
         raise UserError(f"--from: '{self.part_name}' begins with nothing; leave --from out")
 
     # What others ask of a trained system.

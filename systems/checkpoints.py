@@ -67,7 +67,7 @@ class Checkpoints(Callback):
         self.can_save = True
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
-        """From here on, some parameters may be new and some not."""
+        """Save nothing until the step has ended: parameters are updated one by one."""
         self.can_save = False
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
@@ -102,7 +102,7 @@ class Checkpoints(Callback):
         checkpoint[THREADS] = torch.get_num_threads()
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Say where the CPU will add up in another order than until now, which ends in other bits."""
+        """Warn where the CPU's threads are more or fewer than before: sums are rounded otherwise, in the last bits."""
         before, now = checkpoint.get(THREADS), torch.get_num_threads()
         if before not in (None, now) and pl_module.device.type == "cpu":
             log.warning(

@@ -23,10 +23,10 @@ LIGHT, AMBIENT = (0.4, 1.0, 0.6), 0.4
 
 
 @torch.no_grad()
-def first_pictures(
+def first_look_pictures(
     surface: TexturedSurface, look: FirstLook, renderer: Choice[Renderer], cameras: Cameras
 ) -> Float[Tensor, "views rows columns 3"]:
-    """Views of the surface as it is to look at first, RGB before grey, in the cameras' size; one after the other."""
+    """The surface's first look on grey, RGB in the cameras' size; views are rendered one by one, for memory."""
     device = surface.corner_uv.device
     corner_uv = None if look.corner_uv is None else look.corner_uv.to(device)
     shown = Repainted(surface, look.texture.to(device), corner_uv)

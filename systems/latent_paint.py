@@ -12,13 +12,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.chance import stream
-from core.errors import UserError
 from core.kinds import FirstLook, TexturedSurface
 from core.part import Choice
 from core.types import Cameras
 from guidance.same_latents import check_same_latents, same_latents
 from systems.base import LightningSystem
-from systems.first_look import first_pictures
+from systems.first_look import first_look_pictures
 from systems.texture_fit import VIEWS_AT_ONCE, fitted_texture
 
 log = logging.getLogger(__name__)
@@ -56,7 +55,7 @@ class LatentPaint(LightningSystem, name="latent-paint"):
             self.geometry.restart(self._flat_texel(look))
             return
         cameras = self.surrounding_cameras(N_FITTED_VIEWS, self.guidance.picture_size)
-        pictures = first_pictures(self.geometry, look, self.config.renderer, cameras)
+        pictures = first_look_pictures(self.geometry, look, self.config.renderer, cameras)
         with torch.no_grad():
             latents = torch.cat([self.guidance.encode(few) for few in pictures.split(VIEWS_AT_ONCE)])
         self._fit(cameras, latents)
@@ -68,11 +67,10 @@ class LatentPaint(LightningSystem, name="latent-paint"):
             UserError: it is no painting, of another mesh, or of the latents of another model.
         """
         mine, theirs = self.geometry, other.geometry
-        if not isinstance(theirs, TexturedSurface):
-            raise UserError(f"--from: a painting goes on from a painting; that run has made a '{theirs.part_name}'")
         if not (self.guidance.decodes_pixelwise or other.guidance.decodes_pixelwise):
             check_same_latents(self.guidance, other.guidance)
         mine.start_from(theirs)
+        assert isinstance(theirs, TexturedSurface)  # as start_from has checked
         same_size = (mine.texture_size, mine.n_channels) == (theirs.texture_size, theirs.n_channels)
         if same_size and same_latents(self.guidance, other.guidance):
             return

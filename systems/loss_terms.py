@@ -20,11 +20,11 @@ from core.schedule import NEVER, Schedule
 GUIDANCE_TERM = "sds"
 #: Terms that recipes of earlier versions weighed by a number, and the losses that they are now.
 FORMER_TERMS = {
-    "sparsity": "opacity-entropy",
-    "density": "density",
-    "kept": "kept-colours",
-    "shape": "sketch-shape",
-    "normal": "sketch-normals",
+    "sparsity": "sparsity: {type: opacity-entropy, weight: ...}",
+    "density": "density: {type: density, weight: ...}",
+    "kept": "kept: {type: kept-colours, weight: ...}",
+    "shape": "sketch: {type: sketch-shape, path: ..., weight: ...}",
+    "normal": "normals: {type: sketch-normals, path: ..., weight: ...}",
 }
 #: A setting that stood beside these weights.
 FORMER_SETTINGS = {"density_from_deg": "density: {type: density, min_elevation_deg: ..., weight: ...}"}
@@ -40,7 +40,7 @@ def check_losses(losses: Mapping[str, Any]) -> None:
             least, most = min(given.values), max(given.values)
             require(least >= 0, f"losses.{name}: a weight is at least 0, got {least:g}")
             if name in FORMER_TERMS and most > 0:
-                said = f"{name}: {{type: {FORMER_TERMS[name]}, weight: ...}}"
+                said = FORMER_TERMS[name]
                 require(False, f"losses.{name}: a loss of its own now. Say {said}, with the number as its weight")
 
 
@@ -82,9 +82,9 @@ class LossTerms(nn.Module):
                     f"{path}.{name}: a weight alone, and '{guidance.part_name}' gives no such term. "
                     f"{did_you_mean(name, of_guidance)} A loss is {{type: ..., weight: ...}}; see --list loss"
                 )
-        #: Of the first loss that follows a file, where that lies.
+        #: From world coordinates to those of the file that the first such loss follows.
         self.to_input = next((loss.to_input for loss in self.parts() if loss.to_input is not None), None)
-        #: Likewise its mesh.
+        #: The mesh that the first such loss follows.
         self.shape = next((loss.shape for loss in self.parts() if loss.shape is not None), None)
         #: Whether renderings are to hold normals.
         self.with_normals = any("normals" in loss.needs for loss in self.parts())

@@ -35,7 +35,7 @@ class Steps:
 def within_memory(step: Callable[[], T], system: System) -> T:
     """What a step gives, with its gradients; where memory runs out, it is tried once more in smaller chunks.
 
-    Not where other ranks are in the same step, who would wait for what is added up a second time.
+    With several ranks there is no second try: the others would not repeat the step, and its sums over ranks would hang.
     """
     if system.rank != ALONE:
         return step()

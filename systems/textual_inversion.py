@@ -41,7 +41,7 @@ class TextualInversion(LightningSystem, name="textual-inversion"):
 
         pictures: Path
         """Folder with three or more pictures of one object; where it has a cameras.json (as for posed-pictures), each
-        picture is told with the word for its view."""
+        picture's caption ends in its view's word."""
         guidance: Choice[LatentSDS]
         """The model that the word is for, and the scale that previews are drawn with."""
         token: str = "<thing>"
@@ -49,11 +49,11 @@ class TextualInversion(LightningSystem, name="textual-inversion"):
         begin: str = "object"
         """What the word means at first, in words that the model knows; it has as many embeddings as this has tokens."""
         captions: tuple[str, ...] = ("a photo of a {}", "a rendering of a {}", "a close-up of the {}", "the {}")
-        """What pictures are told to show, {} for the word; one is drawn for each."""
+        """Captions, {} standing for the word; one is picked at random for each picture."""
         n_pictures: int = 4
         """Pictures in each step."""
         learning_rate: float = 0.005
-        """Of the embeddings."""
+        """Adam's rate for the embeddings."""
         optimizer: AdamSettings = field(default_factory=AdamSettings)
         """How they follow the gradient."""
 

@@ -63,7 +63,7 @@ def fitted_texture(
     pictures: Float[Tensor, "views height width channels"],
     size: int,
 ) -> tuple[Float[Tensor, "{size} {size} channels"], float]:
-    """The texture whose views are the pictures where these show nothing but the surface, and the error left.
+    """The texture whose views match `pictures` on pixels that the surface covers wholly, and the error left.
 
     Args:
         cameras: of the pictures, in their size.

@@ -1,5 +1,6 @@
 """A worker as Ray has it: an actor, on whichever machine."""
 
+import shutil
 import tempfile
 import time
 from pathlib import Path
@@ -33,7 +34,11 @@ class Actor:
 
             at_home = pieces.unpacked(task, self.home, ray.get)
         record = carry_out_task(at_home, self._stop, self._tell, self._kept, cold)
-        return record, None if pieces is None else packed_folder(at_home.folder)
+        if pieces is None:
+            return record, None
+        made = packed_folder(at_home.folder)
+        shutil.rmtree(at_home.folder, ignore_errors=True)  # a node's disk would fill up with what has been sent
+        return record, made
 
     def progress(self) -> tuple[str, int, int]:
         """Its node, and how many steps of how many are done."""

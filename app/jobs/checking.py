@@ -13,7 +13,7 @@ from app.jobs.names import bad_name, given, job_name, numbered, shared_folders
 from app.jobs.table import Row
 from app.machine import Device, resolve_precision
 from app.parts import packed_recipe, register_parts
-from core.errors import UserError, did_you_mean, gathering
+from core.errors import UserError, after, did_you_mean, gathering
 from core.paths import absolute
 from core.recipe import Recipe
 from core.recipe_layers import Layer, Overrides, file_layers, keys_of
@@ -161,11 +161,13 @@ class Checker:
         if path not in self._layers:
             self._layers[path] = file_layers(path)
         row = Overrides(tuple(f"{key}={text}" for key, text in own), self.folder)
-        said = [row, self.command]
+        said, faults = [row, self.command], list[str]()
         if files:
-            said.insert(1, self._said_by_files(path, said, files))
-        recipes = stages_of(self._layers[path], said, path, self.plugins, self.trust)
-        first, faults = recipes[0], [fault for recipe in recipes for fault in inputs_missing(recipe)]
+            said.insert(1, self._said_by_files(path, said, files, faults))
+        with after(faults):
+            recipes = stages_of(self._layers[path], said, path, self.plugins, self.trust)
+        first = recipes[0]
+        faults += [fault for recipe in recipes for fault in inputs_missing(recipe)]
         if getattr(first.system.part, "refines", False) and first.start_from is None:
             faults.append(f"config: '{first.system.part.part_name}' goes on from a run; take a recipe with stages")
         for recipe in recipes:
@@ -175,19 +177,23 @@ class Checker:
             require_loggers(recipe.trainer.logger)
         return _Shared(recipes, contents_of(recipes, self._digests), tuple(faults))
 
-    def _said_by_files(self, path: Path, said: Sequence[Overrides], files: Mapping[str, Path | None]) -> Overrides:
-        """A row's shape and texture, as the settings that the recipe's first system says they are."""
+    def _said_by_files(
+        self, path: Path, said: Sequence[Overrides], files: Mapping[str, Path | None], faults: list[str]
+    ) -> Overrides:
+        """A row's shape and texture, as the settings that the recipe's first system says they are; faults are added."""
         system, prefix = first_system(self._layers[path], said, path, self.trust)
         settings = getattr(system, "settings_of_jobs", {})
-        unfit = [column for column in files if column not in settings]
-        if unfit:
-            name = system.part_name
-            raise UserError(f"{unfit[0]}: '{name}' ({path.name}) takes none; leave it empty, or name another recipe")
-        twice = [(column, f"{prefix}{settings[column]}") for column in files]
-        if faults := [f"{key}: the column '{column}' says it too" for column, key in twice if key in said[0].keys]:
-            raise UserError("\n".join(f"{fault}; leave one of the two empty" for fault in faults))
-        texts = {settings[column]: "own-texture" if file is None else str(file) for column, file in files.items()}
-        return Overrides(tuple(f"{prefix}{key}={text}" for key, text in texts.items()), self.folder)
+        texts: list[str] = []
+        for column, file in files.items():
+            key = f"{prefix}{settings.get(column)}"
+            if column not in settings:
+                here = f"'{system.part_name}' ({path.name})"
+                faults.append(f"{column}: {here} takes none; leave it empty, or name another recipe")
+            elif key in said[0].keys:
+                faults.append(f"{key}: the column '{column}' says it too; leave one of the two empty")
+            else:
+                texts.append(f"{key}={'own-texture' if file is None else file}")
+        return Overrides(tuple(texts), self.folder)
 
     def _seed(self, cells: Mapping[str, str], faults: list[str]) -> int | None:
         """The row's seed, unless the command has one for all."""

@@ -20,7 +20,8 @@ from core.files import whole_folder
 
 @dataclass(frozen=True)
 class Pieces:
-    """Promises of what a job reads, by its path at home; and its folder, as far as it has come."""
+    """Ray's references to the files that a job reads, by their path on the driver's machine; and the job's folder,
+    where it has begun before."""
 
     files: dict[str, Any]
     folder: bytes | None

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +25,7 @@ from app.parts import unpacked_recipe
 from app.plan import Request, make_plan
 from app.process import set_up_messages
 from app.run import Run
+from app.stages import stage_of
 from app.stopping import Stop
 from core.errors import DivergedError, UserError
 from core.failures import told
@@ -46,29 +47,35 @@ THUMBNAIL_SIZE = 128
 class Timing:
     """A listener that notes when a job's phases begin, and tells how far it has come."""
 
-    def __init__(self, tell: Told) -> None:
-        self.tell = tell
+    def __init__(self, tell: Told, steps: Sequence[int]) -> None:
+        """
+        Args:
+            steps: how many each stage has.
+        """
+        self.tell, self.steps = tell, steps
         self.began = self.started = self.trained = time.monotonic()
         self.loss: float | None = None
         self._told = 0.0
-        self._has_started = False
+        self._stage: int | None = None
+        self._exports = self._exports_between = 0.0
 
     def __call__(self, event: Event) -> None:
-        """What the training tells: its first and last step count, and now and then one between."""
+        """What the training tells: each stage's first and last step count, and now and then one between."""
         now = time.monotonic()
         if isinstance(event, Started):
-            self.started = self.started if self._has_started else now  # the first of several stages
-            self._has_started = True
-            self.tell(event.step, event.total_steps)
+            self.started = now if self._stage is None else self.started
+            self._stage = stage_of(event.folder) if len(self.steps) > 1 else 0
+            self._tell(event.step)
         elif isinstance(event, Stepped):
             self.loss = event.loss
             if now - self._told > TELL_EVERY_S:
                 self._told = now
-                self.tell(event.step, event.total_steps)
+                self._tell(event.step)
         elif isinstance(event, Trained):
-            self.trained = now
-            self.tell(event.step, event.total_steps)
+            self.trained, self._exports_between = now, self._exports
+            self._tell(event.step)
         elif isinstance(event, Exported):
+            self._exports += event.seconds
             print(f"{event.exporter}: {', '.join(path.name for path in event.files)} ({event.seconds:.1f} s)")
 
     def seconds(self, cold: float) -> dict[str, float]:
@@ -80,12 +87,15 @@ class Timing:
         now = time.monotonic()
         parts = {
             "start": cold + self.started - self.began,
-            "training": self.trained - self.started,
-            "export": now - self.trained,
+            "training": self.trained - self.started - self._exports_between,
+            "export": now - self.trained + self._exports_between,
             "whole": cold + now - self.began,
             "cold": cold,
         }
         return {name: round(max(value, 0.0), 3) for name, value in parts.items()}
+
+    def _tell(self, step: int) -> None:
+        self.tell(sum(self.steps[: self._stage]) + step, sum(self.steps))
 
 
 def carry_out_task(task: Task, stop: Stop, tell: Told, kept: Kept, cold: float = 0.0) -> Record | None:
@@ -97,7 +107,7 @@ def carry_out_task(task: Task, stop: Stop, tell: Told, kept: Kept, cold: float =
         kept: what this worker keeps of the jobs before: the diffusion model and what it has computed.
         cold: seconds that the process took until it was ready, where this is its first task.
     """
-    timing = Timing(tell)
+    timing = Timing(tell, [recipe["trainer"]["max_steps"] for recipe, _ in task.recipes])
     tell(0, 1)
     forget_peak_memory()
     host: dict[str, Any] = {"host": socket.gethostname()}

@@ -63,7 +63,7 @@ class Guidance(Part, nn.Module, kind="guidance"):
 
     @property
     def latent_guidance(self) -> "Guidance":
-        """The guidance that works on a model's own latents: this one, or what one of pictures hands them to."""
+        """The guidance that works on latents: this one, or the inner one of a guidance that takes pictures."""
         return self
 
     @property
@@ -99,7 +99,8 @@ class Views(Part, kind="views"):
     n_views: int
     """Views of one training step."""
     n_together: int = 1
-    """So many views of a step, one after the other, show the object at one time from related cameras."""
+    """Size of a set: as many views in a row have related cameras, and guidance looks at them together; 1: views are
+    independent."""
     of_known_pictures: ClassVar[bool] = False
     """Whether all views are from the cameras of pictures that the guidance knows."""
 

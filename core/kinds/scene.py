@@ -72,7 +72,7 @@ class FirstLook:
     is_lit: bool = False
     """Whether light falls on it, which shows edges that one colour hides."""
     is_own: Bool[Tensor, "rows columns"] | None = None
-    """Where the texture shows what stays as it is, which no light falls on; None: nowhere."""
+    """Texels of faces that are not painted, which are drawn without light; None: all faces are painted."""
 
 
 class TexturedSurface(Geometry):
@@ -105,7 +105,8 @@ class Background(Part, nn.Module, kind="background"):
     """What is seen where the object is not. Constructor: `(config, n_channels)`."""
 
     n_together: int = 1
-    """So many views, one after the other, show the object at one time; the system sets it to that of its views."""
+    """Size of a set: as many views in a row as guidance looks at together get one background. Set by the system, as
+    its views have it."""
 
     @abstractmethod
     def forward(
@@ -164,21 +165,21 @@ class Renderer(Part, nn.Module, kind="renderer"):
         return None
 
     def never_skip(self, cells: Callable[[float, int], Bool[Tensor, "cells cells cells"]]) -> None:
-        """Show parts of space whatever seems to be empty there; nothing to do where nothing is skipped.
+        """Always sample these cells, even where they seem to be empty; no effect on a renderer that skips nothing.
 
         Args:
             cells: gives, for (half of the cube's side in world units, cells along each axis), the cells to show.
         """
 
     def draw_ahead(self, geometry: Geometry, cameras: Cameras, wait: bool = False) -> None:
-        """These cameras will be looked from again and again: what does not change can be found before.
+        """Compute what does not change, such as visible surface points, for cameras that will be used repeatedly.
 
         Args:
-            wait: return when it has been found; else it is looked for beside the training.
+            wait: return when that is done; else it is done in the background, beside the training.
         """
 
     def stop_drawing_ahead(self) -> None:
-        """The training has ended."""
+        """End the background work of `draw_ahead`; called when the training ends."""
 
     def learn_encoding(self, encode: Encode, cameras: Cameras, picture_size: int, rng: Generator) -> None:
         """Learn what the autoencoder makes of this geometry's outlines, where the renderer imitates it; called once.

@@ -63,7 +63,7 @@ class Loss(Part, nn.Module, kind="loss"):
     needs: Set[Extra] = frozenset()
     """What a rendering must hold for it: "samples", "normals", "depth"."""
     to_input: Float[np.ndarray, "4 4"] | None = None
-    """From the world to the coordinates of the file that the shape follows, where there is one (p' = M p)."""
+    """Matrix M from world coordinates p to those of the file that the shape follows, p' = M p; None without a file."""
     shape: ShapeLook | None = None
     """The mesh of that file."""
 
@@ -96,16 +96,16 @@ class System(Part, kind="system"):
     seed: int
     total_steps: int
     to_input: Float[np.ndarray, "4 4"] | None = None
-    """From the world to the coordinates of the file that the shape follows, where there is one (p' = M p). It turns,
-    scales and moves; it does not mirror."""
+    """Matrix M from world coordinates p to those of the file that the shape follows, p' = M p; None without a file. It
+    turns, scales and moves; it does not mirror."""
     settings_of_jobs: ClassVar[Mapping[str, str]] = {}
-    """What the columns `shape` (a mesh) and `texture` (a picture, or own-texture) of a jobs file set."""
+    """The settings that a jobs file's columns `shape` (a mesh) and `texture` (a picture, or own-texture) fill in."""
     rank: Rank = ALONE
     """Which of the processes that train it this is; each has a part of a step's views."""
     divides_views: ClassVar[bool] = True
     """Whether processes can share a step: its loss is a mean over views."""
     environment: Sequence[FromEnvironment] = ()
-    """What of prompt and settings names the environment; files that it is written to hold the name alone."""
+    """Settings given as `${oc.env:NAME}`; files that are written hold the variable's name, not its value."""
 
     @property
     def shown_prompt(self) -> str:

@@ -36,7 +36,7 @@ class DensityPenalty(Loss, name="density"):
         assert samples is not None, "checked when the system was built"
         high = now.cameras.elevation_deg >= self.config.min_elevation_deg
         penalty = density_penalty(samples.density, high[samples.ray_index // now.render.opacity[0].numel()])
-        return now.rank.weight(len(samples.density)) * penalty
+        return now.rank.share_factor(len(samples.density)) * penalty
 
 
 def density_penalty(density: Float[Tensor, "samples"], counts: Bool[Tensor, "samples"]) -> Float[Tensor, ""]:

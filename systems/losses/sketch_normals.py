@@ -31,7 +31,7 @@ class SketchNormalsLoss(SketchLoss, name="sketch-normals"):
         assert isinstance(now.geometry, DensityField), "checked when the sketch was read"
         ours = outward_normals(now.geometry, positions, 2 * self.sketch.cell)
         weights = samples.weights[chosen].detach()
-        return now.rank.weight(weights.sum()) * normal_loss(ours, self.sketch.normals(positions), weights)
+        return now.rank.share_factor(weights.sum()) * normal_loss(ours, self.sketch.normals(positions), weights)
 
 
 def normal_loss(

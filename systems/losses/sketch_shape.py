@@ -44,7 +44,7 @@ class SketchShapeLoss(SketchLoss, name="sketch-shape"):
         reading = self.sketch(samples.positions)
         strictness = self.strictness(samples.positions, reading)
         loss = shape_loss(samples.density, reading.occupied, strictness, self.config.delta)
-        return now.rank.weight(len(samples.density)) * loss
+        return now.rank.share_factor(len(samples.density)) * loss
 
 
 def shape_loss(

@@ -24,7 +24,8 @@ class MultiView(RandomViews, name="multi-view", replaces=["narrowed-orbit"]):
         """Ranges of the training cameras, and what views of an object have in common."""
 
         n_objects: int = 1
-        """Sets of views in one training step; their starts divide the angle between two views evenly."""
+        """Sets of views in one training step. Their first azimuths are stratified: one in each of as many equal parts
+        of the angle between two views."""
         independent: bool = False
         """Whether each view has an elevation, distance and field of view of its own, and an azimuth anywhere in its
         sector: for models that were trained so."""
@@ -37,7 +38,7 @@ class MultiView(RandomViews, name="multi-view", replaces=["narrowed-orbit"]):
             require(not (self.framed and self.from_model), "framed: a model's own distances (from_model) are absolute")
 
     def __init__(self, config: Config, guidance: Guidance, seed: int) -> None:
-        """Settle where the cameras stand, and how many belong together.
+        """Find the cameras' ranges, and how many belong together.
 
         Raises:
             UserError: `from_model` is asked of a model that says nothing of its cameras.

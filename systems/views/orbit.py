@@ -122,6 +122,10 @@ class RandomViews(OrbitingViews):
     class Config(OrbitingViews.Config):
         """Ranges of the training cameras."""
 
+        MOVED: ClassVar[Mapping[str, str]] = dict.fromkeys(
+            ("spread", "opened", "first_azimuth_deg"), "type: multi-view, with guidance that is told its cameras,"
+        )
+
         from_model: bool = False
         """Whether the three ranges below are replaced by those that the diffusion model was trained with."""
         elevation_deg: Range = (-60.0, 90.0)
@@ -142,7 +146,7 @@ class RandomViews(OrbitingViews):
             require(self.fovy_deg[0] > 0 and self.fovy_deg[1] < 180, "fovy_deg: between 0 and 180")
 
     def __init__(self, config: Config, guidance: Guidance, seed: int) -> None:
-        """Settle where the cameras stand.
+        """Find the cameras' ranges.
 
         Raises:
             UserError: `from_model` is asked of a model that says nothing of its cameras.
@@ -164,10 +168,6 @@ class Orbit(RandomViews, name="orbit"):
     @dataclass(frozen=True)
     class Config(RandomViews.Config):
         """Ranges of the training cameras, and how many there are in a step."""
-
-        MOVED: ClassVar[Mapping[str, str]] = dict.fromkeys(
-            ("spread", "opened", "first_azimuth_deg"), "type: multi-view, with guidance that is told its cameras,"
-        )
 
         n_views: int = 4
         """Views of one training step."""

@@ -69,6 +69,7 @@ def test_one_command_carries_out_all_stages(whole: Run):
     assert {read_prompt(path) for path in (whole.folder, *whole.stages)} == {"a red ball"}
     page = (whole.folder / "report.html").read_text()
     assert [f"Before: {name}" in page for name in NAMES] == [True, True, False]
+    assert page.count('alt="Contact sheet') == 3, "of each stage"
     record = json.loads((whole.folder / "export.json").read_text())
     assert {"2-latent-paint: painted-mesh", "3-latent-paint: painted-mesh"} <= set(record)
     assert np.abs(mean_colour(whole.folder) - mean_colour(whole.stages[1])).max() < 0.3
@@ -191,5 +192,7 @@ def test_a_list_of_stages_that_is_none_of_ours_names_none(content: str, tmp_path
 def test_the_dry_run_names_all_stages(recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["--config", str(recipe), "--out", str(tmp_path / "out"), "--device", "cpu", "--dry-run"]) == 0
     said = capsys.readouterr().out
-    assert "then: 2-latent-paint, 4 steps" in said
+    assert "then: 2-latent-paint, 4 steps; contact-sheet, painted-mesh" in said
+    assert [f"time of {name}: about" in said for name in NAMES] == [True] * 3
+    assert "time of all stages: about" in said
     assert not (tmp_path / "out").exists()

@@ -111,7 +111,7 @@ def test_a_signal_in_an_export(tmp_path: Path, number: signal.Signals) -> None:
     child.send(number)
     assert child.wait() == 128 + number, child.said
     run = only_run(out)
-    assert f"The training is done. Export with: python launch.py --export {run}" in child.said
+    assert f"All steps are done. Go on with: python launch.py --resume {run}" in child.said
     assert leftovers(run) == []
     again = Child(["--export", str(run)], tmp_path / "again.txt")
     assert again.wait() == 0, again.said

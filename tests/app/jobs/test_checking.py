@@ -69,19 +69,20 @@ def test_all_faults_are_told_in_one_go(tmp_path: Path) -> None:
         {"id": "a", "prompt": " ", "seed": "x"},
         {"id": "b/c", "prompt": "a ball", "config": "nothere.yaml"},
         {"id": "d", "prompt": "a ball", "shape": "missing.obj", "config": paint},
-        {"id": "E", "prompt": "a ball", "texture": "own"},
+        {"id": "E", "prompt": "a ball", "texture": "own", "shape": str(ROOT / "README.md"), "trainer.max_stps": 3},
         {"id": "e", "prompt": "a ball", "config": str(ROOT / "configs" / "latent-nerf-rgb.yaml")},
         {"id": "f", "prompt": "a ball", "system.guidance.folder": "no/such/folder", "trainer.max_steps": 0},
     ]
     said = faults_of(tmp_path, rows)
     expected = [
         "rows 1, 2, 3, 4, 5, 6, 7: sed: no such column. Did you mean 'seed'?",
-        "row 1: trainer.max_stps: no such setting of TrainerConfig. Did you mean 'max_steps'?",
+        "rows 1, 5: trainer.max_stps: no such setting of TrainerConfig. Did you mean 'max_steps'?",
         "row 2: prompt: empty; say what to make, such as 'a red mushroom'",
         "row 2: seed: an integer from 0 to 2^32 - 1, got 'x'",
         "row 3: id: 'b/c' is no name for a folder; letters, digits, spaces, - _ and dots within will do",
         "row 4: shape: missing.obj: no such file",
         "row 5: texture: 'latent-nerf' (ball.yaml) takes none; leave it empty, or name another recipe",
+        "row 5: shape: 'latent-nerf' (ball.yaml) takes none; leave it empty, or name another recipe",
         "row 6: config: 'latent-nerf-rgb' goes on from a run; take a recipe with stages",
         "row 7: trainer.max_steps: from 1 to 10^9, got 0",
         "rows 1, 2: id: 'a' stands more than once",
@@ -160,8 +161,10 @@ def test_a_mesh_that_two_columns_name_is_a_fault(tmp_path: Path) -> None:
     write_ball(tmp_path / "ball.obj")
     paint = str(ROOT / "configs" / "latent-paint.yaml")
     row = {"prompt": "a ball", "config": paint, "shape": "ball.obj", "system.geometry.path": "other.obj"}
-    (said,) = faults_of(tmp_path, [row])
-    assert said == "row 1: system.geometry.path: the column 'shape' says it too; leave one of the two empty"
+    assert faults_of(tmp_path, [row]) == [
+        "row 1: system.geometry.path: the column 'shape' says it too; leave one of the two empty",
+        f"row 1: system.geometry.path: {tmp_path / 'other.obj'}: no such file",
+    ]
 
 
 def test_stages_keep_prompts_of_their_own_unless_the_row_has_one(tmp_path: Path) -> None:
