@@ -46,9 +46,7 @@ def _run(options: argparse.Namespace, signals: Signals) -> int:
     if options.help or options.list is not None or options.describe is not None:
         return commands.describe_parts(options)
     if options.jobs is not None:
-        from app.jobs.command import run_jobs
-
-        return run_jobs(options, signals)
+        return commands.run_jobs(options, signals)
     if options.jobs_index is not None:
         return commands.index_jobs(options.jobs_index)
     request = _request(options)

@@ -59,6 +59,31 @@ def describe_parts(options: argparse.Namespace) -> int:
     return 0
 
 
+def run_jobs(options: argparse.Namespace, signals: Signals) -> int:
+    """Do the rows of a jobs file, or say what they will take; gives the exit code."""
+    from app.jobs import command  # Ray and tables are extras
+
+    request = command.JobsRequest(
+        file=options.jobs,
+        out=options.out,
+        config=options.config,
+        overrides=tuple(options.overrides),
+        plugins=tuple(options.plugin),
+        device=options.device,
+        trust=options.trust,
+        engine=options.engine,
+        ray_address=options.ray_address,
+        workers=options.workers,
+        shard=options.shard,
+        retry_failed=options.retry_failed,
+        job_timeout=options.job_timeout,
+    )
+    if options.dry_run:
+        say(command.dry_run_of_jobs(request))
+        return 0
+    return command.run_jobs(request, signals)
+
+
 def index_jobs(folder: Path) -> int:
     """Make the table of a folder of jobs anew; gives the exit code."""
     say(str(write_index(folder)))

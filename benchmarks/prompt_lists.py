@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from app.api import Run
-from app.cli import main as launch
+from app.jobs.command import JobsRequest, run_jobs
 from app.jobs.folder import DONE
+from app.process import Signals
 from core.errors import UserError
 from core.files import whole_file, write_whole
 from systems.contact_sheet import save_png, to_bytes
@@ -39,15 +40,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Make all objects of a list and lay them out; gives the exit code of `launch.py --jobs`."""
     options = _parser().parse_intermixed_args(arguments)
     try:
-        prompts = read_prompts(options.list)
+        return _made(options)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
+        return error.exit_code
+
+
+def _made(options: argparse.Namespace) -> int:
+    prompts = read_prompts(options.list)
     jobs = options.out / "jobs.jsonl"
     rows = [json.dumps({"id": folder_name(prompt), "prompt": prompt}) for prompt in prompts]
     write_whole(jobs, "\n".join(rows) + "\n")
-    words = ["--config", str(options.config), "--jobs", str(jobs), "--out", str(options.out)]
-    code = launch([*words, *options.overrides, "exporter.format=obj"])
+    overrides = (*options.overrides, "exporter.format=obj")
+    with Signals() as signals:
+        code = run_jobs(JobsRequest(jobs, options.out, options.config, overrides), signals)
     for prompt in prompts:
         done = options.out / folder_name(prompt)
         there = options.out / "evaluation" / place(options.layout, options.list.stem, prompt)

@@ -19,8 +19,9 @@ import numpy as np
 from PIL import Image
 
 from app.api import Run
-from app.cli import main as launch
+from app.jobs.command import SOME_FAILED, JobsRequest, run_jobs
 from app.jobs.folder import read_record
+from app.process import Signals
 from benchmarks.command import Report, benchmark_parser, run_benchmark
 from benchmarks.machine import ROOT
 from benchmarks.runs import RunFailedError
@@ -47,19 +48,21 @@ def _parser() -> argparse.ArgumentParser:
     parser = benchmark_parser(
         "toy_set", "Make and judge 60 toy objects by one command.", None, work="toy-set", quick=quick
     )
-    parser.add_argument("--workers", metavar="N", help="as of launch.py --jobs")
+    parser.add_argument("--workers", metavar="N", type=int, help="as of launch.py --jobs")
     return parser
 
 
 def _run(options: argparse.Namespace) -> Report:
     chosen = toy_subjects(1 if options.quick else N_EACH)
     jobs = write_rows(options.work / "rows.jsonl", chosen)
-    words = ["--jobs", str(jobs), "--out", str(options.work / "out"), "--device", options.device]
-    workers = ["--workers", options.workers] if options.workers else []
     steps = [f"trainer.max_steps={QUICK_STEPS}"] if options.quick else []
-    if launch([*words, *workers, *steps, *options.overrides]) not in (0, 5):
-        raise RunFailedError("the jobs were not done; the same command goes on")
-    rows = {sort: [judged(options.work / "out", sort, each, options.device) for each in chosen] for sort in RECIPES}
+    overrides = (*steps, *options.overrides)
+    out = options.work / "out"
+    request = JobsRequest(jobs, out, overrides=overrides, device=options.device, workers=options.workers)
+    with Signals() as signals:
+        if run_jobs(request, signals) not in (0, SOME_FAILED):
+            raise RunFailedError("the jobs were not done; the same command goes on")
+    rows = {sort: [judged(out, sort, each, options.device) for each in chosen] for sort in RECIPES}
     figures = {sort: _figures([row for row in found if row is not None], len(found)) for sort, found in rows.items()}
     lines = ["rows                 done  object  colour  both  seconds"]
     lines += [f"{sort:20} {' '.join(f'{value!s:>6}' for value in found.values())}" for sort, found in figures.items()]

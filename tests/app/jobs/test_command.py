@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ import pytest
 
 from app.cli import main
 from app.jobs.checking import Job
-from app.jobs.command import _ending
+from app.jobs.command import JobsRequest, _ending, carry_out_jobs
 from app.jobs.folder import Record
 from app.jobs.table import Row
 from app.lock import locked
+from app.stopping import Stop
 from tests.app.jobs.small_jobs import command, lines_of, write_jobs, write_recipe
 from tests.app.small_command import ROOT
 
@@ -251,8 +253,25 @@ def test_a_file_called_runs_in_the_current_folder_is_of_no_concern(
     assert run(recipe, [{"id": "a", "prompt": "a ball"}], tmp_path / "out", "--dry-run") == 0
 
 
-def test_a_failure_that_could_not_be_noted_counts_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failure_that_could_not_be_noted_counts_too(tmp_path: Path) -> None:
     job = Job("a", Row(1, {}), (), {}, "ball.yaml")
     record = Record("a", 1, "a ball", 1, "failed", "No space left on device")
-    assert _ending([job], tmp_path, [record], None) == 5
-    assert "failed: row 1, a: No space left on device" in capsys.readouterr().out
+    ending = _ending([job], tmp_path, [record])
+    assert (ending.failed, ending.n_left) == ([record], 0)
+
+
+def test_a_program_does_rows_and_is_told_of_each(recipe: Path, tmp_path: Path) -> None:
+    rows = [{"id": f"r{i}", "prompt": "a ball", "seed": i} for i in range(2)]
+    request = JobsRequest(write_jobs(tmp_path / "jobs.csv", rows), tmp_path / "out", recipe, device="cpu", workers=1)
+    told: list[tuple[int, str]] = []
+    ending = carry_out_jobs(
+        request, watch=lambda n, task, news: told.append((n, task.id)) if isinstance(news, Record) else None
+    )
+    assert [(record.id, record.status) for record in ending.now] == [("r0", "done"), ("r1", "done")]
+    assert told == [(2, "r0"), (2, "r1")]
+    again = carry_out_jobs(request)
+    assert (again.now, again.n_left, len(again.records)) == ((), 0, 2)
+    stop = Stop()
+    stop.request()
+    stopped = carry_out_jobs(replace(request, out=tmp_path / "other"), stop)
+    assert (stopped.records, stopped.n_left) == ((), 2)
