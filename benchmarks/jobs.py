@@ -119,6 +119,7 @@ def killed_workers(options: argparse.Namespace, n_rows: int, n_kills: int) -> li
             os.kill(chance.choice(workers), signal.SIGKILL)
     driver.send_signal(signal.SIGKILL)
     driver.wait()
+    # Chance may kill the workers of one row twice; it is then set aside, and has to be asked for.
     subprocess.run([*words, "--retry-failed"], check=False)
     done = Counter(line["id"] for line in _lines(out) if line["status"] == "done")
     unfinished = [path for path in out.rglob(".*") if not path.name.startswith((".lock", ".exported", ".driver"))]
