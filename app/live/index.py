@@ -57,7 +57,7 @@ def _listed(path: Path) -> Listed:
     checkpoints, record = checkpoints_of(begun[-1]), read_record(path)
     written = max(each.stat().st_mtime for each in [*checkpoints[:1], begun[-1], path])
     state = record.status if record else "done" if is_exported(begun[-1]) else UNFINISHED
-    more = without_paths(record.error) if record else ""
+    more = without_paths(record.error, path.parent) if record else ""
     if state == UNFINISHED:
         stage = f" of stage {len(begun)}" if begun != [path] else ""
         more = f"step {step_of(checkpoints[0])}{stage}" if checkpoints else "no checkpoint yet"

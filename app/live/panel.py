@@ -65,7 +65,7 @@ class Panel:
 
     def tell(self, title: str, text: str) -> None:
         """Show this visitor a note; paths of this machine are left out of it."""
-        self.visitor.client.add_notification(title, without_paths(text), auto_close_seconds=12.0)
+        self.visitor.client.add_notification(title, without_paths(text, self.session.out), auto_close_seconds=12.0)
 
     def send(self, name: str, content: bytes) -> None:
         """Let this visitor's browser save a file."""

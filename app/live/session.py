@@ -96,7 +96,7 @@ class Session:
     def tell_all(self, title: str, text: str) -> None:
         """Show every visitor a note; paths of this machine are left out of it."""
         for visitor in self.visitors.all():
-            visitor.client.add_notification(title, without_paths(text), auto_close_seconds=30.0)
+            visitor.client.add_notification(title, without_paths(text, self.out), auto_close_seconds=30.0)
 
     def say(self, state: str) -> None:
         """Bring the figures up to date."""

@@ -1,6 +1,8 @@
 """What strangers send and what they are told: input has limits, and no path of this machine is shown."""
 
+import os
 import re
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +10,24 @@ import yaml
 
 from core.errors import UserError
 
-#: Anything that looks like an absolute path, its last name apart.
-_PATH = re.compile(r"(?<![\w.])/(?:[^\s/'\":,;()]+/)+")
+ROOT = Path(__file__).parents[2]
+#: A folder's name in a path, with the slash behind it: spaces may be in it, but no end of a sentence or its part.
+_FOLDER = r"(?:(?:[^/'\"\s]|(?<![,:;.)])[ ])*[^/'\"\s]/)"
 
 
-def without_paths(text: str) -> str:
-    """A text whose absolute paths are cut down to their last names."""
-    return _PATH.sub("", text)
+def without_paths(text: str, runs: Path) -> str:
+    """A text whose absolute paths are cut down to their last names.
+
+    Args:
+        runs: the folder of the runs. It and other folders that are known are found whatever their names hold.
+    """
+    known = {str(path) for folder in _known_folders(runs) for path in (folder.absolute(), folder.resolve())} - {"/"}
+    begins = "|".join(re.escape(path) for path in sorted(known, key=len, reverse=True))
+    return re.sub(rf"(?<![\w.])(?:(?:{begins})/{_FOLDER}*|/{_FOLDER}+)", "", text)
+
+
+def _known_folders(runs: Path) -> list[Path]:
+    return [runs, ROOT, Path(os.path.expanduser("~")), Path.cwd(), Path(tempfile.gettempdir())]
 
 
 def is_inside(path: Path, folder: Path) -> bool:

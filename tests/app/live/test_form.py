@@ -208,10 +208,25 @@ def test_links_that_lead_out_of_the_folder_are_no_runs(tmp_path: Path) -> None:
         ("cannot read '/etc/passwd', sorry", "cannot read 'passwd', sorry"),
         ("a red/green ball, 3/4 done", "a red/green ball, 3/4 done"),
         ("system.geometry.path: /a/b c.obj is no mesh", "system.geometry.path: b c.obj is no mesh"),
+        ("/home/john doe/My Runs/a.obj: broken", "a.obj: broken"),
+        ("/srv/a,b/(c)/d.ply is larger than /data/x.ply, of 3/4", "d.ply is larger than x.ply, of 3/4"),
+        ("/data/O'Neil, J. (runs)/a b/mesh.ply: step 3/4", "mesh.ply: step 3/4"),
+        ("/data/O'Neil, J. (runs)/mesh.ply and /data/O'Neil, J. (runs)", "mesh.ply and O'Neil, J. (runs)"),
     ],
 )
 def test_no_path_of_this_machine_is_told(text: str, shown: str) -> None:
-    assert without_paths(text) == shown
+    assert without_paths(text, Path("/data/O'Neil, J. (runs)")) == shown
+
+
+def test_folders_that_are_known_are_cut_whatever_their_names_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "J. 'X' Doe"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    assert without_paths(f"{home}/.cache/model.bin: broken", Path("runs")) == "model.bin: broken"
+    monkeypatch.chdir(home)
+    assert without_paths(f"{home}/runs/a/recipe.yaml: broken", Path("runs")) == "recipe.yaml: broken"
 
 
 @pytest.fixture(scope="module")
