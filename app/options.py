@@ -37,10 +37,11 @@ OF_ONE_OBJECT = (
     "export",
     "show_recipe",
     "live",
-    "live_paused",
     "jobs_index",
 )
 OF_JOBS = ("engine", "workers", "ray_address", "shard", "retry_failed", "job_timeout")
+#: Options that go with --live alone.
+OF_LIVE = ("live_host", "live_paused")
 
 
 def usage() -> str:
@@ -64,12 +65,13 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
             setattr(options, mode, "")
     if options.prompt is not None:
         _check_prompt(options.prompt)
+    for mode, names in (("jobs FILE", OF_JOBS), ("live", OF_LIVE)):
+        for name in names if getattr(options, mode.split()[0]) is None else ():
+            if getattr(options, name) != parser.get_default(name):
+                raise UserError(f"--{name.replace('_', '-')}: goes with --{mode}, which is missing")
     if options.jobs is not None:
         _check_options_of_jobs(options)
     else:
-        for name in OF_JOBS:
-            if getattr(options, name) != parser.get_default(name):
-                raise UserError(f"--{name.replace('_', '-')}: goes with --jobs FILE, which is missing")
         options.out = options.out or Path("runs")
     return options
 

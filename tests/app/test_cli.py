@@ -82,6 +82,8 @@ def test_an_optional_run_does_not_swallow_an_override() -> None:
         (["--shard", "1/2"], "--shard: goes with --jobs FILE, which is missing"),
         (["--retry-failed"], "--retry-failed: goes with --jobs FILE, which is missing"),
         (["--engine", "ray"], "--engine: goes with --jobs FILE, which is missing"),
+        (["--live-host", "0.0.0.0"], "--live-host: goes with --live, which is missing"),
+        (["--jobs", "a.csv", "--live-paused"], "--live-paused: goes with --live, which is missing"),
     ],
 )
 def test_faults_are_refused(arguments: list[str], message: str) -> None:
