@@ -4,9 +4,10 @@ import ast
 import dataclasses
 import inspect
 import itertools
+import re
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
@@ -17,6 +18,9 @@ from core.part import Choice, Part, find, kinds, names
 from core.paths import FolderOrName
 from core.recipe import Recipe
 from core.setting_paths import NOT_GIVEN, plain, setting_places
+
+#: What stands before the name of a kind, where that is not "a".
+_ARTICLES = {"exporter": "an ", "guidance": "", "views": ""}
 
 
 @dataclass(frozen=True)
@@ -69,12 +73,12 @@ def described(name: str) -> str:
         blocks.append(list_parts(word))
     if blocks:
         return "\n\n".join(dict.fromkeys(blocks))
-    for config in _configs():
-        if moved := getattr(config, "MOVED", {}).get(word):
+    for part in _parts():
+        if moved := getattr(part.Config, "MOVED", {}).get(word):
             now = moved.partition(":")[0]
-            return f"{word}: no setting any more. Say {moved} instead." + (
-                f"\n\n{described(now)}" if now.isidentifier() else ""
-            )
+            rows = [(owner, row) for owner, row in _all_settings([part.kind]) if row.name == now]
+            texts = [f"{word}: no setting any more. Say {moved} instead.", *_setting_texts(rows)]
+            return "\n\n".join(dict.fromkeys(texts))
     known = {known for kind in kinds() for known in names(kind)} | {
         row.name for _, row in _all_settings(["", *kinds()])
     }
@@ -100,7 +104,7 @@ def recipe_help(recipe: Recipe, path: Path) -> str:
 
 
 def settings_of(config: type) -> list[Setting]:
-    """The settings of a Config; those of nested dataclasses follow with their full key."""
+    """The settings of a Config; those of nested dataclasses follow with their full key, N for one of several."""
     rows = []
     for place in setting_places(config, {}, with_parts=False):
         default = None if place.value is NOT_GIVEN else _said(place.value)
@@ -109,6 +113,8 @@ def settings_of(config: type) -> list[Setting]:
             default = f"{{type: {name}}}" if name else "as below" if place.value else "{}"
         meaning = field_docs(place.config).get(place.name, "")
         rows.append(Setting(place.path, _in_words(place.annotation), default, meaning, place.annotation))
+        for listed in _listed(place.annotation):
+            rows += [replace(row, path=f"{place.path}.N.{row.path}") for row in settings_of(listed)]
     return rows
 
 
@@ -166,9 +172,13 @@ def _wrapped(meaning: str) -> list[str]:
     return textwrap.wrap(meaning, 110, initial_indent="      ", subsequent_indent="      ")
 
 
+def _parts() -> list[type[Part]]:
+    return [find(kind, name) for kind in kinds() for name in names(kind)]
+
+
 def _configs() -> list[type]:
     """The dataclasses of all settings: a recipe's own, the parts', and those nested in them."""
-    parts = [find(kind, name).Config for kind in kinds() for name in names(kind)]
+    parts = [part.Config for part in _parts()]
     within = [place.config for config in (Recipe, *parts) for place in setting_places(config, {}, with_parts=False)]
     return list(dict.fromkeys([*parts, *within]))
 
@@ -186,8 +196,11 @@ def _said(value: Any) -> str:
         return "null"
     if isinstance(value, list):
         return f"[{', '.join(_said(item) for item in value)}]"
-    if isinstance(value, Mapping) and "type" in value:
-        return str(value["type"])
+    if isinstance(value, Mapping):
+        pairs = ", ".join(f"{key}: {_said(item)}" for key, item in value.items())
+        return str(value["type"]) if "type" in value else f"{{{pairs}}}"
+    if value == "":
+        return "''"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -195,12 +208,21 @@ def _is_schedule(annotation: Any) -> bool:
     return callable(getattr(annotation, "from_setting", None))
 
 
+def _listed(annotation: Any) -> list[type]:
+    """The dataclasses that a setting of several may hold, one beside the other."""
+    if get_origin(annotation) is not tuple or Ellipsis not in get_args(annotation):
+        return []
+    item = get_args(annotation)[0]
+    return [option for option in (item, *get_args(item)) if dataclasses.is_dataclass(option)]
+
+
 def _in_words(annotation: Any) -> str:
     """What a recipe may say where this annotation stands."""
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Choice:
         promise = inner[0]
-        return f"a {promise.kind} ({', '.join(names(promise.kind, promise)) or 'none known'})"
+        words = f"{_ARTICLES.get(promise.kind, 'a ')}{promise.kind}"
+        return f"{words} ({', '.join(names(promise.kind, promise)) or 'none known'})"
     if callable(getattr(annotation, "from_setting", None)):
         return "a number or a schedule {start, end, from, to, shape} or {points, shape}"
     if dataclasses.is_dataclass(annotation):
@@ -211,12 +233,17 @@ def _in_words(annotation: Any) -> str:
         return " | ".join(str(word) for word in inner)
     if origin is tuple:
         items = [_in_words(item) for item in inner if item is not Ellipsis]
-        return f"a list of {items[0]}" if Ellipsis in inner else f"[{', '.join(items)}]"
+        return f"a list of {_several(items[0])}" if Ellipsis in inner else f"[{', '.join(items)}]"
     if origin is dict:
-        return f"a mapping of names to {_in_words(inner[1])}"
+        return f"a mapping of names to {_several(_in_words(inner[1]))}"
     words = {bool: "true or false", int: "an integer", float: "a number", str: "a text", NoneType: "null"}
     words[FolderOrName] = "a folder or a name"
     return words.get(annotation, "a path")
+
+
+def _several(words: str) -> str:
+    """`a text` as `texts`, `a loss (...)` as `losses (...)`."""
+    return re.sub(r"\ban? (\w+)", lambda one: one[1] + ("es" if one[1].endswith("s") else "s"), words)
 
 
 def _first_line(part: type[Part]) -> str:

@@ -152,9 +152,12 @@ def _numbers(value: Any) -> str:
 
 def _part(kind: str, name: str) -> str:
     part = find(kind, name)
-    source = Path(inspect.getsourcefile(part) or "").relative_to(ROOT)
+    file = Path(inspect.getsourcefile(part) or "")
     doc = _words(inspect.cleandoc(part.__doc__ or ""))
-    return f"## {name}\n\n{doc}\n\nSource: `{source}`, `{part.__name__}`.\n\n{_table(part.Config)}"
+    code = f"Code: `{file.relative_to(ROOT)}`, `{part.__name__}`."
+    module = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+    source = re.findall(r"^Source: (?:.+\n?)+", module, re.MULTILINE)
+    return "\n\n".join([f"## {name}", doc, code, *map(_words, source), _table(part.Config)])
 
 
 def _table(config: type) -> str:

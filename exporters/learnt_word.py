@@ -15,8 +15,10 @@ N_SHOWN = 4
 
 
 class LearntWordFile(Exporter, name="learnt-word"):
-    """learned_embeds.safetensors, for `system.guidance.embeddings` here and diffusers' load_textual_inversion; and
-    learned_word.png: pictures that were given above, and below what the model draws for the prompt from four sides."""
+    """The word, learned_embeds.safetensors, for `system.guidance.embeddings` and diffusers; and learned_word.png.
+
+    The sheet shows above the pictures that were given, and below what the model draws for the prompt from four sides.
+    """
 
     takes = TextualInversion
     writes = ("learned_embeds.safetensors", "learned_word.png")

@@ -162,7 +162,7 @@ def test_help_on_a_recipe_lists_what_it_can_set(capsys: pytest.CaptureFixture[st
     lines = capsys.readouterr().out.splitlines()
     assert "trainer.max_steps = 7    (an integer)" in lines
     assert "system.guidance: type: multi-view-sds" in lines
-    assert any(line.startswith("system.losses.sparsity.weight = {'start'") for line in lines)
+    assert any(line.startswith("system.losses.sparsity.weight = {start: ") for line in lines)
     assert any(line.startswith("exporters.1.n_frames = 48") for line in lines)
 
 

@@ -8,7 +8,7 @@ import pytest
 from app.describe import described, field_docs, list_parts, settings_of
 from app.parts import register_parts
 from core.errors import UserError
-from core.kinds import DensityField
+from core.kinds import DensityField, Exporter, Views
 from core.part import Choice, find, kinds, names
 from core.recipe import Recipe, read_recipe
 from core.schedule import Schedule
@@ -39,6 +39,12 @@ class Outer:
     """More."""
     limit: tuple[float, float] | None = None
     undocumented: bool = True
+    ramp: Schedule = field(default_factory=lambda: Schedule(((0.0, 1.0), (1.0, 0.5))))
+    more: tuple[Inner | str, ...] = ()
+    writers: tuple[Choice[Exporter], ...] = ()
+    seen_by: Choice[Views] | None = None
+    words: dict[str, str] = field(default_factory=dict)
+    text: str = ""
 
 
 def test_settings_in_words() -> None:
@@ -53,6 +59,12 @@ def test_settings_in_words() -> None:
     assert (rows["inner.depth"].default, rows["inner.depth"].meaning) == ("0.5", "How deep.")
     assert (rows["limit"].accepts, rows["limit"].default) == ("[a number, a number] or null", "null")
     assert (rows["undocumented"].default, rows["undocumented"].meaning) == ("true", "")
+    assert rows["ramp"].default == "{start: 1.0, end: 0.5, from: 0.0, to: 1.0, shape: linear}"
+    assert (rows["more"].accepts, rows["more.N.depth"].accepts) == ("a list of mappings or texts", "a number")
+    assert rows["writers"].accepts.startswith("a list of exporters (contact-sheet, ")
+    assert rows["seen_by"].accepts.startswith("views (multi-view, ")
+    assert (rows["words"].accepts, rows["words"].default) == ("a mapping of names to texts", "{}")
+    assert rows["text"].default == "''"
 
 
 def test_inherited_settings_keep_their_documentation() -> None:
@@ -107,6 +119,20 @@ def test_describing_names_the_file_and_the_settings() -> None:
 def test_settings_kinds_and_configs_are_described_too(name: str, said: str) -> None:
     register_parts()
     assert said in described(name)
+
+
+@pytest.mark.parametrize("name", ["cameras", "view_guidance_scale", "of"])
+def test_an_old_setting_is_answered_with_the_new_one_of_its_kind_alone(name: str) -> None:
+    register_parts()
+    text = described(name)
+    assert text.startswith(f"{name}: no setting any more. Say ")
+    assert "Prompts of their own" not in text
+
+
+def test_lines_of_the_list_end_with_a_sentence() -> None:
+    register_parts()
+    blocks = [list_parts(kind) for kind in kinds() if not kind.startswith("test-")]
+    assert [line for block in blocks for line in block.splitlines()[1:] if not line.endswith(".")] == []
 
 
 def test_every_config_of_a_recipe_is_described_by_name() -> None:
