@@ -22,7 +22,7 @@ examples:
   python launch.py --config configs/latent-nerf.yaml --help          # all that this recipe can set
 
 exit codes: 0 done; 1 a fault of the program; 2 recipe or input; 3 this machine (device, disk, permission, lock, model,
-network, memory); 4 the training diverged; 5 some of many jobs have failed; 130 and 143 stopped by Ctrl-C or by a
+network, port, memory); 4 the training diverged; 5 some of many jobs have failed; 130 and 143 stopped by Ctrl-C or by a
 termination signal, with a checkpoint saved if training had begun
 """
 ENGINES = ("local", "ray")

@@ -5,6 +5,7 @@ import inspect
 import itertools
 import json
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ ADVICE = {
     "0": "Nothing.",
     "1": "Run it again with `--debug`, which shows where it comes from; mend your part, or report a fault of ours.",
     "2": "Read the line: it names the setting, the file or the option, and mostly the nearest valid word.",
-    "3": "The command is right. Free the disk, the device or the lock, or install what the line names.",
+    "3": "Read the line: it names what is missing, full or taken. Free it, install it, or say another one in its place.",
     "4": "Lower `guidance_scale` or the learning rates, or say `trainer.precision=32-true`; go on with `--resume RUN`.",
     "5": "Mend the rows, and run the command again with `--retry-failed`.",
     "130, 143": "`--resume RUN` goes on, to the same bits.",
@@ -126,20 +127,28 @@ def _measured(path: Path) -> str:
         (file for file in BENCHMARKS.glob("*.py") if name.startswith(file.stem)), key=lambda file: len(file.stem)
     )
     question = (ast.get_docstring(ast.parse(module.read_text(encoding="utf-8"))) or "").splitlines()[0]
-    options = f" --config {said['config']}" if "config" in said else ""
-    options += " --random-model" if any("random" in override for override in said["overrides"]) else ""
+    command = f"python -m benchmarks.{module.stem}{_options(said)}"
     machine = said["machine"]
     where = ", ".join([*filter(None, (machine.get("gpu"), machine["cpu"])), f"torch {machine['torch']}"])
-    lines = [f"## {_words(question)}", "", f"`python -m benchmarks.{module.stem}{options}`", ""]
-    lines += [f"Measured on {machine['date'][:10]} ({where}).", ""]
+    lines = [f"## {_words(question)}", "", f"`{command}`", ""]
+    lines += [f"Measured on {machine['date'][:10]} at commit {machine['commit']} ({where}).", ""]
     if said["floors"]:
         lines += ["| figure | measured | met |", "|---|---|---|"]
         rows = [(each["name"], each["text"], "yes" if each["met"] else "no") for each in said["floors"]]
     else:
         lines += ["| figure | measured |", "|---|---|"]
-        own = [(key, _numbers(value)) for key, value in said.items() if key not in ("machine", "overrides")]
+        own = [(key, _numbers(value)) for key, value in said.items() if key not in ("machine", "overrides", "seeds")]
         rows = [(key.replace("_", " "), shown) for key, shown in own if shown]
     return "\n".join([*lines, *(f"| {' | '.join(map(_words, row))} |" for row in rows)])
+
+
+def _options(said: dict[str, Any]) -> str:
+    """What stood behind a benchmark's name on the command line, as its result file says."""
+    words = ["--config", said["config"]] if "config" in said else []
+    words += ["--seeds", ",".join(map(str, said["seeds"]))] if said.get("seeds") else []
+    for override in said["overrides"]:
+        words.append("--random-model" if "stable-diffusion-1.5-random" in override else override)
+    return "".join(f" {shlex.quote(word)}" for word in words)
 
 
 def _numbers(value: Any) -> str:

@@ -94,6 +94,8 @@ def test_every_measured_floor_is_in_the_manual_with_its_outcome(site: Path) -> N
     files = sorted((ROOT / "benchmarks" / "results").glob("*.json"))
     for floor in (floor for file in files for floor in json.loads(file.read_text())["floors"]):
         assert f"<p>{floor['text']}</p>" in text, floor["name"]
+    for words in ("benchmarks.quality --config configs/latent-nerf.yaml --seeds 1,2,3", "system.geometry.backend=auto"):
+        assert words in re.sub("</?span[^>]*>", "", text), "a command says what its figures were made with"
     for command in re.findall(r"python -m (benchmarks\.\w+)", text):
         assert importlib.util.find_spec(command) is not None, command
 
