@@ -58,6 +58,11 @@ SCORES = {
     "sds-annealed": ScoreCase(_guidance("timesteps=annealed")),
     "sds-normalized": ScoreCase(_guidance("normalize=true")),
     "csd": ScoreCase(_guidance("score=csd")),
+    # The bundled model knows no such words as "ugly": what is not to be seen is another thing, of none of the colours.
+    "csd-negative": ScoreCase(
+        _guidance("score=csd", "negative_prompt=a black sofa", "negative_scale={start: 1, end: 0, from: 0.0, to: 0.8}"),
+        1,
+    ),
     "nfsd": ScoreCase(_guidance("score=nfsd"), 1),
     "asd": ScoreCase(_guidance("score=asd"), 1),
     "vsd": ScoreCase(_guidance("score=vsd"), 3),

@@ -1,6 +1,7 @@
 """The model card, `toybox/README.md`, written from the files that training, judging and evaluation leave."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 from toybox.captions import subjects
@@ -92,7 +93,17 @@ def _held_out(share: float) -> str:
   occurred (`toybox/captions.py`)."""
 
 
-def _judge(facts: dict) -> str:
+def judge_steps(facts: dict) -> int:
+    """Steps that the judge has been trained in all; a training that went on from shipped weights counts from 0 again.
+
+    Args:
+        facts: what `judge.json` holds.
+    """
+    parts = [*facts["history"], {"from_step": 0}]
+    return sum(part["settings"]["steps"] for part, following in pairwise(parts) if following["from_step"] == 0)
+
+
+def _judge(facts: dict, figures: dict) -> str:
     marks = facts["marks"]
     heads = ", ".join(f"{name} {100 * share:.1f}%" for name, share in marks.items() if not isinstance(share, dict))
     words = "; ".join(
@@ -100,11 +111,12 @@ def _judge(facts: dict) -> str:
         for name, shares in marks.items()
         if isinstance(shares, dict)
     )
-    n_steps = facts["history"][-1]["settings"]["steps"]
+    n_steps = judge_steps(facts)
+    older = "" if figures.get("judge_steps") == n_steps else " The figures above are by an earlier state of it."
     return (
         f"The judge ({n_steps} steps, `python -m toybox.judge.train`) on renders it was not trained on, all "
         f"elevations: {heads}. ('second' tells the second part's named colour, or that none is named.) Of these, "
-        f"worst first: {words}."
+        f"worst first: {words}.{older}"
     )
 
 
@@ -158,7 +170,7 @@ Score distillation on free 2D latents: the judge names {distilled["named"]} of {
 (floor {DISTILLED_FLOOR}; met: {_yes(distilled["named"] >= DISTILLED_FLOOR)}).
 Kinds named right least often: {", ".join(f"{kind} {100 * share:.0f}%" for kind, share in weakest)}.
 
-{_judge(judge)}
+{_judge(judge, figures)}
 
 ## How it was made
 {training_part(facts, "python -m toybox.train")}

@@ -15,12 +15,13 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from toybox.card import CARD, write_card
+from toybox.card import CARD, judge_steps, write_card
 from toybox.checkpoint import save_json
 from toybox.control_evaluate import evaluate_control
 from toybox.data import FreshViews
 from toybox.denoiser import FINE_PIXELS
 from toybox.judge import load_judge
+from toybox.judge.network import FOLDER as JUDGE_FOLDER
 from toybox.latent_figures import distil_pictures, judge_autoencoder
 from toybox.latents import StableDiffusionPipeline
 from toybox.picture_figures import Request, judge_pictures, requests
@@ -50,6 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
     if "pictures" in parts:
         pictures = _draw(pipeline, asked)
         measured |= judge_pictures(asked, load_judge().verdicts(pictures))
+        measured["judge_steps"] = judge_steps(json.loads((JUDGE_FOLDER / "judge.json").read_text()))
     if "autoencoder" in parts:
         batch = FreshViews().draw(np.random.default_rng(SEED), 128 // shrink, FINE_PIXELS)
         measured["autoencoder"] = judge_autoencoder(pipeline.vae, batch)
@@ -73,7 +75,8 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--model", type=Path, default=MODEL_FOLDER, help="another model's figures go into its folder, without a card"
     )
-    parser.add_argument("--only", choices=PARTS, help="measure one part again; the other figures stay as they are")
+    only = "measure one part again, or none and write the card; the other figures stay as they are"
+    parser.add_argument("--only", choices=(*PARTS, "card"), help=only)
     parser.add_argument("--quick", action="store_true", help="a tenth of the pictures; figures and card stay")
     options = parser.parse_args(arguments)
     options.work.mkdir(parents=True, exist_ok=True)

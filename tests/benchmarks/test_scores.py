@@ -43,6 +43,7 @@ def test_each_case_is_a_run_of_its_own(tmp_path: Path):
     assert len({run.folder for run in runs.values()}) == len(SCORES)
     assert "trainer.max_steps=45" in runs["sds", "mushroom", 0].overrides
     assert "trainer.max_steps=18" in runs["vsd", "mushroom", 0].overrides
+    assert "trainer.max_steps=30" in runs["csd-negative", "mushroom", 0].overrides
     assert "trainer.max_steps=90" in runs["sir", "mushroom", 0].overrides
     assert "system.guidance.score=vsd" in runs["vsd", "mushroom", 0].overrides
 

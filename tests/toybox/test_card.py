@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from toybox.captions import Subject, subjects
-from toybox.card import CARD
+from toybox.card import CARD, judge_steps
 from toybox.world import load_world
 
 ROOT = Path(__file__).parents[2]
@@ -50,3 +50,9 @@ def test_card_counts_what_is_held_out():
     triples = [subject for subject in triples if subject.main != subject.second]
     missing = len(set(triples) - set(subjects(seen=True)))
     assert float(stated) == round(100 * missing / len(triples), 1)
+
+
+def test_the_judges_steps_are_those_of_all_its_trainings():
+    parts = [(0, 4500), (4500, 9000), (4800, 6600), (0, 6000), (1400, 2600)]
+    history = [{"from_step": begin, "settings": {"steps": end}} for begin, end in parts]
+    assert judge_steps({"history": history}) == 6600 + 2600

@@ -1,6 +1,7 @@
 """The command that judges overwrites nothing but what it measured."""
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from toybox import card, evaluate
 from toybox.world import MODEL_FOLDER
 
+ROOT = Path(__file__).parents[2]
 AUTOENCODER = {"object_psnr_db": 30.0, "composited_psnr_db": 26.5}
 
 
@@ -46,6 +48,14 @@ def test_a_part_measured_again_keeps_the_other_figures_and_rewrites_the_card(pla
     assert new == {**old, "autoencoder": AUTOENCODER}
     assert "26.50 dB, 3.50 below | at most 2 below | no |" in (place / "README.md").read_text()
     assert not (place / "contact-sheet.png").exists()  # no pictures were made
+
+
+def test_the_card_is_written_anew_from_figures_that_stay(place, monkeypatch):
+    monkeypatch.setattr(evaluate, "MODEL_FOLDER", place / "model")
+    assert evaluate.main(["--only", "card", "--model", str(place / "model"), "--work", str(place / "work")]) == 0
+    old, new = (json.loads((f / "evaluation.json").read_text()) for f in (MODEL_FOLDER, place / "model"))
+    assert new == old
+    assert (place / "README.md").read_text() == (ROOT / "toybox" / "README.md").read_text()
 
 
 def test_another_models_figures_leave_the_bundled_models_card_alone(place):
