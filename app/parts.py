@@ -1,4 +1,4 @@
-"""Brings the parts of the house into the registry; users' own come with recipes and --plugin (core/plugins.py)."""
+"""Brings this repository's parts into the registry; users' own come with recipes and --plugin (core/plugins.py)."""
 
 import importlib
 import pkgutil

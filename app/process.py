@@ -131,7 +131,7 @@ class Signals:
 
 @contextmanager
 def lasting_streams() -> Iterator[None]:
-    """Within this block, a closed pipe, a full disk or a lost terminal behind stdout or stderr is as good as none."""
+    """Within this block, failed writes to stdout or stderr are ignored and later output is discarded."""
     for number in range(3):
         try:
             os.fstat(number)

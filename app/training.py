@@ -92,11 +92,11 @@ class Ending(Callback):
         self._handler: Any = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Lightning has not yet put its handler in place."""
+        """Remember the SIGTERM handler before Lightning replaces it."""
         self._handler = signal.getsignal(signal.SIGTERM)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Lightning has; it puts the former one back at the end."""
+        """Put it back, and arm `stop`."""
         if threading.current_thread() is threading.main_thread() and self._handler is not None:
             signal.signal(signal.SIGTERM, self._handler)
         self.stop.arm(self.saver)

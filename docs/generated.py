@@ -35,7 +35,7 @@ ADVICE = {
     "0": "Nothing.",
     "1": "Run it again with `--debug`, which shows where it comes from; mend your part, or report a fault of ours.",
     "2": "Read the line: it names the setting, the file or the option, and mostly the nearest valid word.",
-    "3": "Read the line: it names what is missing, full or taken. Free it, install it, or say another one in its place.",
+    "3": "Read the line: it names what is missing, full or taken. Free it, install it, or name another one.",
     "4": "Lower `guidance_scale` or the learning rates, or say `trainer.precision=32-true`; go on with `--resume RUN`.",
     "5": "Mend the rows, and run the command again with `--retry-failed`.",
     "130, 143": "`--resume RUN` goes on, to the same bits.",

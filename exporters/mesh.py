@@ -31,7 +31,7 @@ from geometry.unwrap import unwrap
 
 log = logging.getLogger(__name__)
 
-#: A mesh whose silhouettes agree less with what rays see is told.
+#: Below this silhouette IoU a warning is logged.
 POOR_OUTLINE = 0.8
 
 

@@ -25,7 +25,8 @@ class Phases:
 
     @contextmanager
     def phase(self, name: str, total: int | None = None) -> Iterator["tqdm[Any]"]:
-        """A phase of so many parts; `update()` of what it gives says that one is done, without a total: still at it."""
+        """Time one phase; yields a progress bar. Call `update()` per finished part, or, without a total, as a sign of
+        life."""
         start = time.monotonic()
         label = f"{self.owner}: {name}"
         with tqdm(total=total, desc=label, leave=False, disable=None, dynamic_ncols=True) as bar:

@@ -21,9 +21,9 @@ def fill_over_surface(
     """Known colours unchanged, and between them the smoothest interpolation over the surface.
 
     Every other vertex has the mean of its neighbours along edges, the near ones counting more (weight 1 / length): the
-    discrete Dirichlet problem. Colours so cannot reach through a thin wall to its other side, as those of the nearest
-    point would, and stay within the range of the known ones. Pieces of which nothing is known take the nearest known
-    colour; grey, where none is known at all.
+    discrete Dirichlet problem. So colours do not bleed through thin walls, as nearest-point colours would, and stay
+    within the range of the known ones. Pieces of which nothing is known take the nearest known colour; grey, where none
+    is known at all.
     """
     if not known.any():
         return np.full_like(colours, GREY)

@@ -42,7 +42,7 @@ class _TruncExp(torch.autograd.Function):
 def trunc_exp(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """exp(x) up to x = 15 and constant beyond, with the gradient exp(min(x, 15)).
 
-    Source: Instant-NGP's code; there the value is not held back.
+    Source: Instant-NGP's code, which does not cap the value.
     """
     return _TruncExp.apply(x)
 
@@ -85,11 +85,13 @@ class HashGridField(DensityField, name="hash-grid"):
         bound: float = 0.7
         """Radius of the ball outside of which there is nothing, in world units."""
         blob_height: float = 10.0
-        """Exponent of the density that training starts with, in the middle of the ball, above `density_offset`."""
+        """Added to the density's exponent at the ball's centre, where density starts near
+        exp(blob_height + density_offset)."""
         blob_radius: float = 0.3
         """Width of that ball, in world units: about 0.6 of the object's radius."""
         density_offset: float = -5.0
-        """Exponent of the first density far from the middle; low enough to be empty."""
+        """Added to the exponent everywhere; far from the centre density starts near exp(density_offset), almost
+        empty."""
         grid_learning_rate: float = 1e-2
         """Adam's rate for the tables."""
         mlp_learning_rate: float = 1e-3

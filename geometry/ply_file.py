@@ -1,5 +1,8 @@
 """PLY: polygons and triangle strips, with texture coordinates at the vertices or at the faces' corners.
 
+Read by plyfile, and not by trimesh as other formats: a painted file keeps all of the user's other properties and the
+digits of its numbers (exporters/ply_in_place.py), for which the file's own elements have to be at hand.
+
 Source: Turk, The PLY Polygon File Format (1994); strips as in the scans of Stanford's archive.
 """
 

@@ -38,7 +38,7 @@ class TextureSet:
     tile: int | None = None
     """The number of the tile that they lie on, where there are several."""
     overlap: str | None = None
-    """What is said of faces that lie on top of each other, where they may."""
+    """The notice logged about overlapping faces, where overlap is allowed."""
 
 
 def painted_faces(mesh: Mesh, wanted: Sequence[str]) -> Bool[np.ndarray, "faces"]:

@@ -51,7 +51,7 @@ def unwrap(
     max_faces: int = 200_000,
     time_limit_s: float = 120.0,
 ) -> tuple[Mesh, Atlas]:
-    """Cut a surface into charts and pack them without overlaps. Where it lies and what its unit is make no difference.
+    """Cut a surface into charts and pack them without overlaps. Its position and scale do not matter.
 
     Returns:
         The mesh with texture coordinates, v upward: its faces in their order, its vertices doubled along seams so that

@@ -1,4 +1,4 @@
-"""The law of the house: imports only point down, and the ground floor stays light."""
+"""Imports only point down, and the ground floor stays light."""
 
 import ast
 import subprocess

@@ -63,7 +63,7 @@ class Budget:
 
 
 class Promise:
-    """A share of the time on the wall, and of the processor's seconds that the process gets.
+    """Two budgets, wall-clock and processor time, for work done for visitors; drawing needs both.
 
     The two differ where other programs work on the same processors: a second on the wall then holds less of the
     training, and what the server's thread takes, which is known in the processor's seconds, takes a larger share of it.

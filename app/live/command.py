@@ -154,7 +154,7 @@ class Page:
 
         visitor.refill, visitor.see_files, visitor.tick = refill, look.show_mesh, tick
         refill()  # now, and not between two steps: a slow training would come in between what is typed
-        self.session.visitors.settle_control()
+        self.session.visitors.choose_controller()
 
     async def _leave(self, client: Any) -> None:
         self.session.visitors.leave(client)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 
 from app.live.panel import Panel
 from app.live.settings_form import Field, fields_of, filled_in, mesh_keys, shown_value
@@ -15,6 +16,7 @@ from core.errors import UserError
 from core.part import choices_in
 from core.recipe import Recipe
 from core.stages import read_stages
+from guidance.model_source import ALIASES
 from systems.base import LightningSystem
 from systems.steering import LONGEST_TEXT
 
@@ -133,5 +135,6 @@ def _read(path: Path) -> Stages | None:
 def _can_run(recipe: Recipe) -> bool:
     if not issubclass(recipe.system.part, LightningSystem) or getattr(recipe.system.config, "guidance", None) is None:
         return False
-    models = [str(getattr(choice.config, "model", "toybox")) for choice in choices_in(recipe)]
-    return torch.cuda.is_available() or all(model.startswith("toybox") for model in models)
+    models = [str(choice.config.model) for choice in choices_in(recipe) if hasattr(choice.config, "model")]
+    bundled = yaml.safe_load(ALIASES.read_text(encoding="utf-8"))
+    return torch.cuda.is_available() or all(model in bundled for model in models)

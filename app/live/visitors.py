@@ -99,7 +99,7 @@ class Visitors:
         """A page was closed, or its browser is gone."""
         with self._lock:
             self._here.pop(client.client_id, None)
-        self.settle_control()
+        self.choose_controller()
 
     def controls(self, client_id: int) -> bool:
         """Whether this visitor may steer."""
@@ -113,7 +113,7 @@ class Visitors:
             self._in_control = numbers[(numbers.index(self._in_control) + 1) % len(numbers)]
             self._tell(everybody)
 
-    def settle_control(self) -> None:
+    def choose_controller(self) -> None:
         """Somebody controls the run as long as anybody is there."""
         everybody = self.all()
         if self._in_control not in [visitor.client.client_id for visitor in everybody]:

@@ -78,7 +78,7 @@ def test_inherited_settings_keep_their_documentation() -> None:
     assert field_docs(Wider) == {"depth": "How deep.", "width": "How wide."}
 
 
-def test_every_part_of_the_house_documents_itself_and_all_its_settings() -> None:
+def test_every_part_documents_itself_and_all_its_settings() -> None:
     register_parts()
     parts = [find(kind, name) for kind in kinds() if not kind.startswith("test-") for name in names(kind)]
     assert parts
