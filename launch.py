@@ -2,7 +2,7 @@
 
 import sys
 
-from app.threads import wait_passively
+from app.process import wait_passively
 
 wait_passively()  # before anything imports torch
 

@@ -1,4 +1,4 @@
-"""The process that carries out a command: signals that end it, streams that may go away, messages and warnings.
+"""The process that carries out a command: signals that end it, streams that may go away, messages, waiting threads.
 
 A first signal ends a training after the step that it is in, and everything else where it stands; a second one ends the
 process at once. Whatever it is doing, the process is gone after ten seconds: files are whole or absent at any moment.
@@ -30,6 +30,19 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGXCPU)
 LONGEST_STEP_SECONDS = 6.0
 #: The process ends after this even if it is in the middle of a long computation.
 LONGEST_SECONDS = 9.5
+#: What a user may have said of how OpenMP's threads wait: OpenMP's own word, GNU's and Intel's.
+SAID_BY_USERS = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
+
+
+def wait_passively() -> None:
+    """Let OpenMP's threads sleep while they wait, unless the user has said how.
+
+    To be called before torch is imported: its OpenMP reads the environment once.
+    By default they wait in a loop that takes their core from whoever could use it. Two trainings at once on two cores,
+    each with two threads, so spin for each other most of the time; `python -m benchmarks.threads` measures it.
+    """
+    if not any(name in os.environ for name in SAID_BY_USERS):
+        os.environ["OMP_WAIT_POLICY"] = "passive"
 
 
 def python_path() -> str:

@@ -17,7 +17,7 @@ from typing import IO, Any
 
 from tqdm import tqdm
 
-from app.threads import SAID_BY_USERS
+from app.process import SAID_BY_USERS
 from benchmarks.command import Report, benchmark_parser, run_benchmark
 from benchmarks.floors import Floor
 from benchmarks.machine import ROOT

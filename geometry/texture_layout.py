@@ -21,9 +21,12 @@ log = logging.getLogger(__name__)
 
 
 def painted_sets(
-    mesh: Mesh, painted: Bool[np.ndarray, "faces"], uv: Literal["auto", "own", "atlas"]
+    mesh: Mesh, painted: Bool[np.ndarray, "faces"], uv: Literal["auto", "own", "atlas"], setting: str = "uv"
 ) -> list[TextureSet]:
     """The textures that are painted; one that has a fault gets a new atlas, and a line says why.
+
+    Args:
+        setting: the full path of `uv` in the recipe, for advice.
 
     Raises:
         UserError: the file's own texture coordinates are asked for and cannot be used.
@@ -37,7 +40,7 @@ def painted_sets(
     for each in sets:
         what = f"{path}: {each.name}: " if len(sets) > 1 else f"{path}: "
         if each.fault is not None and uv == "own":
-            raise UserError(f"{what}{each.fault}; give system.geometry.uv=auto to have it unwrapped")
+            raise UserError(f"{what}{each.fault}; give {setting}=auto to have it unwrapped")
         if each.overlap:
             log.info(
                 "%s%s; what lies on one place gets one colour, such as both sides of a mirrored body",

@@ -100,7 +100,7 @@ class TexturedMesh(TexturedSurface, name="textured-mesh"):
         self.n_channels = n_channels
         self.mesh = load_surface(config.path)
         painted = painted_faces(self.mesh, config.materials)
-        self.sets = painted_sets(self.mesh, painted, config.uv)
+        self.sets = painted_sets(self.mesh, painted, config.uv, self.setting("uv"))
         self.is_in_one_texture = len(self.sets) == 1 and bool(painted.all())
         own = self.mesh.corner_uv if self.is_in_one_texture and self.sets[0].fault is None else None
         sizes = (config.texture_size, config.max_faces, config.unwrap_limit_s)

@@ -59,6 +59,7 @@ class MeshRenderer(Renderer, name="rasterizer"):
         self.pool = ViewPool(rasterizer, config.points_per_side)
         encoded = config.outline == "encoded"
         self.outline = EncodedOutline(surface.n_channels, config.points_per_side) if encoded else None
+        self._placement = surface.setting("placement")
         self._takes_less = False
 
     def take_less_memory(self) -> bool:
@@ -117,7 +118,7 @@ class MeshRenderer(Renderer, name="rasterizer"):
             return
         explained = self.outline.fit_to_views(self.pool.rasterize, encode, cameras, picture_size, rng)
         if explained is None:
-            log.warning("outlines: no view shows the mesh's, so they stay mixed; look at system.geometry.placement")
+            log.warning("outlines: no view shows the mesh's, so they stay mixed; look at %s", self._placement)
         else:
             log.info(
                 "outlines: fitted to the autoencoder, which makes up for %.0f%% of plain mixing's error",

@@ -135,6 +135,6 @@ def _read(path: Path) -> Stages | None:
 def _can_run(recipe: Recipe) -> bool:
     if not issubclass(recipe.system.part, LightningSystem) or getattr(recipe.system.config, "guidance", None) is None:
         return False
-    models = [str(choice.config.model) for choice in choices_in(recipe) if hasattr(choice.config, "model")]
+    models = [getattr(choice.config, "model", None) for choice in choices_in(recipe)]
     bundled = yaml.safe_load(ALIASES.read_text(encoding="utf-8"))
-    return torch.cuda.is_available() or all(model in bundled for model in models)
+    return torch.cuda.is_available() or all(model is None or str(model) in bundled for model in models)

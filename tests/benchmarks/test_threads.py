@@ -2,7 +2,7 @@
 
 import os
 
-from app.threads import wait_passively
+from app.process import wait_passively
 from benchmarks.threads import BY_DEFAULT, CHOSEN, WAYS, Training, _turned, ratio_to_default
 
 

@@ -10,7 +10,7 @@ import torch
 import trimesh
 
 from core.errors import UserError
-from core.part import find
+from core.part import Choice, find
 from geometry.placement import Placement
 from geometry.textured_mesh import TexturedMesh
 from geometry.uv_check import uv_fault
@@ -65,7 +65,7 @@ def test_useless_coordinates_are_replaced_and_the_reason_told(
             assert made(path, uv="own").uses_own_uv, "on demand they are kept"
         assert "gets one colour, such as both sides of a mirrored body" in caplog.text
         return
-    with pytest.raises(UserError, match=rf"a\.obj: .*{reason}.*; give system\.geometry\.uv=auto to have it unwrapped"):
+    with pytest.raises(UserError, match=rf"a\.obj: .*{reason}.*; give uv=auto to have it unwrapped"):
         made(path, uv="own")
 
 
@@ -83,9 +83,16 @@ def test_a_mesh_without_coordinates_is_unwrapped_and_the_reason_told(tmp_path: P
     with caplog.at_level(logging.INFO):
         assert not made(tmp_path / "a.stl").uses_own_uv
     assert "a.stl: it has no texture coordinates; it is unwrapped" in caplog.text
-    complaint = r"a\.stl: it has no texture coordinates; give system\.geometry\.uv=auto to have it unwrapped"
+    complaint = r"a\.stl: it has no texture coordinates; give uv=auto to have it unwrapped"
     with pytest.raises(UserError, match=complaint):
         made(tmp_path / "a.stl", uv="own")
+
+
+def test_advice_names_the_setting_where_the_recipe_has_it(tmp_path: Path):
+    path = bad_sheet(tmp_path / "a.obj", bad_place=True)
+    choice = Choice(TexturedMesh, TexturedMesh.Config(path=path, uv="own"), "system.geometry.inner")
+    with pytest.raises(UserError, match=r"; give system\.geometry\.inner\.uv=auto to have it unwrapped"):
+        choice.build(4)
 
 
 def test_coordinates_that_are_no_numbers_are_replaced_and_the_reason_told(
@@ -98,7 +105,7 @@ def test_coordinates_that_are_no_numbers_are_replaced_and_the_reason_told(
     assert bool(surface.corner_uv.isfinite().all())
     fault = "a.obj: 1 faces have texture coordinates that are not finite (NaN or infinity)"
     assert f"{fault}; it is unwrapped" in caplog.text
-    with pytest.raises(UserError, match=f"{re.escape(fault)}; give system.geometry.uv=auto"):
+    with pytest.raises(UserError, match=f"{re.escape(fault)}; give uv=auto"):
         made(path, uv="own")
 
 
