@@ -146,6 +146,8 @@ def write_files(run: Run, exporters: Sequence[Choice[Exporter]], on_event: Liste
         start = time.monotonic()
         try:
             made = exporter.export(run.system, run.folder)
+            if not isinstance(made, list | tuple) or not all(isinstance(path, Path) for path in made):
+                raise exporter.wrong_result(made, "export: a list of paths")
         except Exception as error:  # whatever it is, the others have their turn
             faults.append((exporter.part_name, error))
             continue

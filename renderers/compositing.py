@@ -1,4 +1,4 @@
-"""From densities along rays to pictures: ray weights and their sums, as pure functions.
+"""From densities along rays to pictures: ray weights, their sums, and what is behind them.
 
 Words used here:
     optical depth   density x width, summed along a ray; light that remains behind it is exp(-optical depth).
@@ -10,7 +10,9 @@ Source: Mildenhall et al., NeRF (arXiv:2003.08934), section 4 and eq. 3.
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Generator, Tensor
+
+from core.kinds import Background
 
 
 def ray_weights(
@@ -38,6 +40,23 @@ def sum_over_rays(
 ) -> Float[Tensor, "{n_rays} channels"]:
     """Sum of the packed samples' values for each ray; 0 for a ray without samples."""
     return values.new_zeros(n_rays, values.shape[1]).index_add(0, ray_index, values)
+
+
+def seen_behind(
+    background: Background,
+    directions: Float[Tensor, "views height width 3"],
+    rng: Generator,
+    foreground: Float[Tensor, "views height width channels"],
+) -> Float[Tensor, "views height width channels"]:
+    """What a background shows behind a foreground.
+
+    Raises:
+        UserError: it gave something else than a picture of the foreground's shape.
+    """
+    seen = background(directions, rng)
+    if not isinstance(seen, Tensor) or seen.shape != foreground.shape:
+        raise background.wrong_result(seen, f"forward: one of shape {tuple(foreground.shape)}")
+    return seen
 
 
 def over_background(

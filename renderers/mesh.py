@@ -18,7 +18,7 @@ from core.kinds import Background, Encode, Geometry, Renderer, TexturedSurface
 from core.memory import recomputed
 from core.part import names
 from core.types import Cameras, RenderOutput, ShapeLook
-from renderers.compositing import over_background
+from renderers.compositing import over_background, seen_behind
 from renderers.outline import MOST_POINTS, EncodedOutline
 from renderers.rasterize import RASTERIZERS
 from renderers.shape_views import ShownMesh
@@ -81,7 +81,7 @@ class MeshRenderer(Renderer, name="rasterizer"):
         normals = None
         if with_normals:
             normals = self._in_pixels(torch.cat([view.normal for view in views]), views, cameras)
-        behind = background(camera_rays(cameras).directions, rng)
+        behind = seen_behind(background, camera_rays(cameras).directions, rng, foreground)
         latents = over_background(foreground, opacity, behind)
         if self.outline is not None:
             hit = torch.stack([view.hit for view in views])
@@ -128,10 +128,15 @@ class MeshRenderer(Renderer, name="rasterizer"):
     def _looked_up(self, surface: TexturedSurface, views: list[SurfaceView]) -> Float[Tensor, "points channels"]:
         """What the texture has at the points of all views."""
         uv, footprint = torch.cat([view.uv for view in views]), torch.cat([view.footprint for view in views])
-        if not self._takes_less:
-            return surface(uv, footprint)
+
+        def look(points: Tensor) -> Tensor:
+            seen = surface(points[:, :2], points[:, 2])
+            if not isinstance(seen, Tensor) or seen.shape != (len(points), surface.n_channels):
+                raise surface.wrong_result(seen, f"forward: one of shape {(len(points), surface.n_channels)}")
+            return seen
+
         points = torch.cat([uv, footprint[:, None]], dim=1)
-        return torch.cat(recomputed(lambda some: surface(some[:, :2], some[:, 2]), points, FEWER_AT_ONCE))
+        return torch.cat(recomputed(look, points, FEWER_AT_ONCE)) if self._takes_less else look(points)
 
     def _in_pixels(
         self, values: Float[Tensor, "points channels"], views: list[SurfaceView], cameras: Cameras

@@ -96,5 +96,7 @@ class OccupancyGrid(nn.Module):
         cells, centres = cells[near], centres[near]
         jitter = torch.rand(centres.shape, generator=rng, device=rng.device).to(centres.device)
         seen = field.density(centres + (jitter - 0.5) * self.cell_width)
+        if not isinstance(seen, Tensor) or seen.shape != (len(centres),):
+            raise field.wrong_result(seen, f"density: one of shape {(len(centres),)}")
         remembered = self.density.view(-1)
         remembered[cells] = torch.maximum(remembered[cells] * DECAY, seen.to(remembered.dtype))

@@ -12,7 +12,7 @@ Source: Mildenhall et al., NeRF (arXiv:2003.08934), section 4; packing and early
 import math
 from collections.abc import Callable, Set
 from dataclasses import dataclass, replace
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -25,7 +25,7 @@ from core.kinds import Background, DensityField, Extra, Geometry, Renderer
 from core.memory import SAMPLE, recomputed, require_size
 from core.part import names
 from core.types import Cameras, FieldOutput, RaySamples, RenderOutput, TensorRecord
-from renderers.compositing import over_background, ray_weights, sum_over_rays
+from renderers.compositing import over_background, ray_weights, seen_behind, sum_over_rays
 from renderers.normals import outward_normals
 from renderers.occupancy import OccupancyGrid
 from renderers.packing import PackedSamples, pack
@@ -142,7 +142,7 @@ class VolumeRenderer(Renderer, name="volume"):
             ]
         )
         foreground, opacity = seen.foreground.view(*shape, -1), seen.opacity.view(shape)
-        behind = background(rays.directions, rng)
+        behind = seen_behind(background, rays.directions, rng, foreground)
         return RenderOutput(
             latents=over_background(foreground, opacity, behind),
             opacity=opacity,
@@ -207,7 +207,7 @@ class VolumeRenderer(Renderer, name="volume"):
             in_chunk = candidates.rank.div(size, rounding_mode="floor") == chunk
             chosen = (in_chunk & open_rays[candidates.ray_index]).nonzero()[:, 0]
             outputs = self._seen(field, candidates.positions[chosen])
-            output = outputs[0] if len(outputs) == 1 else FieldOutput.joined(outputs)
+            output = _whole(field, outputs, len(chosen))
             place = (candidates.ray_index[chosen], candidates.rank[chosen] - chunk * size)
             depths = passed.new_zeros(n_rays, size).index_put(place, output.density * candidates.widths[chosen])
             looked.append((chosen, output.density, output.features, ray_weights(depths, passed)[place]))
@@ -217,6 +217,19 @@ class VolumeRenderer(Renderer, name="volume"):
         chosen, density, features, weights = (torch.cat(parts) for parts in zip(*looked, strict=True))
         order = chosen.argsort()
         return chosen[order], density[order], features[order], weights[order]
+
+
+def _whole(field: DensityField, outputs: list[Any], n_points: int) -> FieldOutput:
+    """What a field gave for so many points, piece by piece, as one; an error where it is not what fields promise."""
+    for output in outputs:
+        if not isinstance(output, FieldOutput):
+            raise field.wrong_result(output, "forward: FieldOutput")
+    output = outputs[0] if len(outputs) == 1 else FieldOutput.joined(outputs)
+    if output.density.shape != (n_points,):
+        raise field.wrong_result(output.density, f"forward: a density of shape {(n_points,)}")
+    if output.features.shape != (n_points, field.n_channels):
+        raise field.wrong_result(output.features, f"forward: features of shape {(n_points, field.n_channels)}")
+    return output
 
 
 def _density_field(geometry: Geometry) -> DensityField:

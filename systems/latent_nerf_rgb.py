@@ -22,7 +22,7 @@ from core.part import Choice
 from core.types import Cameras, LinearColour, RenderOutput
 from guidance.latent_colour import STABLE_DIFFUSION_1, fit_linear_colour
 from guidance.same_latents import check_same_latents, same_latents
-from renderers.compositing import over_background
+from renderers.compositing import over_background, seen_behind
 from systems.base import LightningSystem
 from systems.shading import Light, Shading, shade
 from systems.steps import StepRendering
@@ -93,7 +93,7 @@ class LatentNeRFRGB(LightningSystem, name="latent-nerf-rgb"):
     def _lit(self, render: RenderOutput, light: Light | None, cameras: Cameras, rng: Generator) -> RenderOutput:
         """A rendering whose picture is the object in light before the background."""
         foreground = shade(render, light)
-        behind = self.background(camera_rays(cameras).directions, rng)
+        behind = seen_behind(self.background, camera_rays(cameras).directions, rng, foreground)
         return replace(render, foreground=foreground, latents=over_background(foreground, render.opacity, behind))
 
     def _first_colour(self, other: LightningSystem) -> LinearColour:

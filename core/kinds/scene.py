@@ -58,7 +58,9 @@ class DensityField(Geometry):
 
     def density(self, positions: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
         """Density alone; override it where that is cheaper."""
-        return self(positions).density
+        if not isinstance(output := self(positions), FieldOutput):
+            raise self.wrong_result(output, "forward: FieldOutput")
+        return output.density
 
 
 @dataclass(frozen=True)

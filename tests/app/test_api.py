@@ -130,6 +130,10 @@ def test_a_failed_exporter_leaves_the_run_and_what_the_others_wrote(
         train(EXAMPLE, "a ball", overrides=both, out=tmp_path)
     assert caught.value.run.is_finished
     assert caught.value.files == (caught.value.run.folder / "contact_sheet.png",)
+    monkeypatch.setattr(find("exporter", "turntable"), "export", lambda *_: None)
+    with pytest.raises(ExportError, match=r"video\.py:\d+: export of the exporter 'turntable' gave a None") as caught:
+        train(EXAMPLE, "a ball", overrides=both, out=tmp_path)
+    assert caught.value.files == (caught.value.run.folder / "contact_sheet.png",)
 
 
 def test_an_untrained_system_is_what_the_first_step_finds(overrides: list[str], tmp_path: Path) -> None:

@@ -178,6 +178,15 @@ def test_a_volume_is_refused_by_name():
         MeshRenderer(MeshRenderer.Config(), field)
 
 
+def test_a_texture_of_the_wrong_shape_is_named():
+    surface = Sheet()
+    surface.part_name = "sheet"  # pyright: ignore[reportAttributeAccessIssue]
+    surface.forward = lambda uv, footprint: uv  # pyright: ignore[reportAttributeAccessIssue]
+    said = r"test_mesh\.py:\d+: .* 'sheet' gave a tensor of shape \((\d+), 2\), not one of shape \(\1, 3\)$"
+    with pytest.raises(UserError, match=said):
+        renderer(surface)(surface, Wall(), cameras(), Generator())
+
+
 def kept_for_the_gradient(make: MeshRenderer, surface: TexturedSurface) -> tuple[Tensor, list[Tensor], int]:
     """A picture, its gradient, and the bytes that are kept between the two beside the texture."""
     storages: dict[int, int] = {}

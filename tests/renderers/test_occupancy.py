@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 
+from core.errors import UserError
 from renderers.occupancy import OccupancyGrid
 from tests.fields import Balls
 
@@ -97,3 +98,18 @@ def test_the_state_travels_with_a_checkpoint() -> None:
         made.refresh(Balls(0.35, 50.0), 36, rng(7))
     assert torch.equal(first.occupied, second.occupied)
     assert torch.equal(first.density, second.density)
+
+
+@pytest.mark.parametrize(
+    ("method", "said"),
+    [
+        ("density", r"density of the geometry 'odd' gave a tuple, not one of shape \(\d+,\)"),
+        ("forward", "not FieldOutput"),
+    ],
+)
+def test_a_field_that_gives_the_wrong_thing_is_named(method: str, said: str) -> None:
+    field = Balls(0.3, 50.0)
+    field.part_name = "odd"  # pyright: ignore[reportAttributeAccessIssue]
+    setattr(field, method, lambda positions: (positions, positions))
+    with pytest.raises(UserError, match=rf"fields\.py:\d+: .*{said}"):
+        grid(warmup_steps=0).refresh(field, 0, rng())

@@ -258,6 +258,36 @@ def test_another_geometry_is_refused_naming_what_fits() -> None:
         VolumeRenderer(VolumeRenderer.Config(), Sheet())
 
 
+class Wide(Balls):
+    """Gives more features than it says."""
+
+    part_name = "wide"
+
+    def forward(self, positions: Tensor) -> FieldOutput:
+        seen = super().forward(positions)
+        return FieldOutput(seen.density, torch.cat([seen.features, seen.features], dim=-1))
+
+
+class Halved(Balls):
+    """Gives the density of every other point."""
+
+    part_name = "halved"
+
+    def forward(self, positions: Tensor) -> FieldOutput:
+        return super().forward(positions[::2])
+
+
+@pytest.mark.parametrize(
+    ("sort", "said"),
+    [(Wide, r"\((\d+), 6\), not features of shape \(\1, 3\)"), (Halved, r"\(\d+,\), not a density of")],
+)
+def test_a_field_that_gives_other_shapes_is_named(sort: type[Balls], said: str) -> None:
+    field = sort(0.4, 10.0)
+    start = rf"test_volume\.py:\d+: forward of the geometry '{sort.__dict__['part_name']}' gave a tensor of shape "
+    with pytest.raises(UserError, match=start + said):
+        render(renderer(field), field, views())
+
+
 @pytest.mark.parametrize(
     ("settings", "text"),
     [

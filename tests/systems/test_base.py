@@ -234,6 +234,13 @@ def test_resuming_is_exact_with_other_scores_too(tiny_model: Model, tmp_path: Pa
     [
         ("views", "draw", None, "orbit.py:[0-9]+: draw of the views 'orbit' gave a NoneType, not Cameras"),
         ("renderer", "forward", (1, 2), "forward of the renderer 'volume' gave a tuple, not RenderOutput"),
+        (
+            "geometry",
+            "forward",
+            (1, 2),
+            "latent_field.py:[0-9]+: forward of the geometry 'hash-grid' gave a tuple, not Fi",
+        ),
+        ("background", "forward", None, "forward of the background 'random-color' gave a NoneType, not one of shape"),
         ("guidance", "forward", torch.ones(2), r"gave a tensor of shape \(2,\), not GuidanceOutput"),
     ],
 )
