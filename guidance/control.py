@@ -22,12 +22,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.errors import MachineError, UserError, require
+from core.errors import UserError, require
 from core.paths import FolderOrName
 from core.types import Cameras, ShapeLook, ShapeViews
-from guidance.hub_files import snapshot_in
+from guidance.hub_files import read_json, snapshot_in
 from guidance.model_families import ModelFamily, StableDiffusion
-from guidance.model_source import HUB_ID, ROOT, ModelSource, read_json
+from guidance.model_source import HUB_ID, ROOT, ModelSource
 
 #: Settings in which a ControlNet must agree with the UNet whose first half it copies.
 SHARED = (
@@ -81,7 +81,7 @@ class ControlNet:
             hint = f"; {inside} is one" if (inside / "config.json").is_file() else ""
             raise UserError(f"ControlNet '{file.path}': {folder} has no config.json, so it is none{hint}")
         if not folder.is_dir() and (file.path.startswith(".") or not HUB_ID.fullmatch(file.path)):
-            raise MachineError(f"ControlNet '{file.path}': no folder {path}. Give one, or a hub id like 'owner/name'")
+            raise UserError(f"ControlNet '{file.path}': no folder {path}. Give one, or a hub id like 'owner/name'")
         address = str(folder) if folder.is_dir() else file.path
         config = read_json(file.path, address, "config.json")
         if config.get("_class_name") != "ControlNetModel":

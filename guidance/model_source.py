@@ -9,17 +9,17 @@ import importlib
 import inspect
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import torch
 import yaml
 
 from core.errors import MachineError, UserError, first_line
-from core.files import parse_json
-from guidance.hub_files import UnreachableError, fetch, fetched, snapshot_in
-from guidance.model_weights import check_weights, variants_to_try, weights_files
+from guidance.hub_files import UnreachableError, fetched, listed, read_json, snapshot_in
+from guidance.model_weights import PICKLES, check_weights, chosen_variant, weights_files
 
 #: The only place where a model is known by a short name.
 ALIASES = Path(__file__).parent / "model_aliases.yaml"
@@ -47,6 +47,7 @@ class ModelSource:
     name: str
     address: str
     index: Mapping[str, Any]
+    _read_before: dict[str, dict[str, Any]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def folder(self) -> Path | None:
@@ -117,7 +118,7 @@ class ModelSource:
         Raises:
             UserError: there are none, or pickles alone.
         """
-        next(variants_to_try(self.name, self.folder / part if self.folder else None))
+        self._variant(part)
 
     def network(self, part: str, dtype: torch.dtype = torch.float32) -> Any:
         """A network with its weights in a dtype from the first on; frozen, in evaluation mode.
@@ -125,19 +126,31 @@ class ModelSource:
         Raises:
             UserError: it is missing, of a foreign library, its files cannot be read, or its weights are not all there.
         """
-        first: UserError | None = None
-        for variant in variants_to_try(self.name, self.folder / part if self.folder else None):
-            options = {"variant": variant, "dtype": dtype, "use_safetensors": True, "output_loading_info": True}
-            try:
-                with torch.random.fork_rng(devices=[]):  # nothing that is loaded may shift a training's chance
-                    network, report = self._read(part, **options)
-            except UserError as error:
-                first = first or error
-                continue
-            check_weights(self.name, part, weights_files(self.part_folder(part)), network, report)
-            return network.requires_grad_(False).eval()
-        assert first is not None, "there is something to try"
-        raise first
+        options = {"dtype": dtype, "use_safetensors": True, "output_loading_info": True}
+        variant = self._variant(part)
+        with torch.random.fork_rng(devices=[]):  # nothing that is loaded may shift a training's chance
+            network, report = self._read(part, variant=variant, **options)
+        check_weights(self.name, part, weights_files(self.part_folder(part)), network, report)
+        return network.requires_grad_(False).eval()
+
+    def _variant(self, part: str) -> str | None:
+        """Which of a network's weights are read; asked of the hub where none are here yet. Errors as of check_files."""
+        folder = self.part_folder(part)
+        here = [path.name for path in folder.iterdir()] if folder and folder.is_dir() else []
+        if self.folder or weights_files(folder):
+            return chosen_variant(self.name, folder or part, here)
+        try:
+            names = [PurePosixPath(name) for name in self._listed]
+        except UnreachableError:
+            if not any(name.endswith(PICKLES) for name in here):
+                raise
+            return chosen_variant(self.name, folder or part, here)
+        own = [name.name for name in names if name.parent == PurePosixPath(part)]
+        return chosen_variant(self.name, PurePosixPath(self.address, part), own)
+
+    @cached_property
+    def _listed(self) -> list[str]:
+        return listed(self.name, self.address)
 
     def _read(self, part: str, **options: Any) -> Any:
         part_class = self.part_class(part)
@@ -156,7 +169,10 @@ class ModelSource:
         Raises:
             UserError: if it is missing or is no JSON.
         """
-        return read_json(self.name, self.address, _within(part, file_name))
+        file = _within(part, file_name)
+        if file not in self._read_before:
+            self._read_before[file] = read_json(self.name, self.address, file)
+        return dict(self._read_before[file])
 
     def full_config(self, part: str) -> dict[str, Any]:
         """The config of one of diffusers' networks, with the defaults of what it does not say.
@@ -194,9 +210,11 @@ def find_model(name: str, setting: str = "model") -> ModelSource:
         if not (path / "model_index.json").is_file():
             raise UserError(f"model '{name}': {path} has no model_index.json; {LAYOUT}")
         address = str(path)
+    elif path.suffix in (".safetensors", *PICKLES):
+        raise UserError(f"model '{name}': no such file: {path.absolute()}")
     elif name in aliases or not HUB_ID.fullmatch(name) or name.startswith("."):
-        known = ", ".join(aliases)
-        raise MachineError(f"model '{name}': no folder {path}. Give {known}, a folder, or a hub id like 'owner/name'")
+        ways = f"{', '.join(aliases)}, a folder, a *.safetensors file, or a hub id like 'owner/name'"
+        raise UserError(f"model '{name}': no folder {path}. Give {ways}")
     else:
         address = name
     try:
@@ -204,26 +222,6 @@ def find_model(name: str, setting: str = "model") -> ModelSource:
     except UnreachableError as error:
         ways = f"`{setting}={next(iter(aliases))}`, a folder, or download it where there is a network"
         raise MachineError(f"{error}. Use {ways}") from error
-
-
-def read_json(name: str, address: str, file_name: str) -> dict[str, Any]:
-    """One of a model's JSON files.
-
-    Raises:
-        UserError: it is missing or is no JSON object.
-    """
-    path = Path(address) / file_name
-    if not Path(address).is_dir():
-        path = fetch(name, address, file_name)
-    if not path.is_file():  # nor a pipe, which would be waited for
-        raise UserError(f"model '{name}': {path} is missing")
-    try:
-        content = parse_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"model '{name}': {path} cannot be read as JSON: {first_line(error)}") from error
-    if not isinstance(content, dict):
-        raise UserError(f"model '{name}': {path} holds no JSON object")
-    return content
 
 
 def without_progress_bars() -> None:

@@ -4,8 +4,8 @@ Safetensors alone are read: a pickle can run any code when it is opened.
 """
 
 import re
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Collection, Sequence
+from pathlib import Path, PurePath
 from typing import Any
 
 import torch
@@ -17,28 +17,33 @@ from core.errors import UserError
 VARIANTS = ("fp16", "bf16", "non_ema")
 #: Endings of files that may run code when they are read.
 PICKLES = (".bin", ".pt", ".ckpt", ".pth")
-_WEIGHTS = re.compile(r"(?:diffusion_pytorch_model|model)(?:\.(?P<variant>\w+))?(?:-\d+-of-\d+)?\.safetensors")
+_STEM = r"(?:diffusion_pytorch_model|model)"
+#: Older versions of diffusers put the variant behind a piece's number, and before `index`.
+_WEIGHTS = re.compile(rf"{_STEM}(?:\.(?P<variant>\w+))?(?P<piece>-\d+-of-\d+(?:\.(?P<older>\w+))?)?\.safetensors")
+_INDEX = re.compile(rf"{_STEM}\.safetensors(?:\.(?P<older>\w+))?\.index(?:\.(?P<variant>\w+))?\.json")
 
 
-def variants_to_try(name: str, folder: Path | None) -> Iterator[str | None]:
-    """The words for `from_pretrained(variant=...)` in the order in which they are worth trying.
+def chosen_variant(name: str, place: str | PurePath, files: Collection[str]) -> str | None:
+    """The word for `from_pretrained(variant=...)` by which a network's weights are read.
 
     Args:
-        folder: a network's own, such as MODEL/unet; None for one on the hub, whose files are not known.
+        place: where they are, such as MODEL/unet, for messages.
+        files: the names of all files there.
 
     Raises:
-        UserError: the folder holds no weights, or pickled ones only.
+        UserError: there are no weights, pickled ones only, or pieces without the index that says what is in which.
     """
-    if folder is None:
-        yield from (None, *VARIANTS)
-        return
-    if files := weights_files(folder):
-        match = _WEIGHTS.fullmatch(files[0].name)
-        yield match["variant"] if match else None
-        return
-    for file in sorted(folder.glob("*")):
-        refuse_pickle(file, f"model '{name}': ")
-    raise UserError(f"model '{name}': {folder} holds no weights (*.safetensors)")
+    variant, chosen = _chosen(files)
+    if not chosen:
+        for file in sorted(files):
+            refuse_pickle(Path(place) / file, f"model '{name}': ")
+        raise UserError(f"model '{name}': {place} holds no weights (*.safetensors)")
+    is_whole = any(not match["piece"] for file in chosen if (match := _WEIGHTS.fullmatch(file)))
+    indices = [match["variant"] or match["older"] for file in files if (match := _INDEX.fullmatch(file))]
+    if not is_whole and variant not in indices:
+        index = f"{chosen[0].split('-')[0].split('.')[0]}.safetensors.index.{f'{variant}.' if variant else ''}json"
+        raise UserError(f"model '{name}': {place} holds weights in pieces, and their index is missing: {index}")
+    return variant
 
 
 def refuse_pickle(path: Path, where: str = "") -> None:
@@ -57,12 +62,18 @@ def refuse_pickle(path: Path, where: str = "") -> None:
 
 def weights_files(folder: Path | None) -> list[Path]:
     """The files that a folder's network is read from: one, or the pieces of one; none where there are none."""
-    of_variant: dict[str | None, list[Path]] = {}
-    for file in sorted(folder.glob("*.safetensors")) if folder else []:
-        if match := _WEIGHTS.fullmatch(file.name):
-            of_variant.setdefault(match["variant"], []).append(file)
+    names = [file.name for file in folder.glob("*.safetensors")] if folder else []
+    return [folder / name for name in _chosen(names)[1]] if folder else []
+
+
+def _chosen(files: Collection[str]) -> tuple[str | None, list[str]]:
+    """Which variant is read of a network's files, and which of them that is."""
+    of_variant: dict[str | None, list[str]] = {}
+    for file in sorted(files):
+        if match := _WEIGHTS.fullmatch(file):
+            of_variant.setdefault(match["variant"] or match["older"], []).append(file)
     order = [None, *VARIANTS, *sorted(filter(None, of_variant))]
-    return next((of_variant[variant] for variant in order if variant in of_variant), [])
+    return next(((variant, of_variant[variant]) for variant in order if variant in of_variant), (None, []))
 
 
 def check_weights(name: str, part: str, files: Sequence[Path], network: nn.Module, report: dict[str, Any]) -> None:

@@ -21,8 +21,8 @@ from safetensors import safe_open
 from torch import Tensor
 
 from core.errors import UserError, first_line
-from guidance.hub_files import fetch
-from guidance.model_source import ModelSource, read_json, without_progress_bars
+from guidance.hub_files import fetch, read_json
+from guidance.model_source import ModelSource, without_progress_bars
 from guidance.model_weights import check_weights, refuse_pickle
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.errors import MachineError, UserError
+from core.errors import UserError
 from core.schedule import Schedule
 from core.types import Cameras, ShapeViews
 from guidance.control import ControlFile, ControlNet, depth_pictures, normal_pictures
@@ -258,8 +258,9 @@ def test_what_is_no_folder_of_one(tiny_model: Models, tmp_path: Path, control: C
     assert _refused(folder, whole).endswith(f"so it is none; {whole / 'controlnet'} is one")
     message = _refused(folder, "./nowhere")
     assert message == "control.0: ControlNet './nowhere': no folder nowhere. Give one, or a hub id like 'owner/name'"
-    with pytest.raises(MachineError):
+    with pytest.raises(UserError) as caught:
         ControlNet.find(ControlFile("./nowhere", "depth"))
+    assert caught.value.exit_code == 2
     with pytest.raises(UserError, match="scale: from 0 to 10, got -1"):
         ControlFile(str(path), "depth", -1.0)
 

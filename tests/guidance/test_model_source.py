@@ -26,14 +26,21 @@ def test_an_alias_is_a_folder_beside_the_list_of_aliases(
     monkeypatch.setattr(model_source, "ALIASES", tmp_path / "aliases.yaml")
     source = find_model("tiny")
     assert (source.name, source.folder) == ("tiny", tmp_path / "here")
-    with pytest.raises(UserError, match=r"Give tiny, a folder, or a hub id"):
+    with pytest.raises(UserError, match=r"Give tiny, a folder, a \*\.safetensors file, or a hub id"):
         find_model("small")
 
 
 @pytest.mark.parametrize("name", ["./nowhere", "nowhere", "a/b/c", "/nowhere/at/all"])
 def test_an_unknown_folder(name: str):
-    ways = "Give toybox, toybox-multiview, a folder, or a hub id"
-    with pytest.raises(UserError, match=f"model '{name}': no folder {Path(name)}. {ways}"):
+    ways = r"Give toybox, toybox-multiview, a folder, a \*\.safetensors file, or a hub id"
+    with pytest.raises(UserError, match=f"model '{name}': no folder {Path(name)}. {ways}") as caught:
+        find_model(name)
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("name", ["models/v1-5.safetensors", "v1-5.safetensors", "some/model.ckpt", "/nowhere/a.bin"])
+def test_a_name_with_the_ending_of_a_file_is_asked_of_nobody(name: str):
+    with pytest.raises(UserError, match=f"^model '{name}': no such file: {Path(name).absolute()}$"):
         find_model(name)
 
 

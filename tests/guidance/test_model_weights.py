@@ -1,5 +1,6 @@
 """Which files of a folder are read, and that what is not whole is refused with the file's name."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -63,6 +64,22 @@ def test_weights_in_pieces(variant: str | None, tiny_model: Models, tmp_path: Pa
     weights_files(folder / "unet")[1].unlink()
     with pytest.raises(UserError, match=r"cannot read its 'unet'.*model/unet"):
         LatentDiffusion(find_model(str(folder))).load()
+
+
+@pytest.mark.filterwarnings("ignore:This serialization format is now deprecated")
+@pytest.mark.parametrize("index", ["safetensors.index.fp16.json", "safetensors.fp16.index.json"])
+def test_pieces_of_a_variant_as_they_were_called_before(index: str, tiny_model: Models, tmp_path: Path):
+    folder = _copy(tiny_model(), tmp_path / "model") / "unet"
+    weights = load_file(folder / "diffusion_pytorch_model.safetensors")
+    piece = "diffusion_pytorch_model-00001-of-00001.fp16.safetensors"
+    (folder / "diffusion_pytorch_model.safetensors").rename(folder / piece)
+    with pytest.raises(UserError) as caught:
+        LatentDiffusion(find_model(str(folder.parent)))
+    said = "holds weights in pieces, and their index is missing: diffusion_pytorch_model.safetensors.index.fp16.json"
+    assert str(caught.value) == f"model '{folder.parent}': {folder} {said}"
+    told = {"metadata": {}, "weight_map": dict.fromkeys(weights, piece)}
+    (folder / f"diffusion_pytorch_model.{index}").write_text(json.dumps(told))
+    assert torch.equal(_predicted(folder.parent), _predicted(tiny_model()))
 
 
 def _loaded(folder: Path, part: str) -> None:
