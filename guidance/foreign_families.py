@@ -1,6 +1,7 @@
 """Models that cannot guide, by the names that people know them by, told from their small config files."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +10,16 @@ from guidance.model_source import ModelSource, denoiser_part
 #: What stands in the name of a pipeline's class, of its denoiser's or of its scheduler's, and what the model is.
 #: The first that is found counts.
 _NAMES = {
+    r"Marigold": "a model that estimates depth or normals",
     r"LatentConsistency|ConsistencyModel|CMStochastic": "a consistency model",
     r"Inpaint|PaintByExample|Fill": "an inpainting model",
-    r"Depth2Img|DepthPipeline": "a depth-to-image model",
+    r"Depth2Img": "a depth-to-image model",
     r"Upscale|SuperResolution|LatentUpscale": "an upscaler",
     r"InstructPix2Pix|Kontext|ImageEdit|EditPipeline": "a model that edits pictures",
     r"^IF|DeepFloyd": "DeepFloyd IF",
     r"Kandinsky": "Kandinsky",
     r"UnCLIP|ImageVariation": "unCLIP",
-    r"Video|3DCondition|SpatioTemporal|Motion|Animate|Transformer3D|Mochi|CogVideo|LTX|^Wan|Allegro|Latte|Cosmos": (
+    r"Video|3DCondition|SpatioTemporal|Motion|Animate|Transformer3D|I2VGen|Mochi|LTX|^Wan|Allegro|Latte|Cosmos": (
         "a video model"
     ),
     r"Audio|Music|Dance": "an audio model",
@@ -36,6 +38,11 @@ _NAMES = {
     r"HiDream": "HiDream",
     r"ZImage": "Z-Image",
     r"OmniGen": "OmniGen",
+    r"^Bria": "Bria",
+    r"^AltDiffusion": "AltDiffusion",
+    r"^UniDiffuser": "UniDiffuser",
+    r"^DiT": "DiT, which is told classes,",
+    r"^ShapE": "Shap-E, which makes shapes,",
     r"LDMTextToImage|VQDiffusion|Amused|UVit": "a model without Stable Diffusion's autoencoder",
     r"^EDM": "an EDM model, such as Playground 2.5,",
 }
@@ -44,6 +51,11 @@ _PARTS = {
     "movq": "Kandinsky",
     "depth_estimator": "a depth-to-image model",
     "image_normalizer": "unCLIP",
+}
+#: Parts that show a denoiser more than texts, without which it works too, and what is to be said of them.
+_LEFT_OUT = {
+    "controlnet": "its ControlNet is left out; `control` takes it by its folder",
+    "adapter": "its T2I-Adapter is left out, and it is told texts alone",
 }
 #: Denoisers that both PixArts have.
 _PIXARTS = ("PixArtTransformer2DModel", "Transformer2DModel")
@@ -87,16 +99,28 @@ def _by_unet(config: dict[str, Any]) -> str | None:
     return None
 
 
-def is_distilled(source: ModelSource, add_ons: tuple[str, ...] = ()) -> bool:
+def left_out(source: ModelSource) -> str | None:
+    """What a model could be told or shown beside texts, and is not, in one line; None where that is nothing."""
+    for part, said in _LEFT_OUT.items():
+        if source.has(part):
+            return said
+    if source.has("unet") and str(source.config("unet").get("attention_type")).startswith("gated"):
+        return "its boxes (GLIGEN) are left out, and it is told texts alone"
+    return None
+
+
+def is_distilled(source: ModelSource, add_ons: Sequence[Path] = ()) -> bool:
     """Whether a model, or an add-on by its name, was distilled to do without guidance: scales near 1 suit it alone.
 
     Such models say so in their names, by a scheduler for few steps, or by being told how much guidance to imitate. An
     epsilon model with trailing timesteps is one: those with many steps have leading ones, but for zero terminal SNR,
     which epsilon does not go with.
     """
-    names = [source.name, str(source.index.get("_name_or_path", ""))]
     denoiser = source.config(denoiser_part(source))
-    names.append(str(denoiser.get("_name_or_path", "")))
+    said = (source.name, *(str(config.get("_name_or_path", "")) for config in (source.index, denoiser)))
+    names = [name for each in said for name in (Path(each).name, *_cached(Path(each)))]
+    # An add-on's file often has the name that diffusers gives to all.
+    names += [name for path in add_ons for name in (path.name, path.parent.name, *_cached(path))]
     config = source.config("scheduler", "scheduler_config.json")
     scheduler, spacing = str(config.get("_class_name")), config.get("timestep_spacing")
     few_steps = (
@@ -106,5 +130,10 @@ def is_distilled(source: ModelSource, add_ons: tuple[str, ...] = ()) -> bool:
         few_steps
         or bool(denoiser.get("guidance_embeds"))
         or scheduler in ("LCMScheduler", "TCDScheduler")
-        or any(_DISTILLED.search(Path(name).name) for name in (*names, *add_ons))
+        or any(map(_DISTILLED.search, names))
     )
+
+
+def _cached(path: Path) -> list[str]:
+    """The folder of the hub's cache that a path leads through: models--owner--name, where nothing else has a name."""
+    return [part for part in path.parts if part.startswith("models--")]

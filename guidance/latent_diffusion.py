@@ -18,6 +18,7 @@ from guidance.add_ons import AddOns
 from guidance.autoencoder import Autoencoder
 from guidance.camera_conditioning import CameraConditioning
 from guidance.control import ControlPictures, check_controls, steered
+from guidance.foreign_families import left_out
 from guidance.frozen import FrozenNetworks, by_rows
 from guidance.joined_views import join_views
 from guidance.model_families import TextEmbedding
@@ -75,6 +76,8 @@ class LatentDiffusion(FrozenNetworks):
         add_ons.check_family(source.name, family)
         if family.t5 and source.has(family.t5) and not t5:
             log.info("model '%s': its T5 text encoder is left out; t5: true reads it", source.name)
+        if more := left_out(source):
+            log.warning("model '%s': %s", source.name, more)
         if cameras and add_ons.controls:
             raise UserError(f"model '{source.name}': is told cameras, which no ControlNet is; leave control out")
         super().__init__()

@@ -101,10 +101,12 @@ def wanted_encoders(source: ModelSource, family: type[ModelFamily], t5: bool) ->
     """Folders of the text encoders that are read.
 
     Raises:
-        UserError: T5 is wanted of a model that has none.
+        UserError: T5 is wanted of a model that has none, or that never goes without.
     """
     if not t5:
         return family.text_encoders
+    if any(source.class_of(part).startswith("T5") for part in family.text_encoders if source.has(part)):
+        raise UserError(f"model '{source.name}': reads its T5 always; leave t5 out")
     if family.t5 is None or not source.has(family.t5):
         raise UserError(f"model '{source.name}': has no T5 text encoder; leave t5 out")
     return (*family.text_encoders, family.t5)

@@ -104,7 +104,7 @@ class ModelSettings:
 
     def tell_scale(self, source: ModelSource, scale: float, setting: str) -> None:
         """Say so where a model that was distilled to do without guidance is asked with much guidance."""
-        if scale > MOST_DISTILLED and is_distilled(source, tuple(lora.path.stem for lora in self.lora)):
+        if scale > MOST_DISTILLED and is_distilled(source, [lora.path for lora in self.lora]):
             log.warning(
                 "model '%s': distilled to do without guidance; it works with scales near 1 (%s=1), the recipe says %g",
                 source.name,

@@ -10,6 +10,7 @@ import pytest
 
 from core.errors import UserError
 from guidance.foreign_families import is_distilled
+from guidance.latent_diffusion import LatentDiffusion
 from guidance.latent_sds import LatentSDS
 from guidance.model_gate import check_model, latent_size, size_step, wanted_encoders
 from guidance.model_source import ModelSource, find_model
@@ -84,7 +85,7 @@ def test_flux_has_the_size_of_its_autoencoders_pictures_and_takes_squares_of_fou
     assert (latent_size(source), size_step(source, check_model(source))) == (12, 2)
     _edit(tmp_path / "transformer" / "config.json", in_channels=32)
     with pytest.raises(UserError, match="its denoiser takes 32 channels and its VAE gives 16"):
-        check_model(source)
+        check_model(find_model(str(tmp_path)))
 
 
 def test_pixart_alpha_is_told_from_sigma_by_its_denoiser(tmp_path: Path):
@@ -143,6 +144,13 @@ FITTING = (
         ("FluxControlPipeline", ["transformer", "FluxTransformer2DModel"], "a Flux.1 that is shown pictures"),
         ("StableCascadeCombinedPipeline", ["decoder", "StableCascadeUNet"], "Stable Cascade"),
         ("AudioLDM2Pipeline", ["unet", "AudioLDM2UNet2DConditionModel"], "an audio model"),
+        ("I2VGenXLPipeline", ["unet", "I2VGenXLUNet"], "a video model (I2VGenXLPipeline)"),
+        ("ShapEPipeline", ["prior", "PriorTransformer"], "Shap-E, which makes shapes, (ShapEPipeline)"),
+        ("UniDiffuserPipeline", ["unet", "UniDiffuserModel"], "UniDiffuser (UniDiffuserPipeline)"),
+        ("DiTPipeline", ["transformer", "DiTTransformer2DModel"], "DiT, which is told classes, (DiTPipeline)"),
+        ("BriaPipeline", ["transformer", "BriaTransformer2DModel"], "Bria (BriaPipeline)"),
+        ("AltDiffusionPipeline", ["unet", "UNet2DConditionModel"], "AltDiffusion (AltDiffusionPipeline)"),
+        ("MarigoldDepthPipeline", ["unet", "UNet2DConditionModel"], "a model that estimates depth or normals (Mari"),
         ("PipelineOfTomorrow", ["transformer", "UNet2DModel"], "its 'transformer' is of the class UNet2DModel"),
     ],
 )
@@ -215,6 +223,34 @@ def test_t5_is_wanted_of_a_model_that_has_it(tmp_path: Path):
     assert wanted_encoders(source, check_model(source, t5=True), t5=True)[-1] == "text_encoder_3"
 
 
+@pytest.mark.parametrize(("family", "layout"), [("flow", "flux"), ("epsilon", "pixart")])
+def test_t5_is_no_choice_where_it_is_always_read(family: Family, layout: Layout, tmp_path: Path):
+    with pytest.raises(UserError, match=r"^model .*: reads its T5 always; leave t5 out$"):
+        check_model(_without_weights(make_tiny_model(tmp_path, family, layout)), t5=True)
+
+
+def test_what_a_pipeline_has_beside_texts_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    folder = make_tiny_model(tmp_path)
+    LatentDiffusion(find_model(str(folder)))
+    assert not caplog.messages
+    unet = diffusers.UNet2DConditionModel.from_pretrained(folder / "unet")
+    for place, made in (("controlnet", diffusers.ControlNetModel.from_unet(unet)), ("adapter", diffusers.T2IAdapter())):
+        made.save_pretrained(folder / place)
+        whole = json.loads((folder / "model_index.json").read_text())
+        _edit(folder / "model_index.json", **{place: ["diffusers", type(made).__name__]})
+        LatentDiffusion(find_model(str(folder)))
+        (folder / "model_index.json").write_text(json.dumps(whole))
+    _edit(folder / "unet" / "config.json", attention_type="gated")
+    LatentDiffusion(find_model(str(folder)))
+    assert [
+        message.removeprefix(f"model '{folder}': its ").split(" is")[0].split(" are")[0] for message in caplog.messages
+    ] == [
+        "ControlNet",
+        "T2I-Adapter",
+        "boxes (GLIGEN)",
+    ]
+
+
 @pytest.mark.parametrize(
     ("name", "scheduler", "add_ons", "expected"),
     [
@@ -224,12 +260,17 @@ def test_t5_is_wanted_of_a_model_that_has_it(tmp_path: Path):
         ("plain", {"_class_name": "LCMScheduler"}, (), True),
         ("plain", {"timestep_spacing": "trailing"}, (), True),
         ("plain", {"timestep_spacing": "trailing", "prediction_type": "v_prediction"}, (), False),
-        ("plain", {}, ("pytorch_lcm_lora",), True),
-        ("plain", {}, ("calcmade",), False),
+        ("plain", {}, (Path("pytorch_lcm_lora"),), True),
+        ("plain", {}, (Path("calcmade"),), False),
+        ("plain", {}, (Path("lcm-lora-sdv1-5/pytorch_lora_weights.safetensors"),), True),
+        ("plain", {}, (Path("style/pytorch_lora_weights.safetensors"),), False),
+        ("plain", {}, (Path("models--somebody--lcm-lora/snapshots/01ab/pytorch_lora_weights.safetensors"),), True),
+        ("cache/models--somebody--sd-turbo/snapshots/01ab", {}, (), True),
+        ("turbo-experiments/plain", {}, (), False),
     ],
 )
 def test_what_is_distilled(
-    name: str, scheduler: dict[str, Any], add_ons: tuple[str, ...], expected: bool, tmp_path: Path
+    name: str, scheduler: dict[str, Any], add_ons: tuple[Path, ...], expected: bool, tmp_path: Path
 ):
     folder = make_tiny_model(tmp_path / name)
     _edit(folder / "scheduler" / "scheduler_config.json", **scheduler)
