@@ -116,6 +116,10 @@ class LatentDiffusion(FrozenNetworks):
                 self.hold(held.to(memory_format=torch.channels_last))
         return self._networks[0]
 
+    def layers(self) -> nn.Module:
+        """The denoiser's layers without their weights, for whoever has to know their shapes before it is read."""
+        return self._source.layers(self.adapter.denoiser)
+
     def use_precision(self, dtype: torch.dtype) -> None:
         """Hold the networks' weights in a dtype; the autoencoder's in float32 instead of bfloat16.
 

@@ -91,7 +91,7 @@ class LatentSDS(TextGuidance, name="latent-sds"):
         weight = WEIGHTINGS[config.weighting](self.model.alpha, self.model.sigma)
         self.register_buffer("timestep_weight", weight, persistent=False)
         config.tell_scale(self.source, max(config.guidance_scale.values), self.setting("guidance_scale"))
-        self.variation = LowRank(self.model.denoiser, config.variation.rank) if config.score == "vsd" else None
+        self.variation = LowRank(self.model.layers(), config.variation.rank) if config.score == "vsd" else None
         self.term_names = (*self.term_names, *(("variation",) if self.variation else ()))
 
     def parameter_groups(self) -> list[dict[str, Any]]:
@@ -196,7 +196,7 @@ class LatentSDS(TextGuidance, name="latent-sds"):
             noisier = later(noisy, render.latents, more, model.alpha, model.sigma)
             return self.answers(noisier, cameras, [self.told_views(cameras)])[0]
         if self.variation is not None:
-            with self.variation.on():
+            with self.variation.on(self.model.denoiser):
                 return self.answers(noisy, cameras, [self.told_views(cameras)], is_learning=True)[0]
         return noisy.noise
 

@@ -20,23 +20,27 @@ class LowRank(nn.Module):
     """
 
     def __init__(self, network: nn.Module, rank: int) -> None:
+        """
+        Args:
+            network: one of the layers to be corrected; their shapes alone are read, so that it may be without weights.
+        """
         super().__init__()
         self.down, self.up = nn.ParameterList(), nn.ParameterList()
-        self._layers: list[nn.Linear] = []
+        self._names: list[str] = []
         for name, layer in network.named_modules():
             if name.endswith(CORRECTED) and isinstance(layer, nn.Linear):
                 self.down.append(nn.Parameter(torch.randn(rank, layer.in_features) / rank**0.5))
                 self.up.append(nn.Parameter(torch.zeros(layer.out_features, rank)))
-                self._layers.append(layer)
-        if not self._layers:
+                self._names.append(name)
+        if not self._names:
             raise ValueError(f"{type(network).__name__} has no attention layer called {', '.join(CORRECTED)}")
 
     @contextmanager
-    def on(self) -> Iterator[None]:
-        """Within this block the network is the corrected one."""
+    def on(self, network: nn.Module) -> Iterator[None]:
+        """Within this block a network is the corrected one."""
         with ExitStack() as hooks:
-            for layer, down, up in zip(self._layers, self.down, self.up, strict=True):
-                hooks.callback(layer.register_forward_hook(_correction(down, up)).remove)
+            for name, down, up in zip(self._names, self.down, self.up, strict=True):
+                hooks.callback(network.get_submodule(name).register_forward_hook(_correction(down, up)).remove)
             yield
 
 

@@ -133,6 +133,11 @@ class ModelSource:
         check_weights(self.name, part, weights_files(self.part_folder(part)), network, report)
         return network.requires_grad_(False).eval()
 
+    def layers(self, part: str) -> Any:
+        """A network as its config describes it, without memory for its weights."""
+        with torch.device("meta"), torch.random.fork_rng(devices=[]):
+            return self.part_class(part).from_config(self.config(part))
+
     def _variant(self, part: str) -> str | None:
         """Which of a network's weights are read; asked of the hub where none are here yet. Errors as of check_files."""
         folder = self.part_folder(part)

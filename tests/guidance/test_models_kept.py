@@ -61,7 +61,7 @@ def test_a_lora_of_a_score_is_gone_with_its_job(tiny_model: Callable[..., Path])
             guidance = guidance_by(tiny_model(), score="vsd")
             assert guidance.variation is not None
             network: nn.Module = guidance.model.denoiser
-            with guidance.variation.on():
+            with guidance.variation.on(network):
                 hooks = [len(module._forward_hooks) for module in network.modules()]
                 assert (max(hooks), sum(hooks)) == (1, len(guidance.variation.down))
             assert not any(module._forward_hooks for module in network.modules())

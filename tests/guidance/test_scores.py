@@ -12,9 +12,12 @@ from core.errors import UserError
 from core.schedule import Schedule
 from core.types import Cameras, RenderOutput
 from guidance.latent_sds import LatentSDS
+from guidance.low_rank import CORRECTED
+from guidance.model_source import ModelSource
 from guidance.scores import OPAQUE, NoisyLatents, inverted, surface_noise
 from guidance.sds import normalized, shortened_gradient
 from tests.guidance.seen import cameras_at, noisy_latents, seen_as
+from tests.tiny_pipelines import Family, Layout
 
 SCALE, CEILING = 7.0, 0.9
 
@@ -136,6 +139,34 @@ def test_variational_score_learns_what_it_is_compared_with(tiny_model: Callable[
     assert losses[-1] < 0.98 * losses[0]
     assert not torch.allclose(gradient_of(guidance, latents, cameras), seen)
     torch.testing.assert_close(ByHand(guidance, latents).ask(0, TEXTS[0]), hand.ask(0, TEXTS[0]))
+
+
+@pytest.mark.parametrize(
+    ("family", "layout"),
+    [("epsilon", "sd"), ("epsilon", "xl"), ("flow", "sd3"), ("flow", "flux"), ("epsilon", "pixart")],
+)
+def test_variational_score_reads_the_denoiser_with_the_others(
+    family: Family, layout: Layout, tiny_model: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+):
+    """After the texts, in the recipe's precision; until then its shapes are known from its config."""
+    read: list[tuple[str, torch.dtype]] = []
+    network = ModelSource.network
+
+    def watched(source: ModelSource, part: str, dtype: torch.dtype = torch.float32) -> Any:
+        read.append((part, dtype))
+        return network(source, part, dtype)
+
+    monkeypatch.setattr(ModelSource, "network", watched)
+    guidance = LatentSDS(LatentSDS.Config(str(tiny_model(family, layout)), score="vsd", precision="bfloat16"))
+    assert not read
+    guidance.prepare(f"a prompt that is in no cache: {layout} of {family}")
+    assert read[-1] == (guidance.model.adapter.denoiser, torch.bfloat16)
+    assert len(read) == len(guidance.model.adapter.text_encoders) + 1
+    assert guidance.variation is not None
+    corrected = [layer for name, layer in guidance.model.denoiser.named_modules() if name.endswith(CORRECTED)]
+    shapes = [(each.in_features, each.out_features) for each in corrected if isinstance(each, torch.nn.Linear)]
+    both = zip(guidance.variation.down, guidance.variation.up, strict=True)
+    assert shapes == [(down.shape[1], up.shape[0]) for down, up in both]
 
 
 def test_inverted_noise_is_that_of_ddim_written_out(tiny_model: Callable[..., Path]):
