@@ -50,7 +50,7 @@ class AddOns:
         files = [each if isinstance(each, EmbeddingFile) else EmbeddingFile(each) for each in embeddings]
         for i, file in enumerate(files):
             with _named(setting(f"embeddings.{i}")):
-                words.append(read_word(file))
+                words.append(read_word(file, setting(f"embeddings.{i}")))
         for i, control in enumerate(controls):
             with _named(setting(f"control.{i}")):
                 nets.append(ControlNet.find(control))

@@ -21,6 +21,8 @@ from guidance.model_weights import refuse_pickle
 
 #: How the weights of the first, narrow matrix end in files, and in a network that has read them.
 _FIRST_IN_FILE = re.compile(r"(?:lora_A|[._]down)\.weight$")
+#: Other sorts of small changes that kohya's trainers write, by what their keys hold.
+_LYCORIS = {"hada_": "LoHa", "lokr_": "LoKr"}
 #: How diffusers names attention of text encoders in kohya's files; it drops them itself where no output is changed.
 _OLD = re.compile(r"^(text_encoder.*)\.to_(q|k|v|out)_lora\.(?=\w+\.weight$)")
 
@@ -42,17 +44,24 @@ def check_lora(lora: LoraFile) -> None:
     """Refuse a file that is none, before a model is loaded for it.
 
     Raises:
-        UserError: it is missing, a pickle, or holds no LoRA.
+        UserError: it is missing, a folder, a pickle, or holds no LoRA.
     """
     path = lora.path
+    if path.is_dir():
+        inside = sorted(str(file) for file in (*path.glob("*.safetensors"), *path.glob("snapshots/*/*.safetensors")))
+        told = f"; give the file in it: {' or '.join(inside[:4])}" if inside else " without any *.safetensors"
+        raise UserError(f"{path} is a folder{told}")
     if not path.is_file():
-        raise UserError(f"no file {path}; give a LoRA's *.safetensors")
+        raise UserError(f"no file {path}; give a LoRA's *.safetensors on this disk (hub ids are not read)")
     refuse_pickle(path)
     try:
         with safe_open(path, "pt") as file:
             keys = list(file.keys())
     except Exception as error:  # safetensors has an error of its own, which is no OSError
         raise UserError(f"{path} cannot be read: {first_line(error)}") from error
+    for mark, kind in _LYCORIS.items():
+        if any(mark in key for key in keys):
+            raise UserError(f"{path} is a LyCORIS of the kind {kind}, which is not read; a plain LoRA (LoCon) is")
     if not any("lora" in key for key in keys):
         raise UserError(
             f"{path} holds no LoRA: none of its {len(keys)} keys names one, the first is '{min(keys, default='')}'"

@@ -10,6 +10,7 @@ Sources: the published configs of Stable Diffusion 1.5, 2.1, 2-base and XL; the 
 
 import gzip
 import logging
+import re
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -38,6 +39,13 @@ _PREFIXES = {
     "text_encoder": ("cond_stage_model.", "conditioner.embedders.0."),
     "text_encoder_2": ("conditioner.embedders.1.",),
 }
+#: How a text encoder's weights go on, where it is OpenCLIP's.
+_OPEN_CLIP = re.compile(
+    r"model\.(?:positional_embedding|token_embedding\.weight|ln_final\.\w+|transformer\.resblocks\.(?P<layer>\d+)\."
+    r"(?:(?:ln_[12]|mlp\.c_fc|mlp\.c_proj|attn\.out_proj)\.\w+|attn\.in_proj_\w+))"
+)
+#: What files hold beside a text encoder: constants, and what pictures are compared with texts by.
+_BESIDE_TEXTS = re.compile(r"\b(?:position_ids|attn_mask|logit_scale|text_projection(?:\.\w+)?)$")
 #: Empty keys by which newer fine-tunes of XL say how they were trained.
 _MARKS = {"v_pred": {"prediction_type": "v_prediction"}, "ztsnr": {"rescale_betas_zero_snr": True}}
 FITTING = "single files of Stable Diffusion 1.x, 2.x and XL are read"
@@ -113,9 +121,25 @@ class SingleFile(ModelSource):
         """Missing weights have been given no memory. Each name of a UNet or VAE stands for one weight."""
         weights = network.state_dict()
         missing = [key for key, weight in weights.items() if weight.is_meta]
+        if part.startswith("text_encoder"):
+            return {"missing_keys": missing, "unexpected_keys": self._strange_words(part, network)}
         n_more = len(self._keys_of(part)) - len(weights)
-        strange = [f"{n_more} weights"] if part in ("unet", "vae") and not missing and n_more > 0 else []
+        strange = [f"{n_more} weights"] if not missing and n_more > 0 else []
         return {"missing_keys": missing, "unexpected_keys": strange}
+
+    def _strange_words(self, part: str, network: Any) -> list[str]:
+        """Weights beside a text encoder's that are none of its own: CLIP's have its names, OpenCLIP's their own."""
+        known = {name.removeprefix("text_model.") for name in network.state_dict()}
+        strange: list[str] = []
+        for key in self._keys_of(part):
+            name = next(key.removeprefix(prefix) for prefix in _PREFIXES[part] if key.startswith(prefix))
+            own = _OPEN_CLIP.fullmatch(name)
+            # Stable Diffusion 2 leaves the last layer out, which its files hold.
+            is_own = own is not None and int(own["layer"] or 0) <= network.config.num_hidden_layers
+            is_clip = name.removeprefix("transformer.").removeprefix("text_model.") in known
+            if not (is_own or is_clip or _BESIDE_TEXTS.search(name)):
+                strange.append(key)
+        return strange
 
 
 def find_single_file(name: str, path: Path, configs: str | None) -> SingleFile:

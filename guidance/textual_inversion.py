@@ -19,8 +19,10 @@ from torch import Tensor, nn
 
 from core.errors import UserError, first_line
 
-#: Words that only an embedding can give a meaning.
-_BRACKETED = re.compile(r"<[^<>\s]+>")
+#: Words that only an embedding can give a meaning; a sign of less or more has a space beside it.
+_BRACKETED = re.compile(r"<(?! )[^<>]+(?<! )>")
+#: How other programs add a LoRA: <lora:style:0.8>.
+_LORA = re.compile(r"<(?:lora|lyco):(?P<file>[^:<>]+)(?::(?P<scale>-?[\d.]+))?[^<>]*>")
 #: The keys of a file for several text encoders, in the order of the encoders.
 _ENCODERS = ("clip_l", "clip_g")
 #: What stands for a name in a file that has none.
@@ -44,19 +46,28 @@ class LearntWord:
     Attributes:
         token: as the prompt says it.
         vectors: for each text encoder, its embeddings (pieces, width).
+        where: the setting and the file that it is from, for messages.
     """
 
     token: str
     vectors: tuple[Tensor, ...]
+    where: str = ""
+
+    def misfit(self, what: str) -> UserError:
+        """The error of a word that does not fit a model."""
+        return UserError(f"{self.where}: {what}" if self.where else what)
 
     @property
     def pieces(self) -> list[str]:
-        """What the tokenizers know of it, by diffusers' names: <cat>, <cat>_1, <cat>_2."""
+        """The tokens it adds to the tokenizer, named as diffusers names them: <cat>, <cat>_1, <cat>_2."""
         return [self.token, *(f"{self.token}_{i}" for i in range(1, len(self.vectors[0])))]
 
 
-def read_word(file: EmbeddingFile) -> LearntWord:
+def read_word(file: EmbeddingFile, setting: str = "embeddings") -> LearntWord:
     """The word that a file holds.
+
+    Args:
+        setting: the full path of the recipe's setting that names it.
 
     Raises:
         UserError: the file is missing, holds more than tensors, or is no textual inversion.
@@ -75,7 +86,7 @@ def read_word(file: EmbeddingFile) -> LearntWord:
         raise UserError(f"{file.path} has another number of embeddings for each text encoder")
     key = next(iter(tensors))
     stored = name if isinstance(name, str) and name else (key if key not in _NAMELESS else file.path.stem)
-    return LearntWord(file.token or stored, vectors)
+    return LearntWord(file.token or stored, vectors, f"{setting}: {file.path}")
 
 
 def _read(path: Path) -> Mapping[Any, Any]:
@@ -108,7 +119,7 @@ def teach_tokenizer(tokenizer: Any, words: Sequence[LearntWord]) -> None:
     for word in words:
         for piece in word.pieces:
             if tokenizer.add_tokens(piece) != 1:
-                raise UserError(f"the embedding's word '{piece}' has a meaning already; give it another token")
+                raise word.misfit(f"the word '{piece}' has a meaning already; give it another token")
 
 
 def teach_encoder(encoder: Any, tokenizer: Any, words: Sequence[LearntWord], place: int) -> None:
@@ -128,7 +139,7 @@ def teach_encoder(encoder: Any, tokenizer: Any, words: Sequence[LearntWord], pla
     for word in words:
         vectors = word.vectors[place]
         if vectors.shape[1] != table.shape[1]:
-            raise UserError(
+            raise word.misfit(
                 f"the embedding of '{word.token}' has {vectors.shape[1]} numbers, the text encoder's words have "
                 f"{table.shape[1]}: it was made for another model"
             )
@@ -151,12 +162,22 @@ def check_words(
             raise UserError(
                 f"{setting}: '{word.token}' is for {len(word.vectors)} text encoder(s), the model has {n_encoders}"
             )
-        if word.token not in f"{prompt} {negative_prompt}":
+        if not _says(word.token, f"{prompt} {negative_prompt}"):
             raise UserError(
                 f"{setting}: '{word.token}' does not occur in the prompt '{prompt}'; write it there, or leave it out"
             )
     known = [word.token for word in words]
     for found in _BRACKETED.findall(f"{prompt} {negative_prompt}"):
+        if lora := _LORA.fullmatch(found):
+            said = f"{setting.removesuffix('embeddings')}lora=[{{path: {lora['file']}.safetensors"
+            scale = f", scale: {lora['scale']}" if lora["scale"] else ""
+            raise UserError(f"prompt: leave '{found}' out; a LoRA is a setting here: {said}{scale}}}]")
         if found not in known:
             defined = f"defined are {', '.join(known)}" if known else f"give its file as {setting}=[FILE]"
             raise UserError(f"prompt: nothing says what '{found}' means; {defined}")
+
+
+def _says(token: str, text: str) -> bool:
+    """Whether a text holds a token, and not merely a longer word that does."""
+    before, after = (r"\b" if re.match(r"\w", edge) else "" for edge in (token[0], token[-1]))
+    return re.search(f"{before}{re.escape(token)}{after}", text) is not None

@@ -102,8 +102,25 @@ def test_files_that_are_none(tmp_path: Path):
     save_file({"weight": torch.ones(1)}, tmp_path / "d.safetensors")
     with pytest.raises(UserError, match="holds no LoRA: none of its 1 keys"):
         check_lora(LoraFile(tmp_path / "d.safetensors"))
+    for mark, kind in (("hada_w1_a", "LoHa"), ("lokr_w1", "LoKr")):
+        save_file({f"lora_unet_mid_block_attn1_to_q.{mark}": torch.ones(1, 1)}, tmp_path / f"{kind}.safetensors")
+        with pytest.raises(UserError, match=rf"{kind}\.safetensors is a LyCORIS of the kind {kind}, which is not read"):
+            check_lora(LoraFile(tmp_path / f"{kind}.safetensors"))
     with pytest.raises(UserError, match="scale: from -10 to 10, got 80"):
         LoraFile(tmp_path / "d.safetensors", 80.0)
+
+
+def test_a_folder_or_a_hub_id_is_answered_with_the_files_in_it(tmp_path: Path):
+    with pytest.raises(UserError, match=rf"^{tmp_path} is a folder without any \*\.safetensors$"):
+        check_lora(LoraFile(tmp_path))
+    for place in ("style.safetensors", "models--somebody--lora/snapshots/01ab/pytorch_lora_weights.safetensors"):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place).touch()
+        folder = tmp_path / place.partition("/snapshots")[0] if "/" in place else tmp_path
+        with pytest.raises(UserError, match=rf"^{folder} is a folder; give the file in it: {tmp_path / place}$"):
+            check_lora(LoraFile(folder))
+    with pytest.raises(UserError, match=r"no file somebody/lora; give a .* on this disk \(hub ids are not read\)$"):
+        check_lora(LoraFile(Path("somebody/lora")))
 
 
 def test_one_of_another_family_is_refused(tiny_model: Models, tmp_path: Path):

@@ -20,7 +20,7 @@ from guidance.latent_sds import LatentSDS
 from guidance.single_file import SHIPPED, find_single_file
 from tests.guidance.original_layout import write_single_file
 from tests.guidance.published import PLAIN, assert_equal, published_pipeline
-from tests.tiny_pipelines import Layout, make_tiny_model
+from tests.tiny_pipelines import WIDTH, Layout, make_tiny_model
 
 diffusers: Any = untyped_diffusers
 Tiny = Callable[[Layout], tuple[Path, Path]]
@@ -96,13 +96,33 @@ def test_missing_and_further_weights_name_the_file(part: str, tiny: Tiny, tmp_pa
     source = find_single_file("mine", file, str(configs))
     with pytest.raises(UserError, match=rf"'{part}' \(.*model.safetensors\)"):
         source.network(part)
-    if part != "text_encoder":
-        save_file({**weights, f"{prefix}input_blocks.99.0.weight": torch.ones(1)}, file)
-        with pytest.raises(UserError, match=r"model.safetensors\) do not fit its config: unexpected 1 weights"):
-            find_single_file("mine", file, str(configs)).network(part)
+    save_file({**weights, f"{prefix}input_blocks.99.0.weight": torch.ones(1)}, file)
+    said = "1 weights" if part != "text_encoder" else rf"{prefix}input_blocks\.99\.0\.weight$"
+    with pytest.raises(UserError, match=rf"model.safetensors\) do not fit its config: unexpected {said}"):
+        find_single_file("mine", file, str(configs)).network(part)
     save_file({key: value for key, value in weights.items() if not key.startswith(prefix)}, file)
     with pytest.raises(UserError, match=f"holds no weights of the '{part}'; single files of Stable Diffusion"):
         _guidance(file, configs)
+
+
+@pytest.mark.parametrize("open_clip", [True, False])
+def test_further_weights_of_text_encoders(open_clip: bool, tiny: Tiny, tmp_path: Path):
+    """Files hold constants, the other half of CLIP and one layer more than is read; anything else is none of theirs."""
+    folder, configs = tiny("sd")
+    begin, layer = "cond_stage_model.", "model.transformer.resblocks.2." if open_clip else "transformer.text_model."
+    usual = {
+        f"{begin}transformer.text_model.embeddings.position_ids": torch.arange(3),
+        f"{begin}logit_scale": torch.ones(()),
+        f"{begin}model.text_projection": torch.ones(WIDTH, WIDTH),
+    }
+    if open_clip:
+        usual[f"{begin}{layer}ln_1.weight"] = torch.ones(1)
+    file = write_single_file(folder, tmp_path / "model.safetensors", open_clip, **usual)
+    find_single_file("mine", file, str(configs)).network("text_encoder")
+    further = f"{begin}{layer.replace('2', '3')}{'ln_1' if open_clip else 'encoder.layers.3.layer_norm1'}.weight"
+    save_file({**load_file(file), further: torch.ones(1)}, file)
+    with pytest.raises(UserError, match=f"unexpected {further}$"):
+        find_single_file("mine", file, str(configs)).network("text_encoder")
 
 
 def test_files_that_are_none(tmp_path: Path):

@@ -1,6 +1,7 @@
 """Learnt words mean to guidance what they mean to diffusers' pipelines; what is none is refused."""
 
 import pickle
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -137,12 +138,41 @@ def test_words_that_a_prompt_does_not_use_or_nothing_defines():
         check_words([cat], 2, "a <cat>")
 
 
+def test_words_are_whole_and_may_have_spaces():
+    bad = LearntWord("EasyNeg", (torch.ones(1, 4),))
+    check_words([bad], 1, "a duck", "blurry, EasyNeg, dark")
+    for negative in ("EasyNegs", "MyEasyNeg", "EasyNeg_2"):
+        with pytest.raises(UserError, match="'EasyNeg' does not occur"):
+            check_words([bad], 1, "a duck", negative)
+    with pytest.raises(UserError, match=r"^prompt: nothing says what '<my cat>' means; give its file"):
+        check_words([], 1, "a <my cat>")
+    check_words([], 1, "a < b and c > d")
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        ("<lora:style:0.8>", "{path: style.safetensors, scale: 0.8}"),
+        ("<lyco:my style>", "{path: my style.safetensors}"),
+    ],
+)
+def test_loras_in_a_prompt_are_answered_with_the_setting(found: str, said: str):
+    with pytest.raises(UserError) as caught:
+        check_words([], 1, f"a red {found}", "", "system.guidance.inner.embeddings")
+    told = f"leave '{found}' out; a LoRA is a setting here: system.guidance.inner.lora=[{said}]"
+    assert str(caught.value) == f"prompt: {told}"
+
+
 def test_an_embedding_of_another_model_is_refused(tiny_model: Models, tmp_path: Path):
     path = tmp_path / "cat.safetensors"
     save_file({"<cat>": random_vectors(1, WIDTH + 1)}, path)
-    with pytest.raises(
-        UserError, match=f"'<cat>' has {WIDTH + 1} numbers, the text encoder's words have {WIDTH}: it was"
-    ):
+    said = f"the embedding of '<cat>' has {WIDTH + 1} numbers, the text encoder's words have {WIDTH}: it was made for"
+    known = "<|endoftext|>"
+    with pytest.raises(UserError, match=f"^embeddings.0: {path}: {said}"):
         _guidance(tiny_model("epsilon", "sd"), path).prepare("a <cat>")
+    with pytest.raises(
+        UserError, match=f"^embeddings.0: {path}: the word '{re.escape(known)}' has a meaning already; give"
+    ):
+        _guidance(tiny_model("epsilon", "sd"), EmbeddingFile(path, known)).prepare(f"a red {known}")
     with pytest.raises(UserError, match=r"Stable Diffusion 3 and 3\.5 takes no embeddings"):
         _guidance(tiny_model("flow", "sd3"), path)
