@@ -48,9 +48,9 @@ class MultiViewSDS(LatentSDS, name="multi-view-sds", replaces=["loud-view-sds"])
         that it believes in; the published settings of the latter are weighting: uniform, guidance_scale: 50 and
         guidance_rescale: 0.5."""
         denoising_steps: int = 1
-        """Of `reconstruction`: calls of the denoiser by which noisy latents become the picture."""
+        """For `reconstruction`: calls of the denoiser by which noisy latents become the picture."""
         fits: int = 1
-        """Of `reconstruction`: training steps in a row that follow one picture; all show the same views."""
+        """For `reconstruction`: consecutive training steps that share one target picture and its cameras."""
 
         def __post_init__(self) -> None:
             super().__post_init__()
@@ -81,11 +81,16 @@ class MultiViewSDS(LatentSDS, name="multi-view-sds", replaces=["loud-view-sds"])
         Raises:
             UserError: it says nothing, or it has no picture in mind where a recipe asks for one.
         """
+        where = f"{self.setting('model')}: '{source.name}'"
+        if source.folder is None:
+            download = f"`hf download {source.name} --local-dir FOLDER`"
+            raise UserError(f"{where} is on the hub; give a folder with {FILE_NAME}, after {download}")
         conditioning = read_camera_conditioning(source.folder)
         if conditioning is None:
             raise UserError(
-                f"{self.setting('model')}: '{source.name}' says nothing of cameras (a folder with {FILE_NAME} does); "
-                "for a model that knows none say {type: latent-sds}"
+                f"{where} says nothing of cameras (a folder with {FILE_NAME} does); a model that knows none goes with "
+                "guidance {type: latent-sds} and views {type: orbit}, as in configs/latent-nerf-single-view.yaml "
+                "(bundled) and configs/latent-nerf-sd.yaml"
             )
         self.view_needs = ViewNeeds(n_together=conditioning.n_together, n_steps=self.config.fits)
         model = self.config.read(source, self.setting, conditioning)

@@ -12,11 +12,13 @@ from core.cameras import orbit_cameras
 from core.errors import UserError
 from core.schedule import Schedule
 from core.types import Cameras, RenderOutput
+from guidance import multi_view_sds
 from guidance.latent_diffusion import LatentDiffusion
 from guidance.latent_sds import LatentSDS
 from guidance.model_source import find_model
 from guidance.multi_view_sds import MultiViewSDS
 from guidance.noise_schedule import noise_from_output, picture_from_output
+from tests.guidance.hub_stand_in import HUB_ID, cached
 from tests.tiny_pipelines import make_tiny_model
 from tests.told_models import make_told_model
 
@@ -271,8 +273,24 @@ def test_needs_come_from_the_folder(told_model: Callable[..., Path]):
 
 def test_a_model_that_knows_no_cameras_is_refused(tmp_path: Path):
     folder = make_tiny_model(tmp_path)
-    with pytest.raises(UserError, match=r"model: .* says nothing of cameras .*cameras\.json.*\{type: latent-sds\}"):
+    said = r"model: .* says nothing of cameras .*cameras\.json.*guidance \{type: latent-sds\} and views \{type: orbit\}"
+    with pytest.raises(UserError, match=said) as caught:
         _guidance(folder)
+    root = Path(multi_view_sds.__file__).parents[1]
+    named = [word for word in str(caught.value).split() if word.endswith(".yaml")]
+    assert len(named) == 2
+    assert all((root / name).is_file() for name in named)
+
+
+def test_a_model_of_the_hub_is_refused_with_what_to_do(
+    told_model: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    cached(told_model(), tmp_path)
+    said = f"^model: '{HUB_ID}' is on the hub; give a folder with cameras.json, after `hf download {HUB_ID} --local-dir"
+    with pytest.raises(UserError, match=said):
+        MultiViewSDS(MultiViewSDS.Config(model=HUB_ID))
 
 
 @pytest.mark.parametrize(("ray_maps", "pose"), [(True, False), (False, True)])
