@@ -9,7 +9,7 @@
   the camera moved to unit distance (MVDream, arXiv:2308.16512).
 - `up_axis`: of the world that both are told in. `y` is ours; `z` is MVDream's, where (x, y, z) becomes (x, -z, y).
 
-A camera that is not told is zeros in both.
+If no camera is given, both inputs are zeros.
 """
 
 from dataclasses import dataclass, fields

@@ -1,7 +1,7 @@
 """The families of models that can guide, and which one a model is of.
 
-A further one is a subclass of `ModelFamily` here, with a test of equality to diffusers' pipeline
-(tests/guidance/test_equal_to_diffusers.py).
+To add one, subclass `ModelFamily` (model_families.py, transformer_families.py) and list it in FAMILIES and
+_TRANSFORMERS, with a test of equality to diffusers' pipeline (tests/guidance/test_equal_to_diffusers.py).
 """
 
 from core.errors import UserError

@@ -167,7 +167,7 @@ class LatentDiffusion(FrozenNetworks):
         return ControlPictures(look, self._controls) if self._controls else None
 
     def text_pipeline(self) -> Any:
-        """Diffusers' pipeline with the model's text encoders, freshly read, for whoever trains in front of them."""
+        """Diffusers' pipeline with freshly read text encoders, for training word embeddings that feed them."""
         return self._text_encoder.pipeline(self._dtype, self.alpha.device)
 
     def embed_text(self, texts: list[str]) -> TextEmbedding:

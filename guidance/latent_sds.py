@@ -58,16 +58,16 @@ class LatentSDS(TextGuidance, name="latent-sds"):
         """Settings of score distillation."""
 
         guidance_scale: Schedule = field(default_factory=lambda: Schedule.constant(10.0))
-        """s of classifier-free guidance, eps_uncond + s (eps_text - eps_uncond); 1 means the text alone. A large one
-        draws clear parts in glaring colours: let it come down towards the end, when the parts are there."""
+        """s of classifier-free guidance, eps_uncond + s (eps_text - eps_uncond); 1 means the text alone. Large
+        values give clear parts but garish colours; lower it once the parts have formed."""
         guidance_rescale: Schedule = field(default_factory=lambda: Schedule.constant(0.0))
         """phi, from 0 to 1: how far the contrast of the picture that guidance asks for is brought back to that of the
         text alone. Large scales ask for more contrast than any picture has."""
         weighting: Weighting = "sigma2"
         """w(t): `sigma2`, `sqrt-alpha-sigma2` (the paper's code) or `uniform`."""
         min_noise: Schedule = field(default_factory=lambda: Schedule.constant(0.02))
-        """Least noise, as a share of the model's timesteps. High at first, it lets the whole find its shape before
-        details settle on the ball or the mesh that training begins with."""
+        """Least noise, as a share of the model's timesteps. Starting high lets the overall shape form before details
+        settle on the initial ball or mesh."""
         max_noise: Schedule = field(default_factory=lambda: Schedule.ramp(0.98, 0.5, until=0.7))
         """Most noise, as a share of the model's timesteps: high noise shapes the whole, low noise the details."""
 

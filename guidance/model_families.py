@@ -1,4 +1,4 @@
-"""What guidance has to know of a family of models, one class each behind one promise; and those with a UNet.
+"""One class per model family, all with the same interface; the UNet families are defined here.
 
     family = find_family(source)                            # from model_index.json and configs (known_families.py)
     family.schedule(config)                                 # alpha, sigma, and what the network's output means
@@ -75,9 +75,9 @@ class ModelFamily(ABC):
     text_encoders: ClassVar[tuple[str, ...]] = ("text_encoder",)
     """Folders of the text encoders that it cannot do without."""
     t5: ClassVar[str | None] = None
-    """Folder of a further one, several times as large as all the rest, that it can do without."""
+    """Folder of an optional, much larger text encoder (T5)."""
     readers: ClassVar[tuple[str, ...] | None] = None
-    """Those of the text encoders that have to read a text to its end; None: all that it cannot do without."""
+    """Text encoders whose token limit the prompt must fit; None: all required ones."""
     t5_tokens: ClassVar[int | None] = None
     """How many tokens its pipeline lets a T5 read, where that is one of the readers."""
     text_width: ClassVar[str] = "cross_attention_dim"

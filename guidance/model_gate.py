@@ -24,7 +24,7 @@ LARGEST_SIZE = 4096
 
 @contextmanager
 def followed(source: ModelSource) -> Iterator[None]:
-    """Within this block, configs that libraries or we stumble over are refused in one line.
+    """Within this block, any error caused by a malformed config becomes a one-line UserError.
 
     Raises:
         UserError: naming the model and what it was.

@@ -63,7 +63,7 @@ class ModelSettings:
     t5: bool = False
     """Whether Stable Diffusion 3's third text encoder is read too, which takes up to 10 GB while texts are embedded."""
     precision: Precision = "auto"
-    """Of the frozen networks; auto: float16 on a GPU, bfloat16 on CPUs that compute it, else float32."""
+    """Precision of the frozen networks. auto: float16 on a GPU, bfloat16 on CPUs with native support, else float32."""
 
     def find(self, setting: Callable[[str], str]) -> ModelSource:
         """Where the model comes from.

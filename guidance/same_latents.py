@@ -1,6 +1,6 @@
 """Whether two models' latents are the same: two autoencoders may give four channels each that mean other pictures.
 
-Names would not tell: a model has an alias, a folder and several hub ids.
+Names cannot decide this: one model may have an alias, a folder and several hub ids.
 """
 
 import torch

@@ -47,9 +47,9 @@ class VariationSettings:
     """The LoRA that the score `vsd` trains."""
 
     rank: int = 4
-    """Of each layer's correction."""
+    """Rank of the LoRA in each attention layer."""
     learning_rate: float = 1e-3
-    """Of Adam."""
+    """Adam's learning rate for the LoRA."""
 
     def __post_init__(self) -> None:
         require(1 <= self.rank <= 1024, f"rank: from 1 to 1024, got {self.rank}")
@@ -66,11 +66,12 @@ class ScoreSettings:
     """What the denoiser's answer is compared with: `sds` (the noise), `csd` (its answer to the unconditional text),
     `nfsd` (to the negative prompt), `asd` (to the prompt at more noise), `vsd` (that of a LoRA trained beside)."""
     noise: NoiseSource = "fresh"
-    """`fresh` at each step, kept by each point of the `surface`, or `inverted`, by the denoiser itself."""
+    """`fresh`: drawn at every step; `surface`: each surface point keeps its noise between steps; `inverted`: found by
+    DDIM inversion with the denoiser."""
     inversion_steps: int = 4
     """Calls of the denoiser that `inverted` noise takes."""
     asynchrony: float = 0.1
-    """Of `asd`: how much more noise at most, as a share of t."""
+    """For `asd`: the largest timestep shift, as a fraction of t; drawn uniformly up to it."""
     variation: VariationSettings = field(default_factory=VariationSettings)
     """Of `vsd`."""
     normalize: bool = False

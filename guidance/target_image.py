@@ -60,7 +60,7 @@ class TargetImage(Guidance, name="target-image"):
         weighting: Weighting = "sigma2"
         """w(t), as of `latent-sds`."""
         noise: Schedule = field(default_factory=lambda: Schedule.constant(0.5))
-        """sigma at which the score is taken; with alpha^2 + sigma^2 = 1. Less noise than 1 and more than 0."""
+        """sigma at which the score is computed, strictly between 0 and 1; alpha = sqrt(1 - sigma^2)."""
 
         def __post_init__(self) -> None:
             require_size("size", self.size, self.size**2 * SAMPLE)

@@ -46,13 +46,15 @@ class TextGuidance(Guidance):
         blend_views: bool = False
         """Whether a view between front, side and back is told a mixture of both texts, by its azimuth."""
         negative_prompt: str = ""
-        """What not to show; in the unconditional text's place where negative_scale is null."""
+        """What the object should not look like. Replaces the empty text in classifier-free guidance, unless
+        `negative_scale` is set or `score` is `nfsd`."""
         negative_views: dict[str, str] = field(default_factory=dict)
         """Negative prompts of their own for some views, such as {back: "a duck, front view"}; needs negative_scale."""
         negative_scale: Schedule | None = None
-        """s_neg: eps_hat is moved by -s_neg (eps_negative - eps_uncond), at the cost of a call; let it come down."""
+        """s_neg: eps_hat is moved by -s_neg (eps_negative - eps_uncond). Costs one more denoiser call per step; lower
+        it over the training."""
         perpendicular: bool = False
-        """Whether of that move only what is perpendicular to the prompt's own direction is taken (Perp-Neg)."""
+        """Whether to keep only the part of that move that is perpendicular to the prompt's direction (Perp-Neg)."""
 
         def __post_init__(self) -> None:
             for name in ("views", "negative_views"):
