@@ -116,9 +116,10 @@ def teach_tokenizer(tokenizer: Any, words: Sequence[LearntWord]) -> None:
     Raises:
         UserError: it knows one already.
     """
+    known = frozenset(tokenizer.get_vocab()) if words else frozenset()  # which a tokenizer lets be added once more
     for word in words:
         for piece in word.pieces:
-            if tokenizer.add_tokens(piece) != 1:
+            if piece in known or tokenizer.add_tokens(piece) != 1:
                 raise word.misfit(f"the word '{piece}' has a meaning already; give it another token")
 
 
