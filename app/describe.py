@@ -213,7 +213,7 @@ def _listed(annotation: Any) -> list[type]:
     if get_origin(annotation) is not tuple or Ellipsis not in get_args(annotation):
         return []
     item = get_args(annotation)[0]
-    return [option for option in (item, *get_args(item)) if dataclasses.is_dataclass(option)]
+    return [each for each in (item, *get_args(item)) if isinstance(each, type) and dataclasses.is_dataclass(each)]
 
 
 def _in_words(annotation: Any) -> str:
