@@ -29,7 +29,7 @@ class UserError(Exception):
 
 
 class MachineError(UserError):
-    """This machine cannot do it now: a device, disk, permission, lock, model, network or memory is missing."""
+    """This machine cannot do it now: a device, disk, permission, lock, port, network or memory is missing or taken."""
 
     exit_code = 3
 

@@ -20,6 +20,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from core.errors import UserError, require
+from core.paths import FolderOrName
 from core.types import Cameras, GuidanceOutput, RenderOutput, ViewNeeds
 from guidance.camera_conditioning import FILE_NAME, read_camera_conditioning
 from guidance.latent_diffusion import LatentDiffusion
@@ -41,6 +42,8 @@ class MultiViewSDS(LatentSDS, name="multi-view-sds", replaces=["loud-view-sds"])
     class Config(LatentSDS.Config):
         """Settings of score distillation with known cameras."""
 
+        model: FolderOrName
+        """`toybox-multiview`, or a folder in the diffusers layout with a cameras.json (`./mine` beside the recipe)."""
         view_dependent: bool = False
         """Whether ", front view" and the like is appended to the prompt: the cameras say it better."""
         loss: Literal["sds", "reconstruction"] = "sds"
