@@ -61,7 +61,7 @@ def describe_parts(options: argparse.Namespace) -> int:
 
 def run_jobs(options: argparse.Namespace, signals: Signals) -> int:
     """Do the rows of a jobs file, or say what they will take; gives the exit code."""
-    from app.jobs import command  # Ray and tables are extras
+    from app.jobs import command  # what a single run does without
 
     request = command.JobsRequest(
         file=options.jobs,

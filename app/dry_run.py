@@ -54,24 +54,22 @@ def dry_run(plan: Plan) -> str:
     costs = measured_stages(plan)
     recipes = plan.stages or (plan.recipe,)
     names = stage_names(plan.stages) or [""]
-    known = [(name, recipe, cost) for name, recipe, cost in zip(names, recipes, costs, strict=True) if cost]
-    lines = [plan.text()]
-    for name, recipe, cost in known:
+    lines, seconds = [plan.text()], 0.0
+    for name, recipe, cost in zip(names, recipes, costs, strict=True):
+        if cost is None:
+            lines.append(f"{name} reads what cannot be known before: its time and memory come on top")
+            continue
         of, n_steps = f" of {name}" if name else "", recipe.trainer.max_steps
+        seconds += n_steps * cost.seconds_per_step
         whole = in_minutes(n_steps * cost.seconds_per_step)
         lines.append(f"trained parameters{of}: {cost.n_trained:,}")
         lines.append(f"time{of}: about {cost.seconds_per_step:.2g} s a step, {whole} for {n_steps}")
-    lines += [
-        f"{name} reads what cannot be known before: its time and memory come on top"
-        for name in (name for name, cost in zip(names, costs, strict=True) if cost is None)
-    ]
-    if len(known) > 1:
-        seconds = sum(recipe.trainer.max_steps * cost.seconds_per_step for _, recipe, cost in known)
+    if plan.stages:
         lines.append(f"time of all stages: about {in_minutes(seconds)}; exports come on top")
     of_gpu = " of the GPU" if plan.device == "cuda" else ""
     lines += [
-        f"memory{of_gpu}: about {max(cost.step_gib for _, _, cost in known):.1f} GiB at the peak of a step, up to "
-        f"{max(cost.drawing_gib for _, _, cost in known):.1f} GiB with the views of previews and exports "
+        f"memory{of_gpu}: about {max(cost.step_gib for cost in costs if cost):.1f} GiB at the peak of a step, up to "
+        f"{max(cost.drawing_gib for cost in costs if cost):.1f} GiB with the views of previews and exports "
         "(unwrapping and baking not counted)",
         "Everything fits. Nothing was trained or written.",
     ]

@@ -1,14 +1,13 @@
 """What a recipe adds to a model: LoRAs, which change its weights, textual inversions, which add words, ControlNets."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import file_digest
 from pathlib import Path
 
 from torch import nn
 
-from core.errors import UserError
+from core.errors import UserError, named
 from guidance.control import ControlFile, ControlNet
 from guidance.lora import LoraFile, check_lora, merge_loras
 from guidance.model_families import ModelFamily
@@ -45,14 +44,14 @@ class AddOns:
         words: list[LearntWord] = []
         nets: list[ControlNet] = []
         for i, lora in enumerate(loras):
-            with _named(setting(f"lora.{i}")):
+            with named(setting(f"lora.{i}")):
                 check_lora(lora)
         files = [each if isinstance(each, EmbeddingFile) else EmbeddingFile(each) for each in embeddings]
         for i, file in enumerate(files):
-            with _named(setting(f"embeddings.{i}")):
+            with named(setting(f"embeddings.{i}")):
                 words.append(read_word(file, setting(f"embeddings.{i}")))
         for i, control in enumerate(controls):
-            with _named(setting(f"control.{i}")):
+            with named(setting(f"control.{i}")):
                 nets.append(ControlNet.find(control))
         return cls(tuple(loras), tuple(words), tuple(each.path for each in (*loras, *files)), tuple(nets))
 
@@ -86,12 +85,3 @@ class AddOns:
         """
         if self.loras:
             merge_loras(network, part, self.loras, diffusers_class(family.pipeline), family.networks())
-
-
-@contextmanager
-def _named(setting: str) -> Iterator[None]:
-    """Put a setting in front of what a check says."""
-    try:
-        yield
-    except UserError as error:
-        raise type(error)(f"{setting}: {error}") from error

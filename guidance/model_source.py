@@ -199,6 +199,12 @@ def denoiser_part(source: ModelSource) -> str:
     return "transformer" if source.has("transformer") else "unet"
 
 
+def bundled_models() -> dict[str, Path]:
+    """The folders of the models that are known by a short name."""
+    places = yaml.safe_load(ALIASES.read_text(encoding="utf-8"))
+    return {alias: ALIASES.parent / place for alias, place in places.items()}
+
+
 def find_model(name: str, setting: str = "model") -> ModelSource:
     """The source behind `model:` of a recipe: an alias, a folder in the diffusers layout, or a hub id.
 
@@ -208,7 +214,7 @@ def find_model(name: str, setting: str = "model") -> ModelSource:
     Raises:
         UserError: unknown folder, no network, or a folder that holds no pipeline.
     """
-    aliases = {alias: ALIASES.parent / place for alias, place in yaml.safe_load(ALIASES.read_text()).items()}
+    aliases = bundled_models()
     path = aliases.get(name, Path(name).expanduser())
     if path.is_dir():
         path = snapshot_in(path)

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from app.live.panel import Panel
 from app.live.settings_form import Field, fields_of, filled_in, mesh_keys, shown_value
@@ -16,7 +15,7 @@ from core.errors import UserError
 from core.part import choices_in
 from core.recipe import Recipe
 from core.stages import read_stages
-from guidance.model_source import ALIASES
+from guidance.model_source import bundled_models
 from systems.base import LightningSystem
 from systems.steering import LONGEST_TEXT
 
@@ -136,5 +135,5 @@ def _can_run(recipe: Recipe) -> bool:
     if not issubclass(recipe.system.part, LightningSystem) or getattr(recipe.system.config, "guidance", None) is None:
         return False
     models = [getattr(choice.config, "model", None) for choice in choices_in(recipe)]
-    bundled = yaml.safe_load(ALIASES.read_text(encoding="utf-8"))
+    bundled = bundled_models()
     return torch.cuda.is_available() or all(model is None or str(model) in bundled for model in models)

@@ -196,3 +196,14 @@ def test_the_dry_run_names_all_stages(recipe: Path, tmp_path: Path, capsys: pyte
     assert [f"time of {name}: about" in said for name in NAMES] == [True] * 3
     assert "time of all stages: about" in said
     assert not (tmp_path / "out").exists()
+
+
+def test_a_stage_that_reads_what_nothing_stands_in_for_is_left_out_of_the_dry_run(
+    recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    words = ["--config", str(recipe), "--out", str(tmp_path / "out"), "--device", "cpu", "--dry-run"]
+    assert main([*words, "stages.2.system.geometry.path=previous/mesh.stl"]) == 0
+    said = capsys.readouterr().out
+    assert "time of 2-latent-paint: about" in said
+    assert "3-latent-paint reads what cannot be known before: its time and memory come on top" in said
+    assert not (tmp_path / "out").exists()
